@@ -1,0 +1,131 @@
+//! Encoded bytes to 8-bit RGB or grey pixels, within a memory limit.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+
+use crate::error::ImageError;
+use crate::preprocess::{Background, Channels, Preprocess};
+
+/// Names the decoders in the fingerprint: another decoder gives other pixels.
+pub(crate) const DECODER: &str = "image 0.25, zune-jpeg 0.5";
+
+/// What one image may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Most memory the decoder of one image may allocate, in bytes.
+    pub max_bytes: u64,
+    /// Longest file that is read, in bytes.
+    pub max_file_bytes: u64,
+}
+
+/// 512 MiB for one picture (a 170-megapixel RGB photo), 256 MiB for its file.
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 512 << 20,
+            max_file_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Decoded pixels, `(height, width, channels)`, row-major.
+#[derive(Debug)]
+pub(crate) struct Pixels {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) data: Vec<u8>,
+}
+
+pub(crate) fn decode(
+    bytes: &[u8],
+    preprocess: &Preprocess,
+    limits: &DecodeLimits,
+) -> Result<Pixels, ImageError> {
+    // Decoders are written for damaged files, yet a panic in one must cost one picture, not the run.
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        decode_dynamic(bytes, preprocess.orientation, limits)
+    }));
+    let image = decoded.unwrap_or(Err(ImageError::DecoderPanic))?;
+    if image.width() == 0 || image.height() == 0 {
+        return Err(ImageError::Empty);
+    }
+    let (width, height) = (image.width(), image.height());
+    let mut rgb = flatten(image, preprocess.background);
+    let data = match preprocess.channels {
+        Channels::Rgb => rgb,
+        Channels::Bgr => {
+            rgb.chunks_exact_mut(3).for_each(|it| it.swap(0, 2));
+            rgb
+        }
+        Channels::Grey => rgb.chunks_exact(3).map(luma).collect(),
+    };
+    Ok(Pixels {
+        width,
+        height,
+        data,
+    })
+}
+
+fn decode_dynamic(
+    bytes: &[u8],
+    orient: bool,
+    decode_limits: &DecodeLimits,
+) -> Result<DynamicImage, ImageError> {
+    let boxed = |err| ImageError::Decode(Box::new(err));
+    let reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(ImageError::Read)?;
+    if reader.format().is_none() {
+        return Err(ImageError::UnknownFormat);
+    }
+    let mut decoder = reader.into_decoder().map_err(boxed)?;
+    let (width, height) = decoder.dimensions();
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(decode_limits.max_bytes);
+    // Turning and laying over a background need a second copy of the pixels.
+    if decoder.total_bytes().saturating_mul(2) > decode_limits.max_bytes {
+        return Err(ImageError::TooLarge {
+            width,
+            height,
+            limit_bytes: decode_limits.max_bytes,
+        });
+    }
+    limits.reserve(decoder.total_bytes()).map_err(boxed)?;
+    decoder.set_limits(limits).map_err(boxed)?;
+    let orientation = orient.then(|| decoder.orientation().ok()).flatten();
+    let mut image = DynamicImage::from_decoder(decoder).map_err(boxed)?;
+    if let Some(orientation) = orientation {
+        image.apply_orientation(orientation);
+    }
+    Ok(image)
+}
+
+/// 8-bit RGB, transparency laid over the background.
+fn flatten(image: DynamicImage, background: Background) -> Vec<u8> {
+    if !image.color().has_alpha() {
+        return image.into_rgb8().into_raw();
+    }
+    let behind = if background == Background::White {
+        255
+    } else {
+        0
+    };
+    let rgba = image.into_rgba8();
+    let mut rgb = Vec::with_capacity(rgba.as_raw().len() / 4 * 3);
+    for pixel in rgba.as_raw().chunks_exact(4) {
+        let alpha = u32::from(pixel[3]);
+        // Rounded, exact for alpha 0 and 255.
+        let over = |value: u8| (u32::from(value) * alpha + behind * (255 - alpha) + 127) / 255;
+        rgb.extend(pixel[..3].iter().map(|it| over(*it).to_le_bytes()[0]));
+    }
+    rgb
+}
+
+/// Pillow's integer form of ITU-R 601 (`L24` in `libImaging/Convert.c`).
+fn luma(rgb: &[u8]) -> u8 {
+    let sum =
+        u32::from(rgb[0]) * 19595 + u32::from(rgb[1]) * 38470 + u32::from(rgb[2]) * 7471 + 0x8000;
+    (sum >> 16).to_le_bytes()[0]
+}

@@ -1,0 +1,236 @@
+//! Extraction: the embeddings of a dataset, into a store, each computed once.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use headstart_store::{Digest, FileStat, Run, Sample, SampleTable, Store, Writer};
+use rayon::prelude::*;
+
+use crate::backbone::Backbone;
+use crate::error::BackboneError;
+use crate::pipeline::{Delivery, Outcome, PipelineConfig, StageTimes, run_files};
+use crate::stat::file_stat;
+
+/// One input of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Path as the store records it.
+    pub path: String,
+    /// The file itself.
+    pub file: PathBuf,
+    /// Class, number, or several of either.
+    pub label: Option<String>,
+    /// Split it belongs to.
+    pub split: Option<String>,
+    /// Group it belongs to.
+    pub group: Option<String>,
+}
+
+/// An input that has no embedding.
+#[derive(Debug)]
+pub struct Failure {
+    /// Path as the dataset names it.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Report {
+    /// Inputs whose embedding was computed now.
+    pub n_embedded: usize,
+    /// Inputs whose embedding was there, or is shared with an equal file.
+    pub n_cached: usize,
+    /// Inputs without one.
+    pub failures: Vec<Failure>,
+    /// Embeddings taken over from runs that were killed.
+    pub n_recovered: usize,
+    /// Damaged files of the store that were set aside.
+    pub set_aside: Vec<PathBuf>,
+    /// Time spent in each stage.
+    pub stages: StageTimes,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Inputs in all.
+    pub n_inputs: usize,
+    /// Inputs that were known from their path and times alone.
+    pub n_unchanged: usize,
+    /// Inputs looked at since.
+    pub n_done: usize,
+    /// Of those, the ones computed now.
+    pub n_embedded: usize,
+    /// Of those, the ones that failed.
+    pub n_failed: usize,
+}
+
+/// Embeds what a store does not have yet, and makes `inputs` its samples.
+///
+/// A file whose path, size and times are those of the last run is not read; one that was renamed or
+/// copied is read but not run; only new content is. Inputs that fail are in the report and not among
+/// the samples. `root` is the absolute folder the paths are relative to: times are trusted only
+/// within one root.
+///
+/// # Errors
+/// [`BackboneError::Store`] when the store cannot be written or belongs to another space;
+/// [`BackboneError::Session`] when the runtime fails.
+///
+/// # Determinism
+/// Rows do not depend on the number of workers or the order of files. They depend on the batch they
+/// were computed in only as far as the runtime's float sums do (see `ARCHITECTURE.md`).
+pub fn extract(
+    backbone: &mut Backbone,
+    inputs: Vec<Input>,
+    root: &str,
+    store: &Store,
+    run: Run,
+    config: &PipelineConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, BackboneError> {
+    let mut writer = store.writer(run)?;
+    let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| stat_of(&it.file)).collect();
+    let mut found = unchanged(&writer, root, &inputs, &stats);
+    let todo: Vec<usize> = (0..inputs.len())
+        .filter(|it| found[*it].is_none())
+        .collect();
+    let paths: Vec<PathBuf> = todo.iter().map(|it| inputs[*it].file.clone()).collect();
+
+    let n_unchanged = inputs.len() - todo.len();
+    let mut state = Progress {
+        n_inputs: inputs.len(),
+        n_unchanged,
+        n_done: 0,
+        n_embedded: 0,
+        n_failed: 0,
+    };
+    let mut failed: Vec<(usize, String)> = Vec::new();
+    let mut failed_digests: HashMap<Digest, String> = HashMap::new();
+    progress(state);
+    // What the store had when the run began; what the run adds, it claims by itself.
+    let known = writer.stored().clone();
+    let mut stages = run_files(
+        &mut backbone.runner,
+        &paths,
+        config,
+        &|digest| known.contains(digest),
+        &mut |delivery: Delivery<'_>| {
+            let mut digests = Vec::with_capacity(delivery.outcomes.len());
+            for (position, outcome) in delivery.outcomes {
+                let input = todo[position];
+                state.n_done += 1;
+                match outcome {
+                    Outcome::Embedded(digest, stat) => {
+                        digests.push(digest);
+                        found[input] = Some((digest, stat));
+                        state.n_embedded += 1;
+                    }
+                    Outcome::Known(digest, stat) => found[input] = Some((digest, stat)),
+                    Outcome::Failed(digest, err) => {
+                        if let Some(digest) = digest {
+                            failed_digests.insert(digest, err.to_string());
+                        }
+                        failed.push((input, err.to_string()));
+                        state.n_failed += 1;
+                    }
+                }
+            }
+            writer.append(&digests, delivery.rows)?;
+            progress(state);
+            Ok(())
+        },
+    )?;
+
+    // A copy of a file that failed waited for a row that never came.
+    for (input, place) in found.iter_mut().enumerate() {
+        if let Some(reason) = place.and_then(|(digest, _)| failed_digests.get(&digest)) {
+            failed.push((input, reason.clone()));
+            *place = None;
+        }
+    }
+    failed.sort_by_key(|it| it.0);
+    let failures: Vec<Failure> = failed
+        .into_iter()
+        .map(|(input, reason)| Failure {
+            path: inputs[input].path.clone(),
+            reason,
+        })
+        .collect();
+    let n_embedded = state.n_embedded;
+    let n_cached = inputs.len() - n_embedded - failures.len();
+    let recovery = writer.recovery().clone();
+    let table = SampleTable {
+        root: root.to_owned(),
+        samples: samples(inputs, found),
+    };
+    let start = Instant::now();
+    writer.finish(&table)?;
+    stages.deliver += start.elapsed();
+    let (n_recovered, set_aside) = (recovery.n_recovered, recovery.set_aside);
+    Ok(Report {
+        n_embedded,
+        n_cached,
+        failures,
+        n_recovered,
+        set_aside,
+        stages,
+    })
+}
+
+/// The digests of inputs that look exactly as they did in the last run.
+fn unchanged(
+    writer: &Writer,
+    root: &str,
+    inputs: &[Input],
+    stats: &[Option<FileStat>],
+) -> Vec<Option<(Digest, FileStat)>> {
+    let previous = if writer.previous_samples().root == root {
+        writer.previous_by_path()
+    } else {
+        HashMap::new()
+    };
+    let look_up = |(input, stat): (&Input, &Option<FileStat>)| {
+        let stat = (*stat)?;
+        let sample = previous.get(input.path.as_str())?;
+        (sample.stat == stat && writer.contains(&sample.digest)).then_some((sample.digest, stat))
+    };
+    inputs.iter().zip(stats).map(look_up).collect()
+}
+
+fn stat_of(file: &std::path::Path) -> Option<FileStat> {
+    std::fs::metadata(file)
+        .ok()
+        .filter(|it| it.is_file())
+        .map(|it| file_stat(&it))
+}
+
+fn samples(inputs: Vec<Input>, found: Vec<Option<(Digest, FileStat)>>) -> Vec<Sample> {
+    let inputs = inputs.into_iter().zip(found);
+    inputs
+        .filter_map(
+            |(
+                Input {
+                    path,
+                    label,
+                    split,
+                    group,
+                    ..
+                },
+                place,
+            )| {
+                let (digest, stat) = place?;
+                Some(Sample {
+                    path,
+                    label,
+                    split,
+                    group,
+                    digest,
+                    stat,
+                })
+            },
+        )
+        .collect()
+}

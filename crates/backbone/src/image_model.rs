@@ -1,0 +1,217 @@
+//! A loaded model that takes uint8 images and gives one row of numbers each.
+
+use std::path::Path;
+
+use headstart_onnx::{OnnxModel, Pool};
+
+use crate::error::BackboneError;
+use crate::model::{CutModel, model_error};
+use crate::preprocess::Preprocess;
+use crate::runtime::{Runtime, Session, SessionConfig};
+
+/// Largest difference between a row computed alone and in a batch, relative to the row's largest value,
+/// that counts as the same: the order of float sums may change with the batch, nothing else.
+const BATCH_TOLERANCE: f32 = 1e-3;
+
+/// A loaded model: uint8 images in, one row of `width` numbers out.
+pub struct ImageModel {
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) preprocess: Preprocess,
+    pub(crate) width: usize,
+    pub(crate) one_by_one: Option<String>,
+}
+
+impl ImageModel {
+    /// Loads a model exported by headstart: its metadata says how images become its input.
+    ///
+    /// # Errors
+    /// [`BackboneError::Shape`] when the file was not exported by headstart; as
+    /// [`Backbone::load`](crate::Backbone::load) otherwise.
+    pub fn load_exported(
+        runtime: &Runtime,
+        path: &Path,
+        config: &SessionConfig,
+        n_sessions: usize,
+    ) -> Result<(Self, OnnxModel), BackboneError> {
+        let name = path.display().to_string();
+        let graph = OnnxModel::load(path).map_err(|err| model_error(&name, err))?;
+        let preprocess = graph
+            .metadata(PREPROCESS_KEY)
+            .and_then(|it| serde_json::from_str(it).ok());
+        let preprocess: Preprocess = preprocess.ok_or_else(|| BackboneError::Shape {
+            model: name.clone(),
+            expected: "a model exported by headstart, with its preprocessing in the metadata"
+                .to_owned(),
+            actual: format!("no readable `{PREPROCESS_KEY}`"),
+        })?;
+        preprocess.check()?;
+        let model = Self::load(runtime, &name, &graph, preprocess, None, config, n_sessions)?;
+        Ok((model, graph))
+    }
+
+    pub(crate) fn load(
+        runtime: &Runtime,
+        name: &str,
+        graph: &OnnxModel,
+        preprocess: Preprocess,
+        one_by_one: Option<String>,
+        config: &SessionConfig,
+        n_sessions: usize,
+    ) -> Result<Self, BackboneError> {
+        let bytes = graph.to_bytes().map_err(|err| model_error(name, err))?;
+        let folder = graph.external_data_folder();
+        let sessions =
+            (0..n_sessions.max(1)).map(|_| Session::load(runtime, &bytes, folder, config));
+        let sessions = sessions.collect::<Result<Vec<_>, _>>()?;
+        let mut model = Self {
+            sessions,
+            preprocess,
+            width: 0,
+            one_by_one,
+        };
+        model.probe(name)?;
+        Ok(model)
+    }
+
+    /// Rank of the output as the runtime infers it; 0 when it cannot.
+    pub(crate) fn output_rank(&self) -> usize {
+        self.sessions[0].output.shape.len()
+    }
+
+    /// Columns of the output.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How images become the input.
+    #[must_use]
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Why images are run one by one, if they are.
+    #[must_use]
+    pub fn one_by_one(&self) -> Option<&str> {
+        self.one_by_one.as_deref()
+    }
+
+    /// Largest batch that may be run at once.
+    #[must_use]
+    pub fn max_batch(&self, asked: usize) -> usize {
+        if self.one_by_one.is_some() {
+            1
+        } else {
+            asked.max(1)
+        }
+    }
+
+    /// Runs preprocessed images on the first session.
+    ///
+    /// # Shapes
+    /// - `pixels`: `(n, height, width, channels)`, uint8, row-major, as [`Preprocess::apply`] makes them.
+    /// - returns `(n, width)`, row-major.
+    ///
+    /// # Errors
+    /// [`BackboneError::Session`] when the runtime fails.
+    pub fn run(&mut self, pixels: &[u8]) -> Result<Vec<f32>, BackboneError> {
+        let batch = self.max_batch(32) * self.preprocess.n_bytes();
+        let mut out = Vec::new();
+        for chunk in pixels.chunks(batch) {
+            run_session(&mut self.sessions[0], &self.preprocess, chunk, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Finds the width by a run, and whether rows depend on their batch.
+    fn probe(&mut self, name: &str) -> Result<(), BackboneError> {
+        let n_bytes = self.preprocess.n_bytes();
+        // Two different pictures: a ramp and a hash of the position, neither all black nor all white.
+        let ramp = (0..n_bytes).map(|it| (it * 255 / n_bytes).to_le_bytes()[0]);
+        let noise = (0..n_bytes as u64)
+            .map(|it| (it.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56).to_le_bytes()[0]);
+        let (ramp, noise): (Vec<u8>, Vec<u8>) = (ramp.collect(), noise.collect());
+        let preprocess = self.preprocess.clone();
+        let session = &mut self.sessions[0];
+        let mut alone = Vec::new();
+        self.width = run_session(session, &preprocess, &ramp, &mut alone)?;
+        if self.width == 0 {
+            return Err(BackboneError::Shape {
+                model: name.to_owned(),
+                expected: "one row of numbers an image".to_owned(),
+                actual: "an empty output".to_owned(),
+            });
+        }
+        if self.one_by_one.is_some() {
+            return Ok(());
+        }
+        run_session(session, &preprocess, &noise, &mut alone)?;
+        let mut together = Vec::new();
+        let both = [ramp, noise].concat();
+        if let Err(err) = run_session(session, &preprocess, &both, &mut together) {
+            let err = std::error::Error::source(&err).map_or(err.to_string(), ToString::to_string);
+            self.one_by_one = Some(format!("it does not take two images at once ({err})"));
+            return Ok(());
+        }
+        let largest = alone.iter().fold(f32::MIN_POSITIVE, |a, b| a.max(b.abs()));
+        let differs = |(a, b): (&f32, &f32)| (a - b).abs() > BATCH_TOLERANCE * largest;
+        if alone.len() != together.len() || alone.iter().zip(&together).any(differs) {
+            self.one_by_one = Some("its rows depend on the batch they are computed in".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Key of the preprocessing, as JSON, in the metadata of an exported model.
+pub const PREPROCESS_KEY: &str = "headstart.preprocess";
+
+pub(crate) fn run_session(
+    session: &mut Session,
+    preprocess: &Preprocess,
+    pixels: &[u8],
+    out: &mut Vec<f32>,
+) -> Result<usize, BackboneError> {
+    let n_images = pixels.len() / preprocess.n_bytes();
+    let [height, width] = preprocess.size.map(|it| it as usize);
+    session.run(
+        [n_images, height, width, preprocess.n_channels()],
+        pixels,
+        out,
+    )
+}
+
+/// Loads a cut model; pools the tap when it turns out to have positions.
+pub(crate) fn load_cut(
+    runtime: &Runtime,
+    model: CutModel,
+    config: &SessionConfig,
+    n_sessions: usize,
+) -> Result<(CutModel, ImageModel), BackboneError> {
+    let load = |model: &CutModel| {
+        let (preprocess, one_by_one) = (model.preprocess.clone(), model.one_by_one.clone());
+        ImageModel::load(
+            runtime,
+            &model.id,
+            &model.graph,
+            preprocess,
+            one_by_one,
+            config,
+            n_sessions,
+        )
+    };
+    let loaded = load(&model)?;
+    match (loaded.output_rank(), model.tap.pool) {
+        (4, Pool::None) => {
+            let model = model.with_pool(Pool::Mean)?;
+            let loaded = load(&model)?;
+            Ok((model, loaded))
+        }
+        (3, Pool::None) => Err(BackboneError::Shape {
+            model: model.id.clone(),
+            expected: "a tap of one row an image, or a choice of pooling: `mean` or `first`"
+                .to_owned(),
+            actual: format!("tap `{}` with one row a token", model.tap.tensor),
+        }),
+        _ => Ok((model, loaded)),
+    }
+}

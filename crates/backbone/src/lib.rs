@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+
+mod backbone;
+mod decode;
+mod device;
+mod error;
+mod extract;
+mod image_model;
+mod model;
+mod pipeline;
+mod preprocess;
+mod registry;
+mod resize;
+mod runtime;
+mod stat;
+
+#[cfg(test)]
+mod tests;
+
+pub use backbone::Backbone;
+pub use decode::DecodeLimits;
+pub use device::{Device, Precision};
+pub use error::{BackboneError, ImageError};
+pub use extract::{Failure, Input, Progress, Report, extract};
+pub use image_model::{ImageModel, PREPROCESS_KEY};
+pub use model::CutModel;
+pub use pipeline::{Delivery, Outcome, PipelineConfig, StageTimes, run_files};
+pub use preprocess::{Background, Channels, Filter, Preprocess};
+pub use registry::{EMBEDDED_ID, ModelSpec, Registry, embedded_model};
+pub use runtime::{MINIMUM_VERSION, Runtime, SessionConfig};
+pub use stat::file_stat;

@@ -1,0 +1,228 @@
+//! A model file made ready: cut at the tap, taking uint8 pixels, with the identity of its embeddings.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use headstart_onnx::{
+    OnnxModel, PixelInput, Pool, Tap, cut, data_type, find_tap, make_batch_dynamic, take_pixels,
+    tap_at,
+};
+
+use crate::decode::DECODER;
+use crate::error::BackboneError;
+use crate::preprocess::Preprocess;
+use crate::registry::ModelSpec;
+use crate::resize::RESIZER;
+
+/// A backbone ready to be loaded: uint8 images in, embeddings out.
+#[derive(Debug, Clone)]
+pub struct CutModel {
+    /// Id of the model.
+    pub id: String,
+    /// The cut graph with its pixel input.
+    pub graph: OnnxModel,
+    /// Where it was cut.
+    pub tap: Tap,
+    /// How images become its input.
+    pub preprocess: Preprocess,
+    /// SHA-256 of the file it came from, hexadecimal.
+    pub sha256: String,
+    /// Why samples must be run one by one, if they must.
+    pub one_by_one: Option<String>,
+    /// Whether the file was fixed to one sample a run before.
+    pub batch_was_fixed: bool,
+}
+
+impl CutModel {
+    /// Reads a model file, makes its batch dynamic, cuts it and gives it a pixel input.
+    ///
+    /// # Errors
+    /// [`BackboneError::Model`] when the file does not read or cannot be cut;
+    /// [`BackboneError::Shape`] when it does not take one image;
+    /// [`BackboneError::Preprocess`] when the preprocessing does not fit it.
+    pub fn load(path: &Path, spec: &ModelSpec) -> Result<Self, BackboneError> {
+        let bytes = std::fs::read(path).map_err(|source| BackboneError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut hasher = Sha256::new_with_prefix(&bytes);
+        drop(bytes);
+        let model = OnnxModel::load(path).map_err(|err| model_error(&spec.id, err))?;
+        // Weights in other files are as much the model as the file that names them.
+        for location in model.external_data_locations() {
+            let path = path.with_file_name(location);
+            let read_error = |source| BackboneError::Read {
+                path: path.clone(),
+                source,
+            };
+            let mut file = std::fs::File::open(&path).map_err(read_error)?;
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                match file.read(&mut buffer).map_err(read_error)? {
+                    0 => break,
+                    n => hasher.update(&buffer[..n]),
+                }
+            }
+        }
+        Self::from_model(model, hex(&hasher.finalize()), spec)
+    }
+
+    /// As [`load`](Self::load), from memory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bytes(bytes: &[u8], spec: &ModelSpec) -> Result<Self, BackboneError> {
+        let sha256 = hex(&Sha256::digest(bytes));
+        let model =
+            OnnxModel::from_bytes(bytes.to_vec()).map_err(|err| model_error(&spec.id, err))?;
+        Self::from_model(model, sha256, spec)
+    }
+
+    fn from_model(
+        mut model: OnnxModel,
+        sha256: String,
+        spec: &ModelSpec,
+    ) -> Result<Self, BackboneError> {
+        let failed = |err| model_error(&spec.id, err);
+        spec.preprocess.check()?;
+        let channels_first = image_layout(&model, spec)?;
+        let batch_was_fixed = make_batch_dynamic(&mut model).map_err(failed)?;
+        let mut tap = match &spec.tap {
+            Some(tensor) => tap_at(&model, tensor),
+            None => find_tap(&model),
+        }
+        .map_err(failed)?;
+        if let Some(pool) = spec.pool {
+            tap.pool = pool;
+        }
+        let one_by_one = dynamic_quantisation(&model);
+        let backbone = cut(&model, &tap).map_err(failed)?;
+        let (mean, std) = spec.preprocess.mean_std_levels();
+        let pixels = PixelInput {
+            height: spec.preprocess.size[0] as usize,
+            width: spec.preprocess.size[1] as usize,
+            mean,
+            std,
+            channels_first,
+        };
+        let graph = take_pixels(&backbone, &pixels).map_err(failed)?;
+        let preprocess = spec.preprocess.clone();
+        Ok(Self {
+            id: spec.id.clone(),
+            graph,
+            tap,
+            preprocess,
+            sha256,
+            one_by_one,
+            batch_was_fixed,
+        })
+    }
+
+    /// Cuts the same model again with another pooling: the rank of the tap is known only once it is loaded.
+    pub(crate) fn with_pool(&self, pool: Pool) -> Result<Self, BackboneError> {
+        let tap = Tap {
+            tensor: self.tap.tensor.clone(),
+            pool,
+        };
+        let graph = cut(&self.graph, &tap).map_err(|err| model_error(&self.id, err))?;
+        Ok(Self {
+            graph,
+            tap,
+            ..self.clone()
+        })
+    }
+
+    /// What the embeddings depend on besides the image and the runtime.
+    pub(crate) fn description(&self) -> Map<String, Value> {
+        let mut description = Map::new();
+        description.insert("model".to_owned(), json!(self.id));
+        description.insert("model_sha256".to_owned(), json!(self.sha256));
+        description.insert("tap".to_owned(), json!(self.tap));
+        description.insert("preprocess".to_owned(), json!(self.preprocess));
+        description.insert("decoder".to_owned(), json!(DECODER));
+        description.insert("resizer".to_owned(), json!(RESIZER));
+        description
+    }
+
+    /// Folder of weights that lie in other files.
+    pub(crate) fn external_data_folder(&self) -> Option<PathBuf> {
+        self.graph.external_data_folder().map(Path::to_owned)
+    }
+}
+
+pub(crate) fn model_error(id: &str, err: headstart_onnx::OnnxError) -> BackboneError {
+    BackboneError::Model {
+        model: id.to_owned(),
+        source: Box::new(err),
+    }
+}
+
+/// Whether the model takes `(n, c, h, w)`; checks that its input is one image of the size the
+/// preprocessing makes.
+fn image_layout(model: &OnnxModel, spec: &ModelSpec) -> Result<bool, BackboneError> {
+    let input = model
+        .single_input()
+        .map_err(|err| model_error(&spec.id, err))?;
+    let preprocess = &spec.preprocess;
+    let channels = preprocess.n_channels() as i64;
+    let shape_error = |actual: String| BackboneError::Shape {
+        model: spec.id.clone(),
+        expected: format!(
+            "one float input of {channels} channels and {}×{} pixels (set size, short-side and channels to what the model takes)",
+            preprocess.size[0], preprocess.size[1]
+        ),
+        actual,
+    };
+    let float = [data_type::FLOAT, data_type::FLOAT16];
+    if !input.elem_type().is_some_and(|it| float.contains(&it)) {
+        return Err(shape_error(format!(
+            "element type {:?} of `{}`",
+            input.elem_type(),
+            input.name()
+        )));
+    }
+    let dims = input
+        .dims()
+        .filter(|it| it.len() == 4)
+        .ok_or_else(|| shape_error(format!("shape {:?} of `{}`", input.dims(), input.name())))?;
+    let size = preprocess.size.map(i64::from);
+    let fits = |it: &[Option<i64>], want: [i64; 3]| {
+        it.iter().zip(want).all(|(a, b)| a.is_none_or(|a| a == b))
+    };
+    let (first, last) = (
+        fits(&dims[1..], [channels, size[0], size[1]]),
+        fits(&dims[1..], [size[0], size[1], channels]),
+    );
+    // Fully symbolic shapes fit both; channels first is what PyTorch writes.
+    if first || last {
+        Ok(first)
+    } else {
+        Err(shape_error(format!("shape {dims:?} of `{}`", input.name())))
+    }
+}
+
+/// Dynamic quantisation takes its scales from the batch, so that embeddings depend on their neighbours.
+fn dynamic_quantisation(model: &OnnxModel) -> Option<String> {
+    let nodes = model
+        .proto()
+        .graph
+        .as_ref()
+        .map(|it| it.node.as_slice())
+        .unwrap_or_default();
+    let found = nodes
+        .iter()
+        .filter_map(|it| it.op_type.as_deref())
+        .find(|it| it.starts_with("Dynamic"));
+    found.map(|it| format!("dynamically quantised ({it}): embeddings would depend on the batch"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string never fails");
+        text
+    })
+}

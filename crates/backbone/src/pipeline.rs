@@ -1,0 +1,379 @@
+//! Files to rows: read, decode and preprocess in parallel, run in batches, deliver in one thread.
+//!
+//! ```text
+//! paths ─next index→ decode workers ─bounded queue→ batcher ─→ sessions ─bounded queue→ deliver (caller's thread)
+//! ```
+//! Both queues are bounded, so memory depends on workers and batch size, not on the number of files.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use headstart_store::{Digest, FileStat};
+
+use crate::decode::DecodeLimits;
+use crate::error::{BackboneError, ImageError};
+use crate::image_model::{ImageModel, run_session};
+use crate::preprocess::Preprocess;
+use crate::runtime::Session;
+use crate::stat::file_stat;
+
+/// How much runs at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipelineConfig {
+    /// Threads that read, decode and preprocess.
+    pub n_workers: usize,
+    /// Images a session runs at once.
+    pub batch_size: usize,
+    /// What one image may cost.
+    pub limits: DecodeLimits,
+}
+
+impl Default for PipelineConfig {
+    /// As many workers as cores, batches of 8, [`DecodeLimits::default`].
+    fn default() -> Self {
+        let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            n_workers,
+            batch_size: 8,
+            limits: DecodeLimits::default(),
+        }
+    }
+}
+
+/// Time spent in each stage, summed over threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StageTimes {
+    /// Reading files and taking their digests.
+    pub read: Duration,
+    /// Decoding, resizing, cropping.
+    pub decode: Duration,
+    /// Running the model.
+    pub infer: Duration,
+    /// Delivering rows: for extraction, writing them to the store.
+    pub deliver: Duration,
+}
+
+/// What became of one file.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It has a row now.
+    Embedded(Digest, FileStat),
+    /// Its digest was claimed before: the row exists, or is being made.
+    Known(Digest, FileStat),
+    /// It has none.
+    Failed(Option<Digest>, ImageError),
+}
+
+/// What the pipeline delivers, in no particular order.
+pub struct Delivery<'a> {
+    /// Index into the paths, and what became of it; embedded ones in the order of `rows`.
+    pub outcomes: Vec<(usize, Outcome)>,
+    /// `(n_embedded, width)`, row-major.
+    pub rows: &'a [f32],
+}
+
+struct Decoded {
+    index: usize,
+    digest: Digest,
+    stat: FileStat,
+    pixels: Vec<u8>,
+}
+
+enum Event {
+    Batch(Vec<Decoded>, Vec<f32>),
+    Outcome(usize, Outcome),
+    Fatal(BackboneError),
+}
+
+#[derive(Default)]
+struct Clock {
+    read: AtomicU64,
+    decode: AtomicU64,
+    infer: AtomicU64,
+}
+
+fn timed<T>(total: &AtomicU64, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    let elapsed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    total.fetch_add(elapsed, Ordering::Relaxed);
+    result
+}
+
+/// Runs files through a model.
+///
+/// `is_known` says of a digest whether its row exists already; such files are read but not decoded.
+/// Files of equal content are run once. `deliver` is called in the caller's thread; an error of it
+/// stops the run.
+///
+/// # Errors
+/// [`BackboneError::Session`] when the runtime fails, and whatever `deliver` returns. A file that
+/// cannot be embedded is an [`Outcome`], not an error.
+pub fn run_files(
+    model: &mut ImageModel,
+    paths: &[PathBuf],
+    config: &PipelineConfig,
+    is_known: &(dyn Fn(&Digest) -> bool + Sync),
+    deliver: &mut dyn FnMut(Delivery<'_>) -> Result<(), BackboneError>,
+) -> Result<StageTimes, BackboneError> {
+    let batch_size = model.max_batch(config.batch_size);
+    let width = model.width;
+    let ImageModel {
+        sessions,
+        preprocess,
+        ..
+    } = model;
+    let n_sessions = sessions.len();
+    let preprocess = &*preprocess;
+    let clock = Clock::default();
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let claimed = Mutex::new(HashSet::new());
+    let (decoded_in, decoded_out) = bounded::<Decoded>(batch_size * n_sessions + config.n_workers);
+    let (event_in, event_out) = bounded::<Event>(2 * n_sessions + config.n_workers);
+    let decoded_out = Mutex::new(decoded_out);
+
+    std::thread::scope(|scope| {
+        for _ in 0..config.n_workers.max(1) {
+            let (decoded_in, event_in) = (decoded_in.clone(), event_in.clone());
+            let worker = Worker {
+                next: &next,
+                stop: &stop,
+                claimed: &claimed,
+                clock: &clock,
+                paths,
+                preprocess,
+                limits: &config.limits,
+                is_known,
+            };
+            scope.spawn(move || worker.run(&decoded_in, &event_in));
+        }
+        for session in sessions.iter_mut() {
+            let (decoded_out, event_in, clock) = (&decoded_out, event_in.clone(), &clock);
+            scope.spawn(move || {
+                run_batches(
+                    session,
+                    preprocess,
+                    batch_size,
+                    decoded_out,
+                    &event_in,
+                    clock,
+                )
+            });
+        }
+        // Only the threads hold senders now: the queues end when the threads do.
+        drop((decoded_in, event_in));
+
+        let mut times = StageTimes::default();
+        let mut result = Ok(());
+        for event in &event_out {
+            if result.is_err() {
+                continue; // Drain, so that no thread waits for a place in the queue.
+            }
+            let start = Instant::now();
+            result = deliver_event(event, width, deliver);
+            times.deliver += start.elapsed();
+            if result.is_err() {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        let total = |it: &AtomicU64| Duration::from_nanos(it.load(Ordering::Relaxed));
+        (times.read, times.decode, times.infer) = (
+            total(&clock.read),
+            total(&clock.decode),
+            total(&clock.infer),
+        );
+        result.map(|()| times)
+    })
+}
+
+fn deliver_event(
+    event: Event,
+    width: usize,
+    deliver: &mut dyn FnMut(Delivery<'_>) -> Result<(), BackboneError>,
+) -> Result<(), BackboneError> {
+    match event {
+        Event::Fatal(err) => Err(err),
+        Event::Outcome(index, outcome) => deliver(Delivery {
+            outcomes: vec![(index, outcome)],
+            rows: &[],
+        }),
+        Event::Batch(batch, mut rows) => {
+            let mut outcomes = Vec::with_capacity(batch.len());
+            let mut keep = 0;
+            for (row, it) in batch.into_iter().enumerate() {
+                let start = row * width;
+                // A number is checked before it leaves: NaN in a store would spoil every fit.
+                let outcome = match rows[start..start + width]
+                    .iter()
+                    .position(|it| !it.is_finite())
+                {
+                    Some(feature) => {
+                        Outcome::Failed(Some(it.digest), ImageError::NonFinite { feature })
+                    }
+                    None => {
+                        rows.copy_within(start..start + width, keep * width);
+                        keep += 1;
+                        Outcome::Embedded(it.digest, it.stat)
+                    }
+                };
+                outcomes.push((it.index, outcome));
+            }
+            deliver(Delivery {
+                outcomes,
+                rows: &rows[..keep * width],
+            })
+        }
+    }
+}
+
+/// One decode thread's view of the run.
+struct Worker<'a> {
+    next: &'a AtomicUsize,
+    stop: &'a AtomicBool,
+    claimed: &'a Mutex<HashSet<Digest>>,
+    clock: &'a Clock,
+    paths: &'a [PathBuf],
+    preprocess: &'a Preprocess,
+    limits: &'a DecodeLimits,
+    is_known: &'a (dyn Fn(&Digest) -> bool + Sync),
+}
+
+impl Worker<'_> {
+    fn run(&self, decoded: &Sender<Decoded>, events: &Sender<Event>) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = self.paths.get(index) else {
+                return;
+            };
+            // A send fails only when the other side is gone: the run is over.
+            let sent = match self.load(index, path) {
+                Ok(Ok(image)) => decoded.send(image).is_ok(),
+                Ok(Err(outcome)) => events.send(Event::Outcome(index, outcome)).is_ok(),
+                Err((digest, err)) => events
+                    .send(Event::Outcome(index, Outcome::Failed(digest, err)))
+                    .is_ok(),
+            };
+            if !sent {
+                return;
+            }
+        }
+    }
+
+    fn load(
+        &self,
+        index: usize,
+        path: &Path,
+    ) -> Result<Result<Decoded, Outcome>, (Option<Digest>, ImageError)> {
+        let (bytes, stat) =
+            timed(&self.clock.read, || read_file(path, self.limits)).map_err(|err| (None, err))?;
+        let digest = timed(&self.clock.read, || Digest::of(&bytes));
+        let is_new = || {
+            self.claimed
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .insert(digest)
+        };
+        if (self.is_known)(&digest) || !is_new() {
+            return Ok(Err(Outcome::Known(digest, stat)));
+        }
+        let pixels = timed(&self.clock.decode, || {
+            self.preprocess.apply(&bytes, self.limits)
+        });
+        let pixels = pixels.map_err(|err| (Some(digest), err))?;
+        Ok(Ok(Decoded {
+            index,
+            digest,
+            stat,
+            pixels,
+        }))
+    }
+}
+
+/// Reads a regular file whole, and what it looked like; refuses one that changed meanwhile.
+fn read_file(path: &Path, limits: &DecodeLimits) -> Result<(Vec<u8>, FileStat), ImageError> {
+    // Look before opening: opening a pipe would wait for its writer.
+    let before = std::fs::metadata(path).map_err(ImageError::Read)?;
+    if !before.is_file() {
+        return Err(ImageError::NotAFile);
+    }
+    let limit = limits.max_file_bytes;
+    if before.len() > limit {
+        return Err(ImageError::TooLong {
+            bytes: before.len(),
+            limit,
+        });
+    }
+    let mut file = File::open(path).map_err(ImageError::Read)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
+    file.by_ref()
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(ImageError::Read)?;
+    let stat = file_stat(&file.metadata().map_err(ImageError::Read)?);
+    if stat != file_stat(&before) || stat.size != bytes.len() as u64 {
+        return Err(ImageError::Changed);
+    }
+    Ok((bytes, settled(stat)))
+}
+
+/// A file changed this shortly before it was read may change again within the same tick of the file
+/// system's clock, without its times showing it (Git calls such a file racily clean).
+const RACY: Duration = Duration::from_millis(50);
+
+/// The stat to remember: of a file that may still change unseen, one that matches no file, so that the
+/// next run reads it again.
+fn settled(stat: FileStat) -> FileStat {
+    let racy_from = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(RACY);
+    let changed = stat.mtime_ns.max(stat.ctime_ns);
+    if i128::from(changed) < i128::try_from(racy_from.as_nanos()).unwrap_or(i128::MAX) {
+        return stat;
+    }
+    FileStat {
+        mtime_ns: i64::MIN,
+        ..stat
+    }
+}
+
+fn run_batches(
+    session: &mut Session,
+    preprocess: &Preprocess,
+    batch_size: usize,
+    decoded: &Mutex<Receiver<Decoded>>,
+    events: &Sender<Event>,
+    clock: &Clock,
+) {
+    loop {
+        // One session at a time fills its batch, so that batches are full and not shared out.
+        let batch: Vec<Decoded> = {
+            let decoded = decoded
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            decoded.iter().take(batch_size).collect()
+        };
+        if batch.is_empty() {
+            return;
+        }
+        let pixels: Vec<u8> = batch.iter().flat_map(|it| &it.pixels).copied().collect();
+        let mut rows = Vec::new();
+        let result = timed(&clock.infer, || {
+            run_session(session, preprocess, &pixels, &mut rows)
+        });
+        let event = match result {
+            Ok(_) => Event::Batch(batch, rows),
+            Err(err) => Event::Fatal(err),
+        };
+        if events.send(event).is_err() {
+            return;
+        }
+    }
+}

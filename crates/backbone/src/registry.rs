@@ -1,0 +1,161 @@
+//! Models known by name, and what is assumed about the ones that are not.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use headstart_onnx::Pool;
+
+use crate::error::BackboneError;
+use crate::preprocess::Preprocess;
+
+/// The registry this crate was built with, `models/models.toml`.
+const BUILTIN: &str = include_str!("../models/models.toml");
+
+/// Id of the backbone that is compiled in.
+pub const EMBEDDED_ID: &str = "headstart-untrained-96";
+
+/// Its weights.
+const EMBEDDED: &[u8] = include_bytes!("../models/headstart-untrained-96.onnx");
+
+/// A model: where it comes from, how to check it, how to feed it, where to cut it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModelSpec {
+    /// Name on the command line and in reports.
+    pub id: String,
+    /// File name in model folders and caches.
+    #[serde(default)]
+    pub file: String,
+    /// Where it can be downloaded; none for files that are only found locally.
+    pub url: Option<String>,
+    /// SHA-256 of the file, hexadecimal; none for a user's own file.
+    pub sha256: Option<String>,
+    /// Length of the file.
+    pub bytes: Option<u64>,
+    /// Licence of the weights.
+    pub licence: Option<String>,
+    /// What it is, in a few words.
+    pub about: Option<String>,
+    /// The tensor to cut at; found by structure when absent.
+    pub tap: Option<String>,
+    /// How positions become one row; by rank when absent.
+    pub pool: Option<Pool>,
+    /// Length of the embedding; found by a run when absent.
+    pub n_features: Option<usize>,
+    /// How an image becomes its input.
+    #[serde(default)]
+    pub preprocess: Preprocess,
+}
+
+/// Models known by name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// The models, in the file's order.
+    #[serde(rename = "model")]
+    pub models: Vec<ModelSpec>,
+}
+
+impl Registry {
+    /// The registry this crate was built with.
+    ///
+    /// # Panics
+    /// Never: a test reads the file that is compiled in.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::from_toml(BUILTIN, Path::new("models.toml"))
+            .expect("a test reads the built-in registry")
+    }
+
+    /// Reads a registry.
+    ///
+    /// # Errors
+    /// [`BackboneError::Description`] naming `path` when the text is none.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, BackboneError> {
+        toml::from_str(text).map_err(|err| BackboneError::Description {
+            path: path.to_owned(),
+            source: Box::new(err),
+        })
+    }
+
+    /// A model by id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&ModelSpec> {
+        self.models.iter().find(|it| it.id == id)
+    }
+}
+
+/// Weights of the backbone that is compiled in; its entry is [`EMBEDDED_ID`] of the registry.
+#[must_use]
+pub fn embedded_model() -> &'static [u8] {
+    EMBEDDED
+}
+
+impl ModelSpec {
+    /// What is known of a user's own file: the `.toml` beside it where there is one, else
+    /// [`Preprocess::imagenet`]. The second value is the description that was read.
+    ///
+    /// # Errors
+    /// [`BackboneError::Read`], [`BackboneError::Description`] when the description is there but does
+    /// not read.
+    pub fn of_file(path: &Path) -> Result<(Self, Option<PathBuf>), BackboneError> {
+        let id = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let description = path.with_extension("toml");
+        let text = match std::fs::read_to_string(&description) {
+            Ok(text) => text,
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+                return Ok((Self::named(id), None));
+            }
+            Err(source) => {
+                return Err(BackboneError::Read {
+                    path: description,
+                    source,
+                });
+            }
+        };
+        let described: Described =
+            toml::from_str(&text).map_err(|err| BackboneError::Description {
+                path: description.clone(),
+                source: Box::new(err),
+            })?;
+        let spec = Self {
+            tap: described.tap,
+            pool: described.pool,
+            preprocess: described.preprocess,
+            ..Self::named(described.id.unwrap_or(id))
+        };
+        Ok((spec, Some(description)))
+    }
+
+    fn named(id: String) -> Self {
+        Self {
+            file: format!("{id}.onnx"),
+            id,
+            url: None,
+            sha256: None,
+            bytes: None,
+            licence: None,
+            about: None,
+            tap: None,
+            pool: None,
+            n_features: None,
+            preprocess: Preprocess::imagenet(),
+        }
+    }
+}
+
+/// The TOML beside a user's own model.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Described {
+    id: Option<String>,
+    tap: Option<String>,
+    pool: Option<Pool>,
+    #[serde(default)]
+    preprocess: Preprocess,
+}

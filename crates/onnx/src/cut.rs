@@ -1,0 +1,213 @@
+//! Cutting a graph at a tap: everything behind it goes, nodes and weights.
+
+use std::collections::HashSet;
+
+use crate::error::OnnxError;
+use crate::model::{OnnxModel, data_type};
+use crate::proto::{
+    AttributeProto, DimensionProto, GraphProto, NodeProto, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto,
+};
+use crate::tap::{Pool, Tap};
+
+/// Name of the embedding where the cut has to append a pooling of its own.
+pub const EMBEDDING: &str = "headstart_embedding";
+
+/// Cuts a model at a tap: its only output is the embedding, and everything that output does not need
+/// is gone. The embedding is `(n, n_features)` when the tap is pooled, else what the tap is.
+///
+/// # Errors
+/// [`OnnxError::NoSuchTensor`] when the graph does not have the tensor.
+///
+/// # Examples
+/// ```no_run
+/// # fn main() -> Result<(), headstart_onnx::OnnxError> {
+/// use headstart_onnx::{OnnxModel, cut, find_tap, make_batch_dynamic};
+///
+/// let mut model = OnnxModel::load("resnet18.onnx".as_ref())?;
+/// make_batch_dynamic(&mut model)?;
+/// let tap = find_tap(&model)?;
+/// let backbone = cut(&model, &tap)?;
+/// backbone.save("resnet18.backbone.onnx".as_ref())?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
+    let known = model.producers().contains_key(tap.tensor.as_str())
+        || model.inputs().iter().any(|it| it.name() == tap.tensor);
+    if !known {
+        return Err(model.no_such_tensor(&tap.tensor));
+    }
+    let opset = model.opset();
+    let mut cut = model.clone();
+    let output = append_pool(cut.graph_mut(), tap, opset);
+    let graph = cut.graph_mut();
+    let mut info = tensor_info(&output, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]);
+    if tap.pool == Pool::None {
+        // Its rank may be anything: a declared one that is wrong would make the runtime refuse the graph.
+        info.r#type
+            .iter_mut()
+            .filter_map(|it| it.tensor_type.as_mut())
+            .for_each(|it| it.shape = None);
+    }
+    graph.output = vec![info];
+    remove_dead(graph);
+    Ok(cut)
+}
+
+/// A dimension of a tensor that surgery declares.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Dim {
+    Batch,
+    Unknown,
+    Fixed(usize),
+}
+
+pub(crate) fn tensor_info(name: &str, elem_type: i64, dims: &[Dim]) -> ValueInfoProto {
+    let dim = dims.iter().map(|dim| match dim {
+        Dim::Batch => DimensionProto {
+            dim_param: Some("N".to_owned()),
+            ..Default::default()
+        },
+        Dim::Fixed(n) => DimensionProto {
+            dim_value: Some(*n as i64),
+            ..Default::default()
+        },
+        Dim::Unknown => DimensionProto::default(),
+    });
+    let shape = TensorShapeProto {
+        dim: dim.collect(),
+        ..Default::default()
+    };
+    let tensor_type = TensorTypeProto {
+        elem_type: Some(elem_type),
+        shape: Some(shape),
+        ..Default::default()
+    };
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            tensor_type: Some(tensor_type),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// Appends what makes one row of the tap, and returns the name of the tensor that holds it.
+fn append_pool(graph: &mut GraphProto, tap: &Tap, opset: i64) -> String {
+    let pooled = format!("{EMBEDDING}_pooled");
+    match tap.pool {
+        Pool::None => return tap.tensor.clone(),
+        Pool::First => {
+            let index = format!("{EMBEDDING}_first");
+            graph.initializer.push(TensorProto::from_raw(
+                &index,
+                data_type::INT64,
+                &[],
+                0_i64.to_le_bytes().to_vec(),
+            ));
+            let axis = AttributeProto::int("axis", 1);
+            graph.node.push(NodeProto::new(
+                "Gather",
+                &[&tap.tensor, &index],
+                EMBEDDING,
+                vec![axis],
+            ));
+            return EMBEDDING.to_owned();
+        }
+        Pool::Mean => {}
+    }
+    let rank = graph.value_info.iter().chain(&graph.output);
+    let rank = rank
+        .filter(|it| it.name() == tap.tensor)
+        .find_map(|it| it.dims())
+        .map(|it| it.len());
+    if rank == Some(3) {
+        let axes = graph_axes(graph, opset);
+        graph.node.push(reduce_mean(axes, &tap.tensor, EMBEDDING));
+        return EMBEDDING.to_owned();
+    }
+    graph.node.push(NodeProto::new(
+        "GlobalAveragePool",
+        &[&tap.tensor],
+        &pooled,
+        vec![],
+    ));
+    let axis = AttributeProto::int("axis", 1);
+    graph
+        .node
+        .push(NodeProto::new("Flatten", &[&pooled], EMBEDDING, vec![axis]));
+    EMBEDDING.to_owned()
+}
+
+/// `ReduceMean` takes its axes as an attribute before opset 18 and as an input from then on.
+enum Axes {
+    Attribute,
+    Input(String),
+}
+
+fn graph_axes(graph: &mut GraphProto, opset: i64) -> Axes {
+    if opset < 18 {
+        return Axes::Attribute;
+    }
+    let name = format!("{EMBEDDING}_axes");
+    let raw = 1_i64.to_le_bytes().to_vec();
+    graph
+        .initializer
+        .push(TensorProto::from_raw(&name, data_type::INT64, &[1], raw));
+    Axes::Input(name)
+}
+
+fn reduce_mean(axes: Axes, input: &str, output: &str) -> NodeProto {
+    let keep = AttributeProto::int("keepdims", 0);
+    match axes {
+        Axes::Attribute => NodeProto::new(
+            "ReduceMean",
+            &[input],
+            output,
+            vec![keep, AttributeProto::ints("axes", &[1])],
+        ),
+        Axes::Input(axes) => NodeProto::new("ReduceMean", &[input, &axes], output, vec![keep]),
+    }
+}
+
+/// Removes nodes, weights, inputs and type notes that no output needs.
+pub(crate) fn remove_dead(graph: &mut GraphProto) {
+    let mut needed: HashSet<String> = graph.output.iter().map(|it| it.name().to_owned()).collect();
+    let mut keep = vec![false; graph.node.len()];
+    // Nodes are in topological order, so one pass from the end reaches everything.
+    for (node, keep) in graph.node.iter().zip(&mut keep).rev() {
+        if node.output.iter().any(|it| needed.contains(it)) {
+            *keep = true;
+            read_names(node, &mut needed);
+        }
+    }
+    let mut keep = keep.into_iter();
+    graph
+        .node
+        .retain(|_| keep.next().expect("one flag per node"));
+    let produced: HashSet<&str> = graph
+        .node
+        .iter()
+        .flat_map(|it| &it.output)
+        .map(String::as_str)
+        .collect();
+    graph.value_info.retain(|it| produced.contains(it.name()));
+    graph.initializer.retain(|it| needed.contains(it.name()));
+    graph.input.retain(|it| needed.contains(it.name()));
+}
+
+/// Adds every name a node reads: its inputs, and what the bodies of control flow take from outside.
+fn read_names(node: &NodeProto, names: &mut HashSet<String>) {
+    names.extend(node.input.iter().filter(|it| !it.is_empty()).cloned());
+    for body in node
+        .attribute
+        .iter()
+        .flat_map(|it| it.g.iter().chain(&it.graphs))
+    {
+        // Names a body defines itself are added too: harmless, they only might keep a namesake alive.
+        names.extend(body.output.iter().map(|it| it.name().to_owned()));
+        body.node.iter().for_each(|node| read_names(node, names));
+    }
+}

@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+mod attach;
+mod batch;
+mod cut;
+mod error;
+mod inspect;
+mod model;
+pub mod proto;
+mod tap;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use attach::{Activation, Layer, PIXELS, PixelInput, attach_head, output, take_pixels};
+pub use batch::make_batch_dynamic;
+pub use cut::{EMBEDDING, cut};
+pub use error::OnnxError;
+pub use inspect::{Summary, TensorSummary};
+pub use model::{OnnxModel, data_type};
+pub use tap::{Pool, Tap, find_tap, tap_at};

@@ -1,0 +1,531 @@
+//! The protobuf wire format, read without trust and written without loss.
+//!
+//! Only what ONNX needs: varints, length-delimited fields, fixed 32 and 64. Every length is checked
+//! against the bytes that are there before anything is allocated; payloads are slices of the caller's
+//! buffer, never copies. Fields nobody asked about are kept as they came ([`Unknown`]) and written
+//! back in field order, so that a file written by a canonical writer comes back byte for byte.
+//!
+//! Source: <https://protobuf.dev/programming-guides/encoding/>.
+
+use bytes::Bytes;
+
+use crate::error::OnnxError;
+
+/// Deepest nesting of messages; ONNX control flow nests a graph per level, real models stay under 10.
+const MAX_DEPTH: u32 = 64;
+
+/// Most messages in one file. A message of two bytes on disk costs a few hundred in memory, so this
+/// is what bounds the memory of a hostile file: about 600 MB at the very worst, whatever its size.
+const MAX_MESSAGES: u32 = 2_000_000;
+
+/// One field as it lies on the wire.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    Varint(u64),
+    /// No field this crate names has one; kept as it came.
+    Fixed64,
+    Bytes(Bytes),
+    Fixed32(u32),
+}
+
+/// Limits shared by all messages of one file.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    depth: u32,
+    messages_left: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            depth: 0,
+            messages_left: MAX_MESSAGES,
+        }
+    }
+}
+
+/// A message type: how one of its fields is taken in, and how all of them are written.
+pub(crate) trait Message: Default + Sized {
+    /// Takes one field. `raw` is the whole field, tag included, for fields this type does not know.
+    fn merge_field(
+        &mut self,
+        number: u32,
+        value: Value,
+        raw: Bytes,
+        budget: &mut Budget,
+    ) -> Result<(), OnnxError>;
+    fn encoded_len(&self) -> usize;
+    fn encode(&self, out: &mut Vec<u8>);
+
+    fn merge(&mut self, bytes: Bytes, budget: &mut Budget) -> Result<(), OnnxError> {
+        if budget.depth == MAX_DEPTH {
+            return Err(malformed(format!(
+                "messages nested deeper than {MAX_DEPTH}"
+            )));
+        }
+        if budget.messages_left == 0 {
+            return Err(malformed(format!(
+                "more than {MAX_MESSAGES} messages in one file"
+            )));
+        }
+        budget.messages_left -= 1;
+        budget.depth += 1;
+        let mut reader = Reader {
+            bytes: &bytes,
+            position: 0,
+        };
+        while let Some((number, value, raw)) = reader.next_field()? {
+            self.merge_field(number, value, raw, budget)?;
+        }
+        budget.depth -= 1;
+        Ok(())
+    }
+}
+
+/// Decodes a whole message.
+pub(crate) fn decode<M: Message>(bytes: Bytes) -> Result<M, OnnxError> {
+    let mut message = M::default();
+    message.merge(bytes, &mut Budget::default())?;
+    Ok(message)
+}
+
+fn malformed(reason: String) -> OnnxError {
+    OnnxError::Malformed { reason }
+}
+
+struct Reader<'a> {
+    bytes: &'a Bytes,
+    position: usize,
+}
+
+impl Reader<'_> {
+    fn next_field(&mut self) -> Result<Option<(u32, Value, Bytes)>, OnnxError> {
+        if self.position == self.bytes.len() {
+            return Ok(None);
+        }
+        let start = self.position;
+        let tag = self.varint()?;
+        let number = u32::try_from(tag >> 3)
+            .ok()
+            .filter(|n| *n != 0)
+            .ok_or_else(|| {
+                malformed(format!(
+                    "field tag {tag} at byte {start} of its message is out of range"
+                ))
+            })?;
+        let value = match tag & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => {
+                self.take(8)?;
+                Value::Fixed64
+            }
+            2 => {
+                let length = self.varint()?;
+                Value::Bytes(self.take(length)?)
+            }
+            5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
+            wire_type => {
+                return Err(malformed(format!(
+                    "field {number} has wire type {wire_type}, which ONNX never uses"
+                )));
+            }
+        };
+        Ok(Some((
+            number,
+            value,
+            self.bytes.slice(start..self.position),
+        )))
+    }
+
+    fn varint(&mut self) -> Result<u64, OnnxError> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = *self
+                .bytes
+                .get(self.position)
+                .ok_or_else(|| malformed("the file ends inside a number".to_owned()))?;
+            self.position += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(malformed("a number longer than ten bytes".to_owned()))
+    }
+
+    fn take(&mut self, length: u64) -> Result<Bytes, OnnxError> {
+        let left = self.bytes.len() - self.position;
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|n| *n <= left)
+            .ok_or_else(|| {
+                malformed(format!(
+                    "a field of {length} bytes where only {left} bytes are left"
+                ))
+            })?;
+        let start = self.position;
+        self.position += length;
+        Ok(self.bytes.slice(start..self.position))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], OnnxError> {
+        let bytes = self.take(N as u64)?;
+        Ok(<[u8; N]>::try_from(&bytes[..]).expect("take returned exactly N bytes"))
+    }
+}
+
+/// One field of a message: how it is taken in and written back.
+pub(crate) trait Field {
+    fn merge(&mut self, value: Value, budget: &mut Budget) -> Result<(), OnnxError>;
+    fn len(&self, number: u32) -> usize;
+    fn write(&self, number: u32, out: &mut Vec<u8>);
+}
+
+pub(crate) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+pub(crate) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+fn tag(number: u32, wire_type: u64) -> u64 {
+    u64::from(number) << 3 | wire_type
+}
+
+fn delimited_len(number: u32, length: usize) -> usize {
+    varint_len(tag(number, 2)) + varint_len(length as u64) + length
+}
+
+fn write_delimited_head(number: u32, length: usize, out: &mut Vec<u8>) {
+    write_varint(tag(number, 2), out);
+    write_varint(length as u64, out);
+}
+
+fn wrong_wire_type(expected: &str, value: &Value) -> OnnxError {
+    malformed(format!("expected {expected}, found {value:.40?}"))
+}
+
+/// A scalar that is written unpacked: how it reads from and writes to the wire.
+trait Scalar: Copy {
+    const WIRE_TYPE: u64;
+    const EXPECTED: &'static str;
+    fn from_value(value: &Value) -> Option<Self>;
+    fn payload_len(self) -> usize;
+    fn write_payload(self, out: &mut Vec<u8>);
+    /// One element of a packed list, and how many bytes it took.
+    fn read_packed(reader: &mut Reader<'_>) -> Result<Self, OnnxError>;
+}
+
+impl Scalar for i64 {
+    const WIRE_TYPE: u64 = 0;
+    const EXPECTED: &'static str = "an integer";
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Varint(it) = value {
+            Some(it.cast_signed())
+        } else {
+            None
+        }
+    }
+    fn payload_len(self) -> usize {
+        varint_len(self.cast_unsigned())
+    }
+    fn write_payload(self, out: &mut Vec<u8>) {
+        write_varint(self.cast_unsigned(), out);
+    }
+    fn read_packed(reader: &mut Reader<'_>) -> Result<Self, OnnxError> {
+        Ok(reader.varint()?.cast_signed())
+    }
+}
+
+impl Scalar for f32 {
+    const WIRE_TYPE: u64 = 5;
+    const EXPECTED: &'static str = "a 32-bit float";
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Fixed32(bits) = value {
+            Some(Self::from_bits(*bits))
+        } else {
+            None
+        }
+    }
+    fn payload_len(self) -> usize {
+        4
+    }
+    fn write_payload(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+    fn read_packed(reader: &mut Reader<'_>) -> Result<Self, OnnxError> {
+        Ok(Self::from_le_bytes(reader.array()?))
+    }
+}
+
+macro_rules! scalar_fields {
+    ($($scalar:ty),*) => {$(
+        impl Field for Option<$scalar> {
+            fn merge(&mut self, value: Value, _: &mut Budget) -> Result<(), OnnxError> {
+                let it = <$scalar>::from_value(&value)
+                    .ok_or_else(|| wrong_wire_type(<$scalar>::EXPECTED, &value))?;
+                *self = Some(it);
+                Ok(())
+            }
+            fn len(&self, number: u32) -> usize {
+                self.map_or(0, |it| varint_len(tag(number, 0)) + it.payload_len())
+            }
+            fn write(&self, number: u32, out: &mut Vec<u8>) {
+                if let Some(it) = self {
+                    write_varint(tag(number, <$scalar>::WIRE_TYPE), out);
+                    it.write_payload(out);
+                }
+            }
+        }
+
+        /// Read packed or not, written unpacked: the form of ONNX's proto2 schema, which every reader takes.
+        impl Field for Vec<$scalar> {
+            fn merge(&mut self, value: Value, _: &mut Budget) -> Result<(), OnnxError> {
+                if let Value::Bytes(bytes) = &value {
+                    let mut reader = Reader { bytes, position: 0 };
+                    while reader.position < bytes.len() {
+                        self.push(<$scalar>::read_packed(&mut reader)?);
+                    }
+                    return Ok(());
+                }
+                self.push(
+                    <$scalar>::from_value(&value)
+                        .ok_or_else(|| wrong_wire_type(<$scalar>::EXPECTED, &value))?,
+                );
+                Ok(())
+            }
+            fn len(&self, number: u32) -> usize {
+                self.iter().map(|it| varint_len(tag(number, 0)) + it.payload_len()).sum()
+            }
+            fn write(&self, number: u32, out: &mut Vec<u8>) {
+                for it in self {
+                    write_varint(tag(number, <$scalar>::WIRE_TYPE), out);
+                    it.write_payload(out);
+                }
+            }
+        }
+    )*};
+}
+scalar_fields!(i64, f32);
+
+/// A length-delimited payload: text or bytes.
+trait Blob: Sized {
+    fn from_bytes(bytes: Bytes) -> Result<Self, OnnxError>;
+    fn as_bytes(&self) -> &[u8];
+}
+
+impl Blob for Bytes {
+    fn from_bytes(bytes: Bytes) -> Result<Self, OnnxError> {
+        Ok(bytes)
+    }
+    fn as_bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Blob for String {
+    fn from_bytes(bytes: Bytes) -> Result<Self, OnnxError> {
+        Self::from_utf8(bytes.to_vec())
+            .map_err(|_| malformed("a name that is not UTF-8".to_owned()))
+    }
+    fn as_bytes(&self) -> &[u8] {
+        str::as_bytes(self)
+    }
+}
+
+fn expect_bytes(value: Value) -> Result<Bytes, OnnxError> {
+    if let Value::Bytes(bytes) = value {
+        Ok(bytes)
+    } else {
+        Err(wrong_wire_type("bytes", &value))
+    }
+}
+
+macro_rules! blob_fields {
+    ($($blob:ty),*) => {$(
+        impl Field for Option<$blob> {
+            fn merge(&mut self, value: Value, _: &mut Budget) -> Result<(), OnnxError> {
+                *self = Some(<$blob as Blob>::from_bytes(expect_bytes(value)?)?);
+                Ok(())
+            }
+            fn len(&self, number: u32) -> usize {
+                self.as_ref().map_or(0, |it| delimited_len(number, Blob::as_bytes(it).len()))
+            }
+            fn write(&self, number: u32, out: &mut Vec<u8>) {
+                if let Some(it) = self {
+                    write_delimited_head(number, Blob::as_bytes(it).len(), out);
+                    out.extend_from_slice(Blob::as_bytes(it));
+                }
+            }
+        }
+
+        impl Field for Vec<$blob> {
+            fn merge(&mut self, value: Value, _: &mut Budget) -> Result<(), OnnxError> {
+                self.push(<$blob as Blob>::from_bytes(expect_bytes(value)?)?);
+                Ok(())
+            }
+            fn len(&self, number: u32) -> usize {
+                self.iter().map(|it| delimited_len(number, Blob::as_bytes(it).len())).sum()
+            }
+            fn write(&self, number: u32, out: &mut Vec<u8>) {
+                for it in self {
+                    write_delimited_head(number, Blob::as_bytes(it).len(), out);
+                    out.extend_from_slice(Blob::as_bytes(it));
+                }
+            }
+        }
+    )*};
+}
+blob_fields!(Bytes, String);
+
+impl<M: Message> Field for Option<M> {
+    fn merge(&mut self, value: Value, budget: &mut Budget) -> Result<(), OnnxError> {
+        // Protobuf merges a message that comes twice.
+        self.get_or_insert_default()
+            .merge(expect_bytes(value)?, budget)
+    }
+    fn len(&self, number: u32) -> usize {
+        self.as_ref()
+            .map_or(0, |it| delimited_len(number, it.encoded_len()))
+    }
+    fn write(&self, number: u32, out: &mut Vec<u8>) {
+        if let Some(it) = self {
+            write_delimited_head(number, it.encoded_len(), out);
+            it.encode(out);
+        }
+    }
+}
+
+impl<M: Message> Field for Vec<M> {
+    fn merge(&mut self, value: Value, budget: &mut Budget) -> Result<(), OnnxError> {
+        let mut it = M::default();
+        it.merge(expect_bytes(value)?, budget)?;
+        self.push(it);
+        Ok(())
+    }
+    fn len(&self, number: u32) -> usize {
+        self.iter()
+            .map(|it| delimited_len(number, it.encoded_len()))
+            .sum()
+    }
+    fn write(&self, number: u32, out: &mut Vec<u8>) {
+        for it in self {
+            write_delimited_head(number, it.encoded_len(), out);
+            it.encode(out);
+        }
+    }
+}
+
+/// The fields of a message that its type does not name, tags included, in the order they came.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Unknown(Vec<(u32, Bytes)>);
+
+impl Unknown {
+    pub(crate) fn push(&mut self, number: u32, raw: Bytes) {
+        self.0.push((number, raw));
+    }
+
+    /// The payloads of one length-delimited field, for the few that are read only now and then.
+    pub(crate) fn payloads(&self, number: u32) -> impl Iterator<Item = Bytes> {
+        self.0
+            .iter()
+            .filter(move |(n, _)| *n == number)
+            .filter_map(|(_, raw)| {
+                match (Reader {
+                    bytes: raw,
+                    position: 0,
+                })
+                .next_field()
+                {
+                    Ok(Some((_, Value::Bytes(bytes), _))) => Some(bytes),
+                    _ => None,
+                }
+            })
+    }
+
+    /// Drops every field of this number.
+    pub(crate) fn remove(&mut self, number: u32) {
+        self.0.retain(|(n, _)| *n != number);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(|(_, raw)| raw.len()).sum()
+    }
+
+    /// Writes the fields from index `from` on while their number is below `number`; returns the next index.
+    pub(crate) fn write_below(&self, from: usize, number: u32, out: &mut Vec<u8>) -> usize {
+        let mut next = from;
+        while let Some((_, raw)) = self.0.get(next).filter(|(n, _)| *n < number) {
+            out.extend_from_slice(raw);
+            next += 1;
+        }
+        next
+    }
+}
+
+/// Decodes packed 64-bit varints, such as `TensorProto.int64_data`.
+pub(crate) fn packed_i64(bytes: &Bytes) -> Result<Vec<i64>, OnnxError> {
+    let mut values = Vec::new();
+    Field::merge(
+        &mut values,
+        Value::Bytes(bytes.clone()),
+        &mut Budget::default(),
+    )?;
+    Ok(values)
+}
+
+/// Defines message types: fields with their numbers, ascending, plus the fields they do not name.
+macro_rules! messages {
+    ($(
+        $(#[$doc:meta])*
+        pub struct $name:ident {
+            $( $(#[$field_doc:meta])* $field:ident: $type:ty = $number:literal, )*
+        }
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct $name {
+            $( $(#[$field_doc])* pub $field: $type, )*
+            /// Fields of this message that the type does not name, kept for writing.
+            pub unknown: $crate::wire::Unknown,
+        }
+
+        impl $crate::wire::Message for $name {
+            fn merge_field(
+                &mut self,
+                number: u32,
+                value: $crate::wire::Value,
+                raw: bytes::Bytes,
+                #[allow(unused_variables, reason = "not every message has fields that use it")]
+                budget: &mut $crate::wire::Budget,
+            ) -> Result<(), $crate::error::OnnxError> {
+                match number {
+                    $( $number => $crate::wire::Field::merge(&mut self.$field, value, budget), )*
+                    _ => {
+                        self.unknown.push(number, raw);
+                        Ok(())
+                    }
+                }
+            }
+
+            fn encoded_len(&self) -> usize {
+                self.unknown.len() $( + $crate::wire::Field::len(&self.$field, $number) )*
+            }
+
+            fn encode(&self, out: &mut Vec<u8>) {
+                let mut next = 0;
+                $(
+                    next = self.unknown.write_below(next, $number, out);
+                    $crate::wire::Field::write(&self.$field, $number, out);
+                )*
+                self.unknown.write_below(next, u32::MAX, out);
+            }
+        }
+    )*};
+}
+pub(crate) use messages;

@@ -1,0 +1,105 @@
+//! Why a store could not be read or written.
+
+use std::path::{Path, PathBuf};
+
+/// Why a store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A Parquet file could not be read or written.
+    #[error("{} is no Parquet file of this store, or is damaged", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Box<parquet::errors::ParquetError>,
+    },
+    /// The folder holds no `store.json`.
+    #[error("{} is no store: it has no store.json", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// `store.json` does not read as one.
+    #[error("{} is damaged", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The store was written by a version this one does not know.
+    #[error("{} has format version {found}, this program reads version {expected}", path.display())]
+    FormatVersion {
+        /// The file.
+        path: PathBuf,
+        /// Version found.
+        found: u32,
+        /// Version this crate writes.
+        expected: u32,
+    },
+    /// The store holds embeddings of another space: other model, tap, preprocessing, precision or runtime.
+    #[error("{} holds embeddings of another space: {}", path.display(), differences.join("; "))]
+    FingerprintMismatch {
+        /// The store.
+        path: PathBuf,
+        /// What differs, `key: here A, asked for B`.
+        differences: Vec<String>,
+    },
+    /// Another run writes to the store under the same name.
+    #[error("another run is writing to {}; wait for it, or use another store", path.display())]
+    Locked {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A row does not have the store's number of features.
+    #[error("expected embeddings of {expected} features, got {actual}")]
+    FeatureCountMismatch {
+        /// Features of the store.
+        expected: usize,
+        /// Features that came.
+        actual: usize,
+    },
+    /// A column a table must have is missing.
+    #[error("{} has no column `{column}`; its columns are: {}", path.display(), found.join(", "))]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Columns that are there.
+        found: Vec<String>,
+    },
+}
+
+pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+pub(crate) fn parquet<E: Into<parquet::errors::ParquetError>>(
+    path: &Path,
+) -> impl FnOnce(E) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Parquet {
+        path,
+        source: Box::new(source.into()),
+    }
+}

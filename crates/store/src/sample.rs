@@ -1,0 +1,216 @@
+//! Samples: which files there are, how they are labelled, and which embedding is theirs.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::digest::Digest;
+use crate::error::{StoreError, io, parquet};
+use crate::file;
+
+const ROOT_KEY: &str = "headstart.root";
+
+/// One row of the samples table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Path as the dataset names it: relative to a folder or manifest, else as given.
+    pub path: String,
+    /// Class, number, or several of either, as the dataset wrote it.
+    pub label: Option<String>,
+    /// `train`, `val`, `test`, or any other name the dataset uses.
+    pub split: Option<String>,
+    /// Samples of one group (patient, video, …) must not be separated by a split.
+    pub group: Option<String>,
+    /// Which embedding is this sample's.
+    pub digest: Digest,
+    /// What the file looked like when its digest was taken.
+    pub stat: FileStat,
+}
+
+/// What tells an unchanged file from a changed one without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStat {
+    /// Length in bytes.
+    pub size: u64,
+    /// Time of the last change of content, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Time of the last change of content or inode (Unix), else equal to `mtime_ns`; a program can set
+    /// `mtime` back, but not this.
+    pub ctime_ns: i64,
+}
+
+/// The samples of a store and the folder their paths are relative to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SampleTable {
+    /// Absolute folder of the dataset; stats are trusted only for the same folder.
+    pub root: String,
+    /// The samples, in listing order.
+    pub samples: Vec<Sample>,
+}
+
+pub(crate) fn write(path: &Path, owner: &str, table: &SampleTable) -> Result<(), StoreError> {
+    let samples = &table.samples;
+    let text = |get: fn(&Sample) -> Option<&str>| -> ArrayRef {
+        Arc::new(samples.iter().map(get).collect::<StringArray>())
+    };
+    let number = |get: fn(&Sample) -> i64| -> ArrayRef {
+        Arc::new(samples.iter().map(get).collect::<Int64Array>())
+    };
+    let digests = FixedSizeBinaryArray::try_from_sparse_iter_with_size(
+        samples.iter().map(|it| Some(it.digest.0.as_slice())),
+        32,
+    );
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("path", text(|it| Some(&it.path)), false),
+        ("label", text(|it| it.label.as_deref()), true),
+        ("split", text(|it| it.split.as_deref()), true),
+        ("group", text(|it| it.group.as_deref()), true),
+        (
+            "digest",
+            Arc::new(digests.map_err(parquet(path))?) as ArrayRef,
+            false,
+        ),
+        ("size", number(|it| it.stat.size.cast_signed()), false),
+        ("mtime_ns", number(|it| it.stat.mtime_ns), false),
+        ("ctime_ns", number(|it| it.stat.ctime_ns), false),
+    ])
+    .map_err(parquet(path))?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .build();
+    let temporary = file::temporary(path, owner);
+    let out = File::create(&temporary).map_err(io("write", &temporary))?;
+    let mut writer =
+        ArrowWriter::try_new(out, batch.schema(), Some(properties)).map_err(parquet(path))?;
+    writer.append_key_value_metadata(KeyValue::new(ROOT_KEY.to_owned(), table.root.clone()));
+    writer.write(&batch).map_err(parquet(path))?;
+    let out = writer.into_inner().map_err(parquet(path))?;
+    file::commit(out, &temporary, path)
+}
+
+pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
+    let file = File::open(path).map_err(io("read", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
+    let metadata = builder.metadata().file_metadata().key_value_metadata();
+    let root = metadata.and_then(|all| all.iter().find(|it| it.key == ROOT_KEY)?.value.clone());
+    let mut samples = Vec::new();
+    for batch in builder.build().map_err(parquet(path))? {
+        let batch = batch.map_err(parquet(path))?;
+        let column = |name: &str| {
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| StoreError::MissingColumn {
+                    path: path.to_owned(),
+                    column: name.to_owned(),
+                    found: batch
+                        .schema()
+                        .fields()
+                        .iter()
+                        .map(|it| it.name().clone())
+                        .collect(),
+                })
+        };
+        // Another writer may have chosen another text or integer type: cast, do not assume.
+        let text = |name| cast(column(name)?, &DataType::Utf8).map_err(parquet(path));
+        let number = |name| cast(column(name)?, &DataType::Int64).map_err(parquet(path));
+        let digest =
+            cast(column("digest")?, &DataType::FixedSizeBinary(32)).map_err(parquet(path))?;
+        let (paths, labels, splits, groups) = (
+            text("path")?,
+            text("label")?,
+            text("split")?,
+            text("group")?,
+        );
+        let (sizes, mtimes, ctimes) = (number("size")?, number("mtime_ns")?, number("ctime_ns")?);
+        let optional = |array: &ArrayRef, row: usize| {
+            let array = array.as_string::<i32>();
+            array.is_valid(row).then(|| array.value(row).to_owned())
+        };
+        for row in 0..batch.num_rows() {
+            let integer = |array: &ArrayRef| array.as_primitive::<Int64Type>().value(row);
+            samples.push(Sample {
+                path: optional(&paths, row).unwrap_or_default(),
+                label: optional(&labels, row),
+                split: optional(&splits, row),
+                group: optional(&groups, row),
+                digest: Digest(
+                    digest
+                        .as_fixed_size_binary()
+                        .value(row)
+                        .try_into()
+                        .expect("32 bytes"),
+                ),
+                stat: FileStat {
+                    size: integer(&sizes).cast_unsigned(),
+                    mtime_ns: integer(&mtimes),
+                    ctime_ns: integer(&ctimes),
+                },
+            });
+        }
+    }
+    Ok(SampleTable {
+        root: root.unwrap_or_default(),
+        samples,
+    })
+}
+
+/// Reads columns of any Parquet file as text; columns that are not there come back as `None`.
+///
+/// For manifests: numbers are written as Rust prints them, nulls stay nulls.
+///
+/// # Errors
+/// [`StoreError::Io`] and [`StoreError::Parquet`] when the file does not read;
+/// [`StoreError::MissingColumn`] when the first column named is not there.
+pub fn read_text_columns(
+    path: &Path,
+    columns: &[&str],
+) -> Result<Vec<HashMap<String, String>>, StoreError> {
+    let file = File::open(path).map_err(io("read", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
+    let found: Vec<String> = builder
+        .schema()
+        .fields()
+        .iter()
+        .map(|it| it.name().clone())
+        .collect();
+    if let Some(first) = columns
+        .first()
+        .filter(|it| !found.iter().any(|name| name == *it))
+    {
+        let column = (*first).to_owned();
+        return Err(StoreError::MissingColumn {
+            path: path.to_owned(),
+            column,
+            found,
+        });
+    }
+    let mut rows = Vec::new();
+    for batch in builder.build().map_err(parquet(path))? {
+        let batch = batch.map_err(parquet(path))?;
+        let first_row = rows.len();
+        rows.resize_with(first_row + batch.num_rows(), HashMap::new);
+        for name in columns {
+            let Some(column) = batch.column_by_name(name) else {
+                continue;
+            };
+            let text = cast(column, &DataType::Utf8).map_err(parquet(path))?;
+            let text = text.as_string::<i32>();
+            for row in (0..batch.num_rows()).filter(|row| text.is_valid(*row)) {
+                rows[first_row + row].insert((*name).to_owned(), text.value(row).to_owned());
+            }
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,118 @@
+//! What makes two embeddings comparable, and the file that says so.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{StoreError, io};
+use crate::file;
+
+pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const MANIFEST: &str = "store.json";
+
+/// An embedding space: everything a vector depends on besides the input itself.
+///
+/// The store does not interpret the description; two spaces are the same when it is equal, key by key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EmbeddingSpace {
+    /// Length of every vector.
+    pub n_features: usize,
+    /// What the vectors depend on: model sha256, tap, preprocessing, precision, runtime, …
+    pub description: Map<String, Value>,
+}
+
+impl EmbeddingSpace {
+    /// Identity of the space: BLAKE3 of its description and length, 64 hexadecimal digits.
+    ///
+    /// # Panics
+    /// Never: a map of JSON values always serialises.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        // `serde_json`'s map is sorted by key, so equal descriptions have equal text.
+        let text = serde_json::to_string(self).expect("JSON values serialise");
+        crate::Digest::of(text.as_bytes()).to_string()
+    }
+
+    /// What differs between two spaces, `key: here A, asked for B`.
+    #[must_use]
+    pub fn differences(&self, asked: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        if self.n_features != asked.n_features {
+            let (here, there) = (self.n_features, asked.n_features);
+            differences.push(format!("n_features: here {here}, asked for {there}"));
+        }
+        let keys: std::collections::BTreeSet<&String> = self
+            .description
+            .keys()
+            .chain(asked.description.keys())
+            .collect();
+        for key in keys {
+            let (here, there) = (self.description.get(key), asked.description.get(key));
+            if here != there {
+                let text = |it: Option<&Value>| it.map_or("nothing".to_owned(), Value::to_string);
+                differences.push(format!(
+                    "{key}: here {}, asked for {}",
+                    text(here),
+                    text(there)
+                ));
+            }
+        }
+        differences
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    format_version: u32,
+    fingerprint: String,
+    #[serde(flatten)]
+    space: EmbeddingSpace,
+}
+
+pub(crate) fn read(dir: &Path) -> Result<Option<EmbeddingSpace>, StoreError> {
+    let path = dir.join(MANIFEST);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(io("read", &path)(err)),
+    };
+    let damaged = |source| StoreError::Manifest {
+        path: path.clone(),
+        source,
+    };
+    let value: Value = serde_json::from_str(&text).map_err(damaged)?;
+    let found = value
+        .get("format_version")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
+    if found != u64::from(FORMAT_VERSION) {
+        let found = u32::try_from(found).unwrap_or(u32::MAX);
+        return Err(StoreError::FormatVersion {
+            path,
+            found,
+            expected: FORMAT_VERSION,
+        });
+    }
+    let manifest: Manifest = serde_json::from_value(value).map_err(damaged)?;
+    Ok(Some(manifest.space))
+}
+
+pub(crate) fn write(dir: &Path, space: &EmbeddingSpace) -> Result<(), StoreError> {
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        fingerprint: space.fingerprint(),
+        space: space.clone(),
+    };
+    let path = dir.join(MANIFEST);
+    let text = serde_json::to_string_pretty(&manifest).map_err(|source| StoreError::Manifest {
+        path: path.clone(),
+        source,
+    })?;
+    file::write_atomically(&path, "manifest", |file| {
+        use std::io::Write;
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")
+    })
+}

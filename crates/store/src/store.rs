@@ -1,0 +1,210 @@
+//! The store as readers see it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+use crate::error::{StoreError, io};
+use crate::part::EmbeddingBatch;
+use crate::sample::{self, SampleTable};
+use crate::space::{self, EmbeddingSpace};
+use crate::writer::{Run, Writer};
+use crate::{file, part};
+
+/// Embeddings on disk, filed by digest, and the samples they belong to.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use headstart_store::{Digest, EmbeddingSpace, Run, SampleTable, Store};
+///
+/// # let dir = std::env::temp_dir().join(format!("headstart-doc-{}", std::process::id()));
+/// let space = EmbeddingSpace { n_features: 2, description: serde_json::Map::new() };
+/// let store = Store::create(&dir, &space)?;
+/// let mut writer = store.writer(Run::Whole)?;
+/// writer.append(&[Digest::of(b"a photo")], &[0.5, 1.5])?;
+/// writer.finish(&SampleTable::default())?;
+///
+/// let rows = Store::open(&dir)?.load(&[Digest::of(b"a photo"), Digest::of(b"unknown")])?;
+/// assert_eq!(rows.values, [0.5, 1.5, 0.0, 0.0]);
+/// assert_eq!(rows.missing, [1]);
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+    space: EmbeddingSpace,
+}
+
+/// Embeddings in the order they were asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    /// `(n_digests, n_features)`, row-major; rows of missing digests are zero.
+    pub values: Vec<f32>,
+    /// Indices of the digests that have no embedding.
+    pub missing: Vec<usize>,
+}
+
+impl Store {
+    /// Opens a store that exists.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`] when there is none; [`StoreError::FormatVersion`],
+    /// [`StoreError::Manifest`], [`StoreError::Io`].
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let space = space::read(dir)?.ok_or_else(|| StoreError::NotAStore {
+            path: dir.to_owned(),
+        })?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            space,
+        })
+    }
+
+    /// Opens a store for embeddings of `space`, and makes it when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::FingerprintMismatch`] when it holds embeddings of another space; as
+    /// [`open`](Self::open) otherwise.
+    pub fn create(dir: &Path, space: &EmbeddingSpace) -> Result<Self, StoreError> {
+        for folder in ["embeddings", "samples", "locks"].map(|it| dir.join(it)) {
+            fs::create_dir_all(&folder).map_err(io("create", &folder))?;
+        }
+        if space::read(dir)?.is_none() {
+            match space::write(dir, space) {
+                // Another process cleaned up our temporary file because it was there first.
+                Err(_) if space::read(dir)?.is_some() => {}
+                result => result?,
+            }
+        }
+        let store = Self::open(dir)?;
+        let differences = store.space.differences(space);
+        if !differences.is_empty() {
+            return Err(StoreError::FingerprintMismatch {
+                path: dir.to_owned(),
+                differences,
+            });
+        }
+        Ok(store)
+    }
+
+    /// Folder of the store.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What the embeddings depend on.
+    #[must_use]
+    pub fn space(&self) -> &EmbeddingSpace {
+        &self.space
+    }
+
+    /// Begins a run that adds embeddings and replaces the samples.
+    ///
+    /// Finishes what killed runs left behind first: their journals become parts, their temporary files
+    /// go, parts that do not read are set aside.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] while another run of the same name is going on; [`StoreError::Io`],
+    /// [`StoreError::Parquet`].
+    pub fn writer(&self, run: Run) -> Result<Writer, StoreError> {
+        Writer::open(self, run)
+    }
+
+    /// The samples, those of all shards together, ordered by path when there are shards.
+    ///
+    /// # Errors
+    /// [`StoreError::Parquet`], [`StoreError::MissingColumn`], [`StoreError::Io`].
+    pub fn samples(&self) -> Result<SampleTable, StoreError> {
+        let paths = self.sample_files()?;
+        let mut table = SampleTable::default();
+        for path in &paths {
+            let SampleTable { root, samples } = sample::read(path)?;
+            table.root = root;
+            table.samples.extend(samples);
+        }
+        if paths.len() > 1 {
+            table.samples.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+        Ok(table)
+    }
+
+    /// All embeddings, some rows at a time, in no particular order; a digest may come more than once.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the folder does not read; each item carries its own.
+    pub fn batches(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<EmbeddingBatch, StoreError>> + use<>, StoreError> {
+        let n_features = self.space.n_features;
+        let parts = self.parts()?.into_iter();
+        Ok(parts.flat_map(move |path| {
+            let (batches, error) = match part::read_batches(&path, n_features) {
+                Ok(batches) => (Some(batches), None),
+                Err(err) => (None, Some(Err(err))),
+            };
+            error.into_iter().chain(batches.into_iter().flatten())
+        }))
+    }
+
+    /// The embeddings of some digests, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Parquet`].
+    pub fn load(&self, digests: &[Digest]) -> Result<Rows, StoreError> {
+        let n_features = self.space.n_features;
+        let mut places: HashMap<Digest, Vec<usize>> = HashMap::with_capacity(digests.len());
+        for (row, digest) in digests.iter().enumerate() {
+            places.entry(*digest).or_default().push(row);
+        }
+        let mut values = vec![0.0; digests.len() * n_features];
+        for batch in self.batches()? {
+            let EmbeddingBatch { digests, rows } = batch?;
+            for (digest, row) in digests.iter().zip(rows.chunks_exact(n_features)) {
+                for place in places.remove(digest).unwrap_or_default() {
+                    values[place * n_features..][..n_features].copy_from_slice(row);
+                }
+            }
+        }
+        let mut missing: Vec<usize> = places.into_values().flatten().collect();
+        missing.sort_unstable();
+        Ok(Rows { values, missing })
+    }
+
+    /// The digests that have an embedding.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Parquet`].
+    pub fn digests(&self) -> Result<HashSet<Digest>, StoreError> {
+        let mut digests = HashSet::new();
+        for path in self.parts()? {
+            digests.extend(part::read_digests(&path)?);
+        }
+        Ok(digests)
+    }
+
+    pub(crate) fn embeddings_dir(&self) -> PathBuf {
+        self.dir.join("embeddings")
+    }
+
+    pub(crate) fn samples_dir(&self) -> PathBuf {
+        self.dir.join("samples")
+    }
+
+    pub(crate) fn parts(&self) -> Result<Vec<PathBuf>, StoreError> {
+        Ok(parquet_files(file::list(&self.embeddings_dir())?))
+    }
+
+    pub(crate) fn sample_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        Ok(parquet_files(file::list(&self.samples_dir())?))
+    }
+}
+
+fn parquet_files(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.retain(|it| it.extension().is_some_and(|it| it == "parquet"));
+    paths
+}
