@@ -1,1 +1,23 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod feature;
+mod head;
+mod logistic;
+mod metrics;
+mod ridge;
+mod split;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::HeadError;
+pub use feature::Feature;
+pub use head::{Activation, DenseLayer, FitRecord, HeadMetadata, HeadModel, Task};
+pub use logistic::{
+    Certificate, FittedLogistic, LogisticConfig, LogisticFit, LogisticParams, LogisticValidParams,
+    fit_logistic,
+};
+pub use metrics::{ClassificationReport, RegressionReport, argmax, one_hot, wilson_interval};
+pub use ridge::{Ridge, RidgeFit};
+pub use split::stratified_split;

@@ -1,0 +1,114 @@
+//! Why a head could not be fitted, applied or read.
+
+/// Why a head could not be fitted, applied or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// `x` and `y` disagree on the number of samples.
+    #[error("x has {x_rows} samples but y has {y_len} targets")]
+    SampleCountMismatch {
+        /// Rows of `x`.
+        x_rows: usize,
+        /// Length of `y`.
+        y_len: usize,
+    },
+    /// The head takes another number of features.
+    #[error("expected {expected} features, got {actual}")]
+    FeatureCountMismatch {
+        /// Features the head was fitted on.
+        expected: usize,
+        /// Features that came.
+        actual: usize,
+    },
+    /// There is nothing to fit.
+    #[error("no samples to fit on")]
+    NoSamples,
+    /// Fewer than two classes: nothing to tell apart.
+    #[error("expected at least 2 classes, found {found}{}", only.as_ref().map(|it| format!(" (`{it}`)")).unwrap_or_default())]
+    TooFewClasses {
+        /// Classes found.
+        found: usize,
+        /// The only one, where there is one.
+        only: Option<String>,
+    },
+    /// A class index outside the number of classes.
+    #[error("sample {sample} has class {class}, but there are {n_classes} classes")]
+    UnknownClass {
+        /// Row of the sample.
+        sample: usize,
+        /// Its class.
+        class: usize,
+        /// Number of classes.
+        n_classes: usize,
+    },
+    /// A feature is NaN or infinite.
+    #[error("feature {feature} of sample {sample} is not finite")]
+    NonFinite {
+        /// Row of `x`.
+        sample: usize,
+        /// Column of `x`.
+        feature: usize,
+    },
+    /// A target is NaN or infinite.
+    #[error("target {target} of sample {sample} is not finite")]
+    NonFiniteTarget {
+        /// Row of `y`.
+        sample: usize,
+        /// Column of `y`.
+        target: usize,
+    },
+    /// A sample weight that is negative, NaN or infinite, or weights that are all zero.
+    #[error(
+        "sample weights must be finite, not negative and not all zero; weight {sample} is {weight}"
+    )]
+    InvalidWeight {
+        /// Row of the weight.
+        sample: usize,
+        /// The weight.
+        weight: f64,
+    },
+    /// `alpha` must be positive: without it separable data have no optimum.
+    #[error("alpha must be positive and finite, got {alpha}")]
+    InvalidAlpha {
+        /// The value that came.
+        alpha: f64,
+    },
+    /// The tolerance must be positive.
+    #[error("tolerance must be positive and finite, got {tolerance}")]
+    InvalidTolerance {
+        /// The value that came.
+        tolerance: f64,
+    },
+    /// The solver stopped away from the minimum.
+    #[error(
+        "the fit did not converge: gradient {gradient:.3e} above the tolerance {tolerance:.1e} after {n_iterations} iterations (objective {objective:.6})"
+    )]
+    NotConverged {
+        /// Largest component of the gradient per sample.
+        gradient: f64,
+        /// What it should have been below.
+        tolerance: f64,
+        /// Iterations done.
+        n_iterations: usize,
+        /// Best objective reached.
+        objective: f64,
+    },
+    /// linfa's own solver failed.
+    #[error("linfa's solver failed")]
+    Linfa(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// linfa refused the dataset.
+    #[error(transparent)]
+    Dataset(#[from] linfa::Error),
+    /// The bytes are no head file.
+    #[error("not a readable head file: {reason}")]
+    Malformed {
+        /// What was found.
+        reason: String,
+    },
+    /// The head belongs to another embedding space.
+    #[error("the head was fitted on embeddings of another space: {}", differences.join("; "))]
+    FingerprintMismatch {
+        /// What differs.
+        differences: Vec<String>,
+    },
+}

@@ -1,0 +1,288 @@
+//! A fitted head as a value and as a file.
+
+use std::collections::HashMap;
+
+use ndarray::{Array1, Array2, ArrayView2};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::error::HeadError;
+use crate::feature::Feature;
+use crate::logistic::Certificate;
+
+const FORMAT_VERSION: u32 = 1;
+const METADATA_KEY: &str = "headstart";
+
+/// A fitted head: layers on top of an embedding, and everything needed to use and to trust them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadModel {
+    /// Fully connected layers, first to last; a linear head has one.
+    pub layers: Vec<DenseLayer>,
+    /// What the outputs mean and how they came about.
+    pub metadata: HeadMetadata,
+}
+
+/// `activation(x · weight + bias)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DenseLayer {
+    /// `(n_inputs, n_outputs)`.
+    pub weight: Array2<f64>,
+    /// `(n_outputs,)`.
+    pub bias: Array1<f64>,
+    /// What follows the sum.
+    pub activation: Activation,
+}
+
+/// What follows a layer's sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// `max(0, x)`.
+    Relu,
+    /// Probabilities of classes that exclude each other.
+    Softmax,
+    /// Probabilities of labels that do not.
+    Sigmoid,
+}
+
+/// What the outputs mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// One class a sample; the outputs score the classes.
+    Classification,
+    /// Numbers.
+    Regression,
+}
+
+/// What the outputs mean and how they came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeadMetadata {
+    /// What the outputs mean.
+    pub task: Task,
+    /// Classes in the order of the outputs, sorted; or names of the targets.
+    pub labels: Vec<String>,
+    /// Identity of the embedding space the head was fitted on.
+    pub fingerprint: String,
+    /// That space, for messages and for export.
+    pub space: serde_json::Value,
+    /// How the head was fitted.
+    pub fit: FitRecord,
+}
+
+/// How a head was fitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitRecord {
+    /// `logistic` or `linear`.
+    pub head: String,
+    /// Program or library that solved it.
+    pub solver: String,
+    /// L2 weight on the summed loss.
+    pub alpha: f64,
+    /// Whether `alpha` weighs coefficients of standardised features.
+    pub standardized: bool,
+    /// Samples it was fitted on.
+    pub n_samples: usize,
+    /// Samples of each class, in the order of the labels; empty for numbers.
+    pub class_counts: Vec<usize>,
+    /// Seed of the split, where one was drawn.
+    pub seed: Option<u64>,
+    /// What proves the optimum.
+    pub certificate: Certificate,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format_version: u32,
+    activations: Vec<Activation>,
+    #[serde(flatten)]
+    metadata: HeadMetadata,
+}
+
+impl HeadModel {
+    /// Features the head takes.
+    #[must_use]
+    pub fn n_features(&self) -> usize {
+        self.layers.first().map_or(0, |it| it.weight.nrows())
+    }
+
+    /// Probabilities of a classification head, predicted numbers of a regression head.
+    ///
+    /// # Shapes
+    /// - `x`: `(n_samples, n_features)`.
+    /// - returns `(n_samples, n_labels)`; rows of probabilities sum to 1.
+    ///
+    /// # Errors
+    /// [`HeadError::FeatureCountMismatch`].
+    pub fn predict<A: Feature>(&self, x: ArrayView2<'_, A>) -> Result<Array2<f64>, HeadError> {
+        if x.ncols() != self.n_features() {
+            return Err(HeadError::FeatureCountMismatch {
+                expected: self.n_features(),
+                actual: x.ncols(),
+            });
+        }
+        let mut x: Array2<f64> = x.mapv(Into::into);
+        for layer in &self.layers {
+            x = x.dot(&layer.weight) + &layer.bias;
+            match layer.activation {
+                Activation::Identity => {}
+                Activation::Relu => x.mapv_inplace(|it| it.max(0.0)),
+                Activation::Sigmoid => x.mapv_inplace(|it| 1.0 / (1.0 + (-it).exp())),
+                Activation::Softmax => softmax_rows(&mut x),
+            }
+        }
+        Ok(x)
+    }
+
+    /// Refuses embeddings of another space.
+    ///
+    /// # Errors
+    /// [`HeadError::FingerprintMismatch`] carrying `differences`, which the caller knows how to state.
+    pub fn check_fingerprint(
+        &self,
+        fingerprint: &str,
+        differences: impl FnOnce() -> Vec<String>,
+    ) -> Result<(), HeadError> {
+        if self.metadata.fingerprint == fingerprint {
+            return Ok(());
+        }
+        Err(HeadError::FingerprintMismatch {
+            differences: differences(),
+        })
+    }
+
+    /// Writes the head as a safetensors file: `layers.<i>.weight`, `layers.<i>.bias` (f64), everything
+    /// else as JSON under the metadata key `headstart`. The same head gives the same bytes.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] when a number in the metadata has no JSON form (NaN).
+    pub fn to_bytes(&self) -> Result<Vec<u8>, HeadError> {
+        let malformed = |reason: String| HeadError::Malformed { reason };
+        let header = Header {
+            format_version: FORMAT_VERSION,
+            activations: self.layers.iter().map(|it| it.activation).collect(),
+            metadata: self.metadata.clone(),
+        };
+        let header = serde_json::to_string(&header).map_err(|err| malformed(err.to_string()))?;
+        let mut tensors = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let shape = vec![layer.weight.nrows(), layer.weight.ncols()];
+            tensors.push((
+                format!("layers.{index}.weight"),
+                shape,
+                bytes(layer.weight.iter()),
+            ));
+            tensors.push((
+                format!("layers.{index}.bias"),
+                vec![layer.bias.len()],
+                bytes(layer.bias.iter()),
+            ));
+        }
+        let views = tensors.iter().map(|(name, shape, data)| {
+            TensorView::new(Dtype::F64, shape.clone(), data).map(|view| (name.as_str(), view))
+        });
+        let views = views
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|err| malformed(err.to_string()))?;
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|err| malformed(err.to_string()))
+    }
+
+    /// Reads a head file.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] when the bytes are no head file of this version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadError> {
+        let malformed = |reason: String| HeadError::Malformed { reason };
+        let (_, metadata) =
+            SafeTensors::read_metadata(bytes).map_err(|err| malformed(err.to_string()))?;
+        let header = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|it| it.get(METADATA_KEY));
+        let header =
+            header.ok_or_else(|| malformed(format!("no `{METADATA_KEY}` in its metadata")))?;
+        let header: Header =
+            serde_json::from_str(header).map_err(|err| malformed(err.to_string()))?;
+        if header.format_version != FORMAT_VERSION {
+            let found = header.format_version;
+            return Err(malformed(format!(
+                "format version {found}, this program reads {FORMAT_VERSION}"
+            )));
+        }
+        let tensors = SafeTensors::deserialize(bytes).map_err(|err| malformed(err.to_string()))?;
+        let mut layers: Vec<DenseLayer> = Vec::new();
+        for (index, activation) in header.activations.iter().enumerate() {
+            let (weight_shape, weight) = floats(&tensors, &format!("layers.{index}.weight"))?;
+            let (bias_shape, bias) = floats(&tensors, &format!("layers.{index}.bias"))?;
+            let fits_last = layers
+                .last()
+                .is_none_or(|it| Some(&it.bias.len()) == weight_shape.first());
+            let (&[rows, columns], &[outputs]) = (&weight_shape[..], &bias_shape[..]) else {
+                return Err(malformed(format!(
+                    "layer {index} has shapes {weight_shape:?} and {bias_shape:?}"
+                )));
+            };
+            if columns != outputs || !fits_last {
+                return Err(malformed(format!(
+                    "layer {index} does not fit its neighbours"
+                )));
+            }
+            let weight = Array2::from_shape_vec((rows, columns), weight)
+                .map_err(|err| malformed(err.to_string()))?;
+            layers.push(DenseLayer {
+                weight,
+                bias: Array1::from(bias),
+                activation: *activation,
+            });
+        }
+        if layers.last().map(|it| it.bias.len()) != Some(header.metadata.labels.len()) {
+            return Err(malformed(
+                "the number of outputs is not the number of labels".to_owned(),
+            ));
+        }
+        Ok(Self {
+            layers,
+            metadata: header.metadata,
+        })
+    }
+}
+
+/// Softmax of each row, its largest logit subtracted first.
+fn softmax_rows(x: &mut Array2<f64>) {
+    for mut row in x.rows_mut() {
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        row.mapv_inplace(|it| (it - max).exp());
+        let sum = row.sum();
+        row.mapv_inplace(|it| it / sum);
+    }
+}
+
+fn bytes<'a>(values: impl Iterator<Item = &'a f64>) -> Vec<u8> {
+    values.flat_map(|it| it.to_le_bytes()).collect()
+}
+
+fn floats(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f64>), HeadError> {
+    let malformed = |reason: String| HeadError::Malformed { reason };
+    let tensor = tensors
+        .tensor(name)
+        .map_err(|_| malformed(format!("no tensor `{name}`")))?;
+    if tensor.dtype() != Dtype::F64 {
+        return Err(malformed(format!(
+            "`{name}` is {:?}, expected F64",
+            tensor.dtype()
+        )));
+    }
+    let values = tensor.data().chunks_exact(8);
+    let values: Vec<f64> = values
+        .map(|it| f64::from_le_bytes(it.try_into().expect("eight bytes")))
+        .collect();
+    if values.iter().any(|it| !it.is_finite()) {
+        return Err(malformed(format!(
+            "`{name}` has values that are not finite"
+        )));
+    }
+    Ok((tensor.shape().to_vec(), values))
+}
