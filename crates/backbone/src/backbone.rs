@@ -35,25 +35,11 @@ impl Backbone {
     ) -> Result<Self, BackboneError> {
         let (model, runner) = load_cut(runtime, model, config, n_sessions)?;
         let mut description = model.description();
-        description.insert(
-            "runtime".to_owned(),
-            json!(format!("onnxruntime {}", runtime.version())),
-        );
-        description.insert(
-            "execution_provider".to_owned(),
-            json!(config.device.execution_provider()),
-        );
+        description.insert("runtime".to_owned(), json!(format!("onnxruntime {}", runtime.version())));
+        description.insert("execution_provider".to_owned(), json!(config.device.execution_provider()));
         description.insert("precision".to_owned(), json!(config.precision));
-        let space = EmbeddingSpace {
-            n_features: runner.width(),
-            description,
-        };
-        Ok(Self {
-            model,
-            runner,
-            space,
-            config: config.clone(),
-        })
+        let space = EmbeddingSpace { n_features: runner.width(), description };
+        Ok(Self { model, runner, space, config: config.clone() })
     }
 
     /// The cut model.

@@ -23,10 +23,7 @@ pub struct DecodeLimits {
 /// 512 MiB for one picture (a 170-megapixel RGB photo), 256 MiB for its file.
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self {
-            max_bytes: 512 << 20,
-            max_file_bytes: 256 << 20,
-        }
+        Self { max_bytes: 512 << 20, max_file_bytes: 256 << 20 }
     }
 }
 
@@ -44,9 +41,7 @@ pub(crate) fn decode(
     limits: &DecodeLimits,
 ) -> Result<Pixels, ImageError> {
     // Decoders are written for damaged files, yet a panic in one must cost one picture, not the run.
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
-        decode_dynamic(bytes, preprocess.orientation, limits)
-    }));
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_dynamic(bytes, preprocess.orientation, limits)));
     let image = decoded.unwrap_or(Err(ImageError::DecoderPanic))?;
     if image.width() == 0 || image.height() == 0 {
         return Err(ImageError::Empty);
@@ -61,11 +56,7 @@ pub(crate) fn decode(
         }
         Channels::Grey => rgb.chunks_exact(3).map(luma).collect(),
     };
-    Ok(Pixels {
-        width,
-        height,
-        data,
-    })
+    Ok(Pixels { width, height, data })
 }
 
 fn decode_dynamic(
@@ -74,9 +65,7 @@ fn decode_dynamic(
     decode_limits: &DecodeLimits,
 ) -> Result<DynamicImage, ImageError> {
     let boxed = |err| ImageError::Decode(Box::new(err));
-    let reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(ImageError::Read)?;
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::Read)?;
     if reader.format().is_none() {
         return Err(ImageError::UnknownFormat);
     }
@@ -86,11 +75,7 @@ fn decode_dynamic(
     limits.max_alloc = Some(decode_limits.max_bytes);
     // Turning and laying over a background need a second copy of the pixels.
     if decoder.total_bytes().saturating_mul(2) > decode_limits.max_bytes {
-        return Err(ImageError::TooLarge {
-            width,
-            height,
-            limit_bytes: decode_limits.max_bytes,
-        });
+        return Err(ImageError::TooLarge { width, height, limit_bytes: decode_limits.max_bytes });
     }
     limits.reserve(decoder.total_bytes()).map_err(boxed)?;
     decoder.set_limits(limits).map_err(boxed)?;
@@ -107,11 +92,7 @@ fn flatten(image: DynamicImage, background: Background) -> Vec<u8> {
     if !image.color().has_alpha() {
         return image.into_rgb8().into_raw();
     }
-    let behind = if background == Background::White {
-        255
-    } else {
-        0
-    };
+    let behind = if background == Background::White { 255 } else { 0 };
     let rgba = image.into_rgba8();
     let mut rgb = Vec::with_capacity(rgba.as_raw().len() / 4 * 3);
     for pixel in rgba.as_raw().chunks_exact(4) {
@@ -125,7 +106,6 @@ fn flatten(image: DynamicImage, background: Background) -> Vec<u8> {
 
 /// Pillow's integer form of ITU-R 601 (`L24` in `libImaging/Convert.c`).
 fn luma(rgb: &[u8]) -> u8 {
-    let sum =
-        u32::from(rgb[0]) * 19595 + u32::from(rgb[1]) * 38470 + u32::from(rgb[2]) * 7471 + 0x8000;
+    let sum = u32::from(rgb[0]) * 19595 + u32::from(rgb[1]) * 38470 + u32::from(rgb[2]) * 7471 + 0x8000;
     (sum >> 16).to_le_bytes()[0]
 }

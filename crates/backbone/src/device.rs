@@ -66,9 +66,7 @@ impl FromStr for Device {
             ("cpu", Ok(0)) => Ok(Self::Cpu),
             ("openvino", Ok(0)) => Ok(Self::OpenVino),
             ("cuda", Ok(index)) => Ok(Self::Cuda(index)),
-            _ => Err(format!(
-                "expected cpu, openvino, cuda or cuda:N, got `{text}`"
-            )),
+            _ => Err(format!("expected cpu, openvino, cuda or cuda:N, got `{text}`")),
         }
     }
 }

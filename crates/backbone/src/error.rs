@@ -152,9 +152,7 @@ pub enum ImageError {
     #[error("is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
     UnknownFormat,
     /// Decoding would need more memory than allowed.
-    #[error(
-        "is {width}×{height} pixels, which needs more than the limit of {limit_bytes} bytes to decode"
-    )]
+    #[error("is {width}×{height} pixels, which needs more than the limit of {limit_bytes} bytes to decode")]
     TooLarge {
         /// Width in pixels.
         width: u32,

@@ -94,19 +94,11 @@ pub fn extract(
     let mut writer = store.writer(run)?;
     let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| stat_of(&it.file)).collect();
     let mut found = unchanged(&writer, root, &inputs, &stats);
-    let todo: Vec<usize> = (0..inputs.len())
-        .filter(|it| found[*it].is_none())
-        .collect();
+    let todo: Vec<usize> = (0..inputs.len()).filter(|it| found[*it].is_none()).collect();
     let paths: Vec<PathBuf> = todo.iter().map(|it| inputs[*it].file.clone()).collect();
 
     let n_unchanged = inputs.len() - todo.len();
-    let mut state = Progress {
-        n_inputs: inputs.len(),
-        n_unchanged,
-        n_done: 0,
-        n_embedded: 0,
-        n_failed: 0,
-    };
+    let mut state = Progress { n_inputs: inputs.len(), n_unchanged, n_done: 0, n_embedded: 0, n_failed: 0 };
     let mut failed: Vec<(usize, String)> = Vec::new();
     let mut failed_digests: HashMap<Digest, String> = HashMap::new();
     progress(state);
@@ -154,30 +146,17 @@ pub fn extract(
     failed.sort_by_key(|it| it.0);
     let failures: Vec<Failure> = failed
         .into_iter()
-        .map(|(input, reason)| Failure {
-            path: inputs[input].path.clone(),
-            reason,
-        })
+        .map(|(input, reason)| Failure { path: inputs[input].path.clone(), reason })
         .collect();
     let n_embedded = state.n_embedded;
     let n_cached = inputs.len() - n_embedded - failures.len();
     let recovery = writer.recovery().clone();
-    let table = SampleTable {
-        root: root.to_owned(),
-        samples: samples(inputs, found),
-    };
+    let table = SampleTable { root: root.to_owned(), samples: samples(inputs, found) };
     let start = Instant::now();
     writer.finish(&table)?;
     stages.deliver += start.elapsed();
     let (n_recovered, set_aside) = (recovery.n_recovered, recovery.set_aside);
-    Ok(Report {
-        n_embedded,
-        n_cached,
-        failures,
-        n_recovered,
-        set_aside,
-        stages,
-    })
+    Ok(Report { n_embedded, n_cached, failures, n_recovered, set_aside, stages })
 }
 
 /// The digests of inputs that look exactly as they did in the last run.
@@ -187,11 +166,8 @@ fn unchanged(
     inputs: &[Input],
     stats: &[Option<FileStat>],
 ) -> Vec<Option<(Digest, FileStat)>> {
-    let previous = if writer.previous_samples().root == root {
-        writer.previous_by_path()
-    } else {
-        HashMap::new()
-    };
+    let previous =
+        if writer.previous_samples().root == root { writer.previous_by_path() } else { HashMap::new() };
     let look_up = |(input, stat): (&Input, &Option<FileStat>)| {
         let stat = (*stat)?;
         let sample = previous.get(input.path.as_str())?;
@@ -201,36 +177,15 @@ fn unchanged(
 }
 
 fn stat_of(file: &std::path::Path) -> Option<FileStat> {
-    std::fs::metadata(file)
-        .ok()
-        .filter(|it| it.is_file())
-        .map(|it| file_stat(&it))
+    std::fs::metadata(file).ok().filter(|it| it.is_file()).map(|it| file_stat(&it))
 }
 
 fn samples(inputs: Vec<Input>, found: Vec<Option<(Digest, FileStat)>>) -> Vec<Sample> {
     let inputs = inputs.into_iter().zip(found);
     inputs
-        .filter_map(
-            |(
-                Input {
-                    path,
-                    label,
-                    split,
-                    group,
-                    ..
-                },
-                place,
-            )| {
-                let (digest, stat) = place?;
-                Some(Sample {
-                    path,
-                    label,
-                    split,
-                    group,
-                    digest,
-                    stat,
-                })
-            },
-        )
+        .filter_map(|(Input { path, label, split, group, .. }, place)| {
+            let (digest, stat) = place?;
+            Some(Sample { path, label, split, group, digest, stat })
+        })
         .collect()
 }

@@ -35,13 +35,10 @@ impl ImageModel {
     ) -> Result<(Self, OnnxModel), BackboneError> {
         let name = path.display().to_string();
         let graph = OnnxModel::load(path).map_err(|err| model_error(&name, err))?;
-        let preprocess = graph
-            .metadata(PREPROCESS_KEY)
-            .and_then(|it| serde_json::from_str(it).ok());
+        let preprocess = graph.metadata(PREPROCESS_KEY).and_then(|it| serde_json::from_str(it).ok());
         let preprocess: Preprocess = preprocess.ok_or_else(|| BackboneError::Shape {
             model: name.clone(),
-            expected: "a model exported by headstart, with its preprocessing in the metadata"
-                .to_owned(),
+            expected: "a model exported by headstart, with its preprocessing in the metadata".to_owned(),
             actual: format!("no readable `{PREPROCESS_KEY}`"),
         })?;
         preprocess.check()?;
@@ -60,15 +57,9 @@ impl ImageModel {
     ) -> Result<Self, BackboneError> {
         let bytes = graph.to_bytes().map_err(|err| model_error(name, err))?;
         let folder = graph.external_data_folder();
-        let sessions =
-            (0..n_sessions.max(1)).map(|_| Session::load(runtime, &bytes, folder, config));
+        let sessions = (0..n_sessions.max(1)).map(|_| Session::load(runtime, &bytes, folder, config));
         let sessions = sessions.collect::<Result<Vec<_>, _>>()?;
-        let mut model = Self {
-            sessions,
-            preprocess,
-            width: 0,
-            one_by_one,
-        };
+        let mut model = Self { sessions, preprocess, width: 0, one_by_one };
         model.probe(name)?;
         Ok(model)
     }
@@ -99,11 +90,7 @@ impl ImageModel {
     /// Largest batch that may be run at once.
     #[must_use]
     pub fn max_batch(&self, asked: usize) -> usize {
-        if self.one_by_one.is_some() {
-            1
-        } else {
-            asked.max(1)
-        }
+        if self.one_by_one.is_some() { 1 } else { asked.max(1) }
     }
 
     /// Runs preprocessed images on the first session.
@@ -128,8 +115,8 @@ impl ImageModel {
         let n_bytes = self.preprocess.n_bytes();
         // Two different pictures: a ramp and a hash of the position, neither all black nor all white.
         let ramp = (0..n_bytes).map(|it| (it * 255 / n_bytes).to_le_bytes()[0]);
-        let noise = (0..n_bytes as u64)
-            .map(|it| (it.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56).to_le_bytes()[0]);
+        let noise =
+            (0..n_bytes as u64).map(|it| (it.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56).to_le_bytes()[0]);
         let (ramp, noise): (Vec<u8>, Vec<u8>) = (ramp.collect(), noise.collect());
         let preprocess = self.preprocess.clone();
         let session = &mut self.sessions[0];
@@ -173,11 +160,7 @@ pub(crate) fn run_session(
 ) -> Result<usize, BackboneError> {
     let n_images = pixels.len() / preprocess.n_bytes();
     let [height, width] = preprocess.size.map(|it| it as usize);
-    session.run(
-        [n_images, height, width, preprocess.n_channels()],
-        pixels,
-        out,
-    )
+    session.run([n_images, height, width, preprocess.n_channels()], pixels, out)
 }
 
 /// Loads a cut model; pools the tap when it turns out to have positions.
@@ -189,15 +172,7 @@ pub(crate) fn load_cut(
 ) -> Result<(CutModel, ImageModel), BackboneError> {
     let load = |model: &CutModel| {
         let (preprocess, one_by_one) = (model.preprocess.clone(), model.one_by_one.clone());
-        ImageModel::load(
-            runtime,
-            &model.id,
-            &model.graph,
-            preprocess,
-            one_by_one,
-            config,
-            n_sessions,
-        )
+        ImageModel::load(runtime, &model.id, &model.graph, preprocess, one_by_one, config, n_sessions)
     };
     let loaded = load(&model)?;
     match (loaded.output_rank(), model.tap.pool) {
@@ -208,8 +183,7 @@ pub(crate) fn load_cut(
         }
         (3, Pool::None) => Err(BackboneError::Shape {
             model: model.id.clone(),
-            expected: "a tap of one row an image, or a choice of pooling: `mean` or `first`"
-                .to_owned(),
+            expected: "a tap of one row an image, or a choice of pooling: `mean` or `first`".to_owned(),
             actual: format!("tap `{}` with one row a token", model.tap.tensor),
         }),
         _ => Ok((model, loaded)),

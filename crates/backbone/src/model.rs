@@ -1,14 +1,13 @@
 //! A model file made ready: cut at the tap, taking uint8 pixels, with the identity of its embeddings.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use headstart_onnx::{
-    OnnxModel, PixelInput, Pool, Tap, cut, data_type, find_tap, make_batch_dynamic, take_pixels,
-    tap_at,
+    OnnxModel, PixelInput, Pool, Tap, cut, data_type, find_tap, make_batch_dynamic, take_pixels, tap_at,
 };
 
 use crate::decode::DECODER;
@@ -44,20 +43,15 @@ impl CutModel {
     /// [`BackboneError::Shape`] when it does not take one image;
     /// [`BackboneError::Preprocess`] when the preprocessing does not fit it.
     pub fn load(path: &Path, spec: &ModelSpec) -> Result<Self, BackboneError> {
-        let bytes = std::fs::read(path).map_err(|source| BackboneError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| BackboneError::Read { path: path.to_owned(), source })?;
         let mut hasher = Sha256::new_with_prefix(&bytes);
         drop(bytes);
         let model = OnnxModel::load(path).map_err(|err| model_error(&spec.id, err))?;
         // Weights in other files are as much the model as the file that names them.
         for location in model.external_data_locations() {
             let path = path.with_file_name(location);
-            let read_error = |source| BackboneError::Read {
-                path: path.clone(),
-                source,
-            };
+            let read_error = |source| BackboneError::Read { path: path.clone(), source };
             let mut file = std::fs::File::open(&path).map_err(read_error)?;
             let mut buffer = vec![0; 1 << 20];
             loop {
@@ -76,16 +70,11 @@ impl CutModel {
     /// As [`load`](Self::load).
     pub fn from_bytes(bytes: &[u8], spec: &ModelSpec) -> Result<Self, BackboneError> {
         let sha256 = hex(&Sha256::digest(bytes));
-        let model =
-            OnnxModel::from_bytes(bytes.to_vec()).map_err(|err| model_error(&spec.id, err))?;
+        let model = OnnxModel::from_bytes(bytes.to_vec()).map_err(|err| model_error(&spec.id, err))?;
         Self::from_model(model, sha256, spec)
     }
 
-    fn from_model(
-        mut model: OnnxModel,
-        sha256: String,
-        spec: &ModelSpec,
-    ) -> Result<Self, BackboneError> {
+    fn from_model(mut model: OnnxModel, sha256: String, spec: &ModelSpec) -> Result<Self, BackboneError> {
         let failed = |err| model_error(&spec.id, err);
         spec.preprocess.check()?;
         let channels_first = image_layout(&model, spec)?;
@@ -110,29 +99,14 @@ impl CutModel {
         };
         let graph = take_pixels(&backbone, &pixels).map_err(failed)?;
         let preprocess = spec.preprocess.clone();
-        Ok(Self {
-            id: spec.id.clone(),
-            graph,
-            tap,
-            preprocess,
-            sha256,
-            one_by_one,
-            batch_was_fixed,
-        })
+        Ok(Self { id: spec.id.clone(), graph, tap, preprocess, sha256, one_by_one, batch_was_fixed })
     }
 
     /// Cuts the same model again with another pooling: the rank of the tap is known only once it is loaded.
     pub(crate) fn with_pool(&self, pool: Pool) -> Result<Self, BackboneError> {
-        let tap = Tap {
-            tensor: self.tap.tensor.clone(),
-            pool,
-        };
+        let tap = Tap { tensor: self.tap.tensor.clone(), pool };
         let graph = cut(&self.graph, &tap).map_err(|err| model_error(&self.id, err))?;
-        Ok(Self {
-            graph,
-            tap,
-            ..self.clone()
-        })
+        Ok(Self { graph, tap, ..self.clone() })
     }
 
     /// What the embeddings depend on besides the image and the runtime.
@@ -146,26 +120,16 @@ impl CutModel {
         description.insert("resizer".to_owned(), json!(RESIZER));
         description
     }
-
-    /// Folder of weights that lie in other files.
-    pub(crate) fn external_data_folder(&self) -> Option<PathBuf> {
-        self.graph.external_data_folder().map(Path::to_owned)
-    }
 }
 
 pub(crate) fn model_error(id: &str, err: headstart_onnx::OnnxError) -> BackboneError {
-    BackboneError::Model {
-        model: id.to_owned(),
-        source: Box::new(err),
-    }
+    BackboneError::Model { model: id.to_owned(), source: Box::new(err) }
 }
 
 /// Whether the model takes `(n, c, h, w)`; checks that its input is one image of the size the
 /// preprocessing makes.
 fn image_layout(model: &OnnxModel, spec: &ModelSpec) -> Result<bool, BackboneError> {
-    let input = model
-        .single_input()
-        .map_err(|err| model_error(&spec.id, err))?;
+    let input = model.single_input().map_err(|err| model_error(&spec.id, err))?;
     let preprocess = &spec.preprocess;
     let channels = preprocess.n_channels() as i64;
     let shape_error = |actual: String| BackboneError::Shape {
@@ -178,44 +142,25 @@ fn image_layout(model: &OnnxModel, spec: &ModelSpec) -> Result<bool, BackboneErr
     };
     let float = [data_type::FLOAT, data_type::FLOAT16];
     if !input.elem_type().is_some_and(|it| float.contains(&it)) {
-        return Err(shape_error(format!(
-            "element type {:?} of `{}`",
-            input.elem_type(),
-            input.name()
-        )));
+        return Err(shape_error(format!("element type {:?} of `{}`", input.elem_type(), input.name())));
     }
     let dims = input
         .dims()
         .filter(|it| it.len() == 4)
         .ok_or_else(|| shape_error(format!("shape {:?} of `{}`", input.dims(), input.name())))?;
     let size = preprocess.size.map(i64::from);
-    let fits = |it: &[Option<i64>], want: [i64; 3]| {
-        it.iter().zip(want).all(|(a, b)| a.is_none_or(|a| a == b))
-    };
-    let (first, last) = (
-        fits(&dims[1..], [channels, size[0], size[1]]),
-        fits(&dims[1..], [size[0], size[1], channels]),
-    );
+    let fits =
+        |it: &[Option<i64>], want: [i64; 3]| it.iter().zip(want).all(|(a, b)| a.is_none_or(|a| a == b));
+    let (first, last) =
+        (fits(&dims[1..], [channels, size[0], size[1]]), fits(&dims[1..], [size[0], size[1], channels]));
     // Fully symbolic shapes fit both; channels first is what PyTorch writes.
-    if first || last {
-        Ok(first)
-    } else {
-        Err(shape_error(format!("shape {dims:?} of `{}`", input.name())))
-    }
+    if first || last { Ok(first) } else { Err(shape_error(format!("shape {dims:?} of `{}`", input.name()))) }
 }
 
 /// Dynamic quantisation takes its scales from the batch, so that embeddings depend on their neighbours.
 fn dynamic_quantisation(model: &OnnxModel) -> Option<String> {
-    let nodes = model
-        .proto()
-        .graph
-        .as_ref()
-        .map(|it| it.node.as_slice())
-        .unwrap_or_default();
-    let found = nodes
-        .iter()
-        .filter_map(|it| it.op_type.as_deref())
-        .find(|it| it.starts_with("Dynamic"));
+    let nodes = model.proto().graph.as_ref().map(|it| it.node.as_slice()).unwrap_or_default();
+    let found = nodes.iter().filter_map(|it| it.op_type.as_deref()).find(|it| it.starts_with("Dynamic"));
     found.map(|it| format!("dynamically quantised ({it}): embeddings would depend on the batch"))
 }
 

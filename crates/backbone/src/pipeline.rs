@@ -38,11 +38,7 @@ impl Default for PipelineConfig {
     /// As many workers as cores, batches of 8, [`DecodeLimits::default`].
     fn default() -> Self {
         let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            n_workers,
-            batch_size: 8,
-            limits: DecodeLimits::default(),
-        }
+        Self { n_workers, batch_size: 8, limits: DecodeLimits::default() }
     }
 }
 
@@ -124,11 +120,7 @@ pub fn run_files(
 ) -> Result<StageTimes, BackboneError> {
     let batch_size = model.max_batch(config.batch_size);
     let width = model.width;
-    let ImageModel {
-        sessions,
-        preprocess,
-        ..
-    } = model;
+    let ImageModel { sessions, preprocess, .. } = model;
     let n_sessions = sessions.len();
     let preprocess = &*preprocess;
     let clock = Clock::default();
@@ -156,16 +148,7 @@ pub fn run_files(
         }
         for session in sessions.iter_mut() {
             let (decoded_out, event_in, clock) = (&decoded_out, event_in.clone(), &clock);
-            scope.spawn(move || {
-                run_batches(
-                    session,
-                    preprocess,
-                    batch_size,
-                    decoded_out,
-                    &event_in,
-                    clock,
-                )
-            });
+            scope.spawn(move || run_batches(session, preprocess, batch_size, decoded_out, &event_in, clock));
         }
         // Only the threads hold senders now: the queues end when the threads do.
         drop((decoded_in, event_in));
@@ -184,11 +167,8 @@ pub fn run_files(
             }
         }
         let total = |it: &AtomicU64| Duration::from_nanos(it.load(Ordering::Relaxed));
-        (times.read, times.decode, times.infer) = (
-            total(&clock.read),
-            total(&clock.decode),
-            total(&clock.infer),
-        );
+        (times.read, times.decode, times.infer) =
+            (total(&clock.read), total(&clock.decode), total(&clock.infer));
         result.map(|()| times)
     })
 }
@@ -200,23 +180,15 @@ fn deliver_event(
 ) -> Result<(), BackboneError> {
     match event {
         Event::Fatal(err) => Err(err),
-        Event::Outcome(index, outcome) => deliver(Delivery {
-            outcomes: vec![(index, outcome)],
-            rows: &[],
-        }),
+        Event::Outcome(index, outcome) => deliver(Delivery { outcomes: vec![(index, outcome)], rows: &[] }),
         Event::Batch(batch, mut rows) => {
             let mut outcomes = Vec::with_capacity(batch.len());
             let mut keep = 0;
             for (row, it) in batch.into_iter().enumerate() {
                 let start = row * width;
                 // A number is checked before it leaves: NaN in a store would spoil every fit.
-                let outcome = match rows[start..start + width]
-                    .iter()
-                    .position(|it| !it.is_finite())
-                {
-                    Some(feature) => {
-                        Outcome::Failed(Some(it.digest), ImageError::NonFinite { feature })
-                    }
+                let outcome = match rows[start..start + width].iter().position(|it| !it.is_finite()) {
+                    Some(feature) => Outcome::Failed(Some(it.digest), ImageError::NonFinite { feature }),
                     None => {
                         rows.copy_within(start..start + width, keep * width);
                         keep += 1;
@@ -225,10 +197,7 @@ fn deliver_event(
                 };
                 outcomes.push((it.index, outcome));
             }
-            deliver(Delivery {
-                outcomes,
-                rows: &rows[..keep * width],
-            })
+            deliver(Delivery { outcomes, rows: &rows[..keep * width] })
         }
     }
 }
@@ -256,9 +225,9 @@ impl Worker<'_> {
             let sent = match self.load(index, path) {
                 Ok(Ok(image)) => decoded.send(image).is_ok(),
                 Ok(Err(outcome)) => events.send(Event::Outcome(index, outcome)).is_ok(),
-                Err((digest, err)) => events
-                    .send(Event::Outcome(index, Outcome::Failed(digest, err)))
-                    .is_ok(),
+                Err((digest, err)) => {
+                    events.send(Event::Outcome(index, Outcome::Failed(digest, err))).is_ok()
+                }
             };
             if !sent {
                 return;
@@ -274,25 +243,13 @@ impl Worker<'_> {
         let (bytes, stat) =
             timed(&self.clock.read, || read_file(path, self.limits)).map_err(|err| (None, err))?;
         let digest = timed(&self.clock.read, || Digest::of(&bytes));
-        let is_new = || {
-            self.claimed
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .insert(digest)
-        };
+        let is_new = || self.claimed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest);
         if (self.is_known)(&digest) || !is_new() {
             return Ok(Err(Outcome::Known(digest, stat)));
         }
-        let pixels = timed(&self.clock.decode, || {
-            self.preprocess.apply(&bytes, self.limits)
-        });
+        let pixels = timed(&self.clock.decode, || self.preprocess.apply(&bytes, self.limits));
         let pixels = pixels.map_err(|err| (Some(digest), err))?;
-        Ok(Ok(Decoded {
-            index,
-            digest,
-            stat,
-            pixels,
-        }))
+        Ok(Ok(Decoded { index, digest, stat, pixels }))
     }
 }
 
@@ -305,17 +262,11 @@ fn read_file(path: &Path, limits: &DecodeLimits) -> Result<(Vec<u8>, FileStat), 
     }
     let limit = limits.max_file_bytes;
     if before.len() > limit {
-        return Err(ImageError::TooLong {
-            bytes: before.len(),
-            limit,
-        });
+        return Err(ImageError::TooLong { bytes: before.len(), limit });
     }
     let mut file = File::open(path).map_err(ImageError::Read)?;
     let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
-    file.by_ref()
-        .take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(ImageError::Read)?;
+    file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(ImageError::Read)?;
     let stat = file_stat(&file.metadata().map_err(ImageError::Read)?);
     if stat != file_stat(&before) || stat.size != bytes.len() as u64 {
         return Err(ImageError::Changed);
@@ -330,18 +281,12 @@ const RACY: Duration = Duration::from_millis(50);
 /// The stat to remember: of a file that may still change unseen, one that matches no file, so that the
 /// next run reads it again.
 fn settled(stat: FileStat) -> FileStat {
-    let racy_from = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .saturating_sub(RACY);
+    let racy_from = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(RACY);
     let changed = stat.mtime_ns.max(stat.ctime_ns);
     if i128::from(changed) < i128::try_from(racy_from.as_nanos()).unwrap_or(i128::MAX) {
         return stat;
     }
-    FileStat {
-        mtime_ns: i64::MIN,
-        ..stat
-    }
+    FileStat { mtime_ns: i64::MIN, ..stat }
 }
 
 fn run_batches(
@@ -355,9 +300,7 @@ fn run_batches(
     loop {
         // One session at a time fills its batch, so that batches are full and not shared out.
         let batch: Vec<Decoded> = {
-            let decoded = decoded
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let decoded = decoded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             decoded.iter().take(batch_size).collect()
         };
         if batch.is_empty() {
@@ -365,9 +308,7 @@ fn run_batches(
         }
         let pixels: Vec<u8> = batch.iter().flat_map(|it| &it.pixels).copied().collect();
         let mut rows = Vec::new();
-        let result = timed(&clock.infer, || {
-            run_session(session, preprocess, &pixels, &mut rows)
-        });
+        let result = timed(&clock.infer, || run_session(session, preprocess, &pixels, &mut rows));
         let event = match result {
             Ok(_) => Event::Batch(batch, rows),
             Err(err) => Event::Fatal(err),

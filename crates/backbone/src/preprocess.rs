@@ -99,11 +99,7 @@ impl Preprocess {
     /// Number of channels.
     #[must_use]
     pub fn n_channels(&self) -> usize {
-        if self.channels == Channels::Grey {
-            1
-        } else {
-            3
-        }
+        if self.channels == Channels::Grey { 1 } else { 3 }
     }
 
     /// Bytes of one preprocessed image: `height · width · channels`.
@@ -122,29 +118,18 @@ impl Preprocess {
         let channels = self.n_channels();
         if self.mean.len() != channels || self.std.len() != channels {
             let (mean, std) = (self.mean.len(), self.std.len());
-            return bad(format!(
-                "{channels} channels, but {mean} values of mean and {std} of std"
-            ));
+            return bad(format!("{channels} channels, but {mean} values of mean and {std} of std"));
         }
         if self.std.iter().any(|it| !it.is_finite() || *it <= 0.0)
             || self.mean.iter().any(|it| !it.is_finite())
         {
-            return bad(format!(
-                "mean {:?} and std {:?} must be finite, std positive",
-                self.mean, self.std
-            ));
+            return bad(format!("mean {:?} and std {:?} must be finite, std positive", self.mean, self.std));
         }
         if self.size.iter().any(|it| *it == 0 || *it > 8192) {
             return bad(format!("size {:?} is outside 1–8192", self.size));
         }
-        if let Some(side) = self
-            .short_side
-            .filter(|it| *it < self.size[0].max(self.size[1]) || *it > 8192)
-        {
-            return bad(format!(
-                "short side {side} does not cover the crop {:?}",
-                self.size
-            ));
+        if let Some(side) = self.short_side.filter(|it| *it < self.size[0].max(self.size[1]) || *it > 8192) {
+            return bad(format!("short side {side} does not cover the crop {:?}", self.size));
         }
         Ok(())
     }
@@ -153,10 +138,7 @@ impl Preprocess {
     #[must_use]
     pub fn mean_std_levels(&self) -> (Vec<f32>, Vec<f32>) {
         let range = if self.unit_range { 255.0 } else { 1.0 };
-        (
-            self.mean.iter().map(|it| it * range).collect(),
-            self.std.iter().map(|it| it * range).collect(),
-        )
+        (self.mean.iter().map(|it| it * range).collect(), self.std.iter().map(|it| it * range).collect())
     }
 
     /// Decodes and preprocesses one image.

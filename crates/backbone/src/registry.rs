@@ -64,8 +64,7 @@ impl Registry {
     /// Never: a test reads the file that is compiled in.
     #[must_use]
     pub fn builtin() -> Self {
-        Self::from_toml(BUILTIN, Path::new("models.toml"))
-            .expect("a test reads the built-in registry")
+        Self::from_toml(BUILTIN, Path::new("models.toml")).expect("a test reads the built-in registry")
     }
 
     /// Reads a registry.
@@ -73,10 +72,8 @@ impl Registry {
     /// # Errors
     /// [`BackboneError::Description`] naming `path` when the text is none.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, BackboneError> {
-        toml::from_str(text).map_err(|err| BackboneError::Description {
-            path: path.to_owned(),
-            source: Box::new(err),
-        })
+        toml::from_str(text)
+            .map_err(|err| BackboneError::Description { path: path.to_owned(), source: Box::new(err) })
     }
 
     /// A model by id.
@@ -100,11 +97,7 @@ impl ModelSpec {
     /// [`BackboneError::Read`], [`BackboneError::Description`] when the description is there but does
     /// not read.
     pub fn of_file(path: &Path) -> Result<(Self, Option<PathBuf>), BackboneError> {
-        let id = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let description = path.with_extension("toml");
         let text = match std::fs::read_to_string(&description) {
             Ok(text) => text,
@@ -112,17 +105,11 @@ impl ModelSpec {
                 return Ok((Self::named(id), None));
             }
             Err(source) => {
-                return Err(BackboneError::Read {
-                    path: description,
-                    source,
-                });
+                return Err(BackboneError::Read { path: description, source });
             }
         };
-        let described: Described =
-            toml::from_str(&text).map_err(|err| BackboneError::Description {
-                path: description.clone(),
-                source: Box::new(err),
-            })?;
+        let described: Described = toml::from_str(&text)
+            .map_err(|err| BackboneError::Description { path: description.clone(), source: Box::new(err) })?;
         let spec = Self {
             tap: described.tap,
             pool: described.pool,

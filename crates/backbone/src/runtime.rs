@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use ort::environment::Environment;
-use ort::ep::{
-    self, ArbitrarilyConfigurableExecutionProvider, ExecutionProvider, ExecutionProviderDispatch,
-};
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProvider, ExecutionProviderDispatch};
 use ort::logging::LogLevel;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::value::{TensorRef, ValueType};
@@ -42,55 +40,38 @@ impl Runtime {
         let needed = || MINIMUM_VERSION.to_owned();
         let path = path
             .canonicalize()
-            .map_err(|_| BackboneError::RuntimeMissing {
-                path: path.to_owned(),
-                needed: needed(),
-            })?;
+            .map_err(|_| BackboneError::RuntimeMissing { path: path.to_owned(), needed: needed() })?;
         // A panic elsewhere cannot leave this half-written: it is set in one assignment.
-        let mut loaded = LOADED
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(runtime) = &*loaded {
             if runtime.path != path {
-                return Err(BackboneError::RuntimeLoadedTwice {
-                    loaded: runtime.path.clone(),
-                    asked: path,
-                });
+                return Err(BackboneError::RuntimeLoadedTwice { loaded: runtime.path.clone(), asked: path });
             }
             return Ok(runtime.clone());
         }
         let version = library_version(&path)?;
         if parse_version(&version) < parse_version(MINIMUM_VERSION) {
-            return Err(BackboneError::RuntimeTooOld {
-                path,
-                found: version,
-                needed: needed(),
-            });
+            return Err(BackboneError::RuntimeTooOld { path, found: version, needed: needed() });
         }
-        let load_error =
-            |source: Box<dyn std::error::Error + Send + Sync>| BackboneError::RuntimeLoad {
-                path: path.clone(),
-                source,
-            };
+        let load_error = |source: Box<dyn std::error::Error + Send + Sync>| BackboneError::RuntimeLoad {
+            path: path.clone(),
+            source,
+        };
         let environment = ort::init_from(&path)
             .map_err(|err| load_error(err.to_string().into()))?
             .with_name("headstart")
             .with_telemetry(false)
-            .with_logger(Arc::new(
-                |level, _category: &str, _id: &str, location: &str, message: &str| match level {
+            .with_logger(Arc::new(|level, _category: &str, _id: &str, location: &str, message: &str| {
+                match level {
                     LogLevel::Error | LogLevel::Fatal => {
                         tracing::debug!(location, "onnxruntime: {message}")
                     }
                     _ => tracing::trace!(location, "onnxruntime: {message}"),
-                },
-            ))
+                }
+            }))
             .build()
             .map_err(|err| load_error(Box::new(err)))?;
-        let runtime = Self {
-            environment,
-            path,
-            version,
-        };
+        let runtime = Self { environment, path, version };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }
@@ -111,46 +92,32 @@ impl Runtime {
     #[must_use]
     pub fn execution_providers(&self) -> Vec<String> {
         let mut names = vec!["CPUExecutionProvider".to_owned()];
-        let optional = [
-            (ep::CUDA::NAME, ep::CUDA::is_available()),
-            (ep::OpenVINO::NAME, ep::OpenVINO::is_available()),
-        ];
+        let optional =
+            [(ep::CUDA::NAME, ep::CUDA::is_available()), (ep::OpenVINO::NAME, ep::OpenVINO::is_available())];
         names.extend(
-            optional
-                .into_iter()
-                .filter(|(_, is)| matches!(is, Ok(true)))
-                .map(|(it, _)| it.to_owned()),
+            optional.into_iter().filter(|(_, is)| matches!(is, Ok(true))).map(|(it, _)| it.to_owned()),
         );
         names
     }
 }
 
 /// Asks a library for its version before anything is called that an old one does not have.
-#[expect(
-    unsafe_code,
-    reason = "the version is only to be had through the library's own C function"
-)]
+#[expect(unsafe_code, reason = "the version is only to be had through the library's own C function")]
 fn library_version(path: &Path) -> Result<String, BackboneError> {
-    let load_error =
-        |source: Box<dyn std::error::Error + Send + Sync>| BackboneError::RuntimeLoad {
-            path: path.to_owned(),
-            source,
-        };
+    let load_error = |source: Box<dyn std::error::Error + Send + Sync>| BackboneError::RuntimeLoad {
+        path: path.to_owned(),
+        source,
+    };
     // SAFETY: loading runs the library's initialisers; the caller chose this file to be run.
-    let library =
-        unsafe { libloading::Library::new(path) }.map_err(|err| load_error(Box::new(err)))?;
+    let library = unsafe { libloading::Library::new(path) }.map_err(|err| load_error(Box::new(err)))?;
     // SAFETY: `OrtGetApiBase` has had this signature in every release of ONNX Runtime; it returns a
     // pointer to a static struct, or null, and the string it leads to is static and NUL-terminated.
     let version = unsafe {
         let get = library
             .get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase\0")
             .map_err(|err| load_error(Box::new(err)))?;
-        let base = get()
-            .as_ref()
-            .ok_or_else(|| load_error("it offers no API".into()))?;
-        CStr::from_ptr((base.GetVersionString)())
-            .to_string_lossy()
-            .into_owned()
+        let base = get().as_ref().ok_or_else(|| load_error("it offers no API".into()))?;
+        CStr::from_ptr((base.GetVersionString)()).to_string_lossy().into_owned()
     };
     Ok(version)
 }
@@ -173,11 +140,7 @@ pub struct SessionConfig {
 impl Default for SessionConfig {
     /// CPU, f32, one thread: runs are independent, so sessions in parallel beat threads in one.
     fn default() -> Self {
-        Self {
-            device: Device::Cpu,
-            precision: Precision::F32,
-            intra_threads: 1,
-        }
+        Self { device: Device::Cpu, precision: Precision::F32, intra_threads: 1 }
     }
 }
 
@@ -208,29 +171,19 @@ impl Session {
         };
         let mut builder = session_builder(runtime, config)?;
         if let Some(folder) = external_data_folder {
-            let folder = folder.to_string_lossy();
-            builder = builder
-                .with_config_entry(
-                    "session.model_external_initializers_file_folder_path",
-                    folder,
-                )
-                .map_err(|err| failed(strip(err)))?;
+            builder = with_external_data(builder, folder).map_err(failed)?;
         }
-        let session = builder
-            .commit_from_memory(model)
-            .map_err(|err| match config.device {
-                Device::Cpu => failed(err),
-                // The provider registered, then could not take the model: still the device's failure.
-                device => BackboneError::Device {
-                    device: device.to_string(),
-                    reason: "the model does not run on it".to_owned(),
-                    source: Some(Box::new(err)),
-                },
-            })?;
-        let output = session.outputs().first().map(outlet).unwrap_or(Outlet {
-            name: String::new(),
-            shape: vec![],
-        });
+        let session = builder.commit_from_memory(model).map_err(|err| match config.device {
+            Device::Cpu => failed(err),
+            // The provider registered, then could not take the model: still the device's failure.
+            device => BackboneError::Device {
+                device: device.to_string(),
+                reason: "the model does not run on it".to_owned(),
+                source: Some(Box::new(err)),
+            },
+        })?;
+        let output =
+            session.outputs().first().map(outlet).unwrap_or(Outlet { name: String::new(), shape: vec![] });
         Ok(Self { session, output })
     }
 
@@ -241,10 +194,7 @@ impl Session {
         pixels: &[u8],
         out: &mut Vec<f32>,
     ) -> Result<usize, BackboneError> {
-        let failed = |source| BackboneError::Session {
-            action: "run the model",
-            source: Box::new(source),
-        };
+        let failed = |source| BackboneError::Session { action: "run the model", source: Box::new(source) };
         let input = TensorRef::from_array_view((shape, pixels)).map_err(failed)?;
         let outputs = self.session.run(ort::inputs![input]).map_err(failed)?;
         let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
@@ -256,64 +206,51 @@ impl Session {
 
 fn outlet(it: &ort::value::Outlet) -> Outlet {
     let shape = match it.dtype() {
-        ValueType::Tensor { shape, .. } => {
-            shape.iter().map(|dim| usize::try_from(*dim).ok()).collect()
-        }
+        ValueType::Tensor { shape, .. } => shape.iter().map(|dim| usize::try_from(*dim).ok()).collect(),
         _ => Vec::new(),
     };
-    Outlet {
-        name: it.name().to_owned(),
-        shape,
-    }
+    Outlet { name: it.name().to_owned(), shape }
 }
 
-/// Drops the builder that a failed builder call hands back.
-fn strip(err: ort::Error<SessionBuilder>) -> ort::Error {
-    ort::Error::new_with_code(err.code(), err.message())
-}
-
-fn session_builder(
-    runtime: &Runtime,
-    config: &SessionConfig,
-) -> Result<SessionBuilder, BackboneError> {
-    let failed = |source| BackboneError::Session {
-        action: "configure a session",
-        source: Box::new(source),
-    };
-    let builder = SessionBuilder::new(&runtime.environment).map_err(failed)?;
-    let configure = |builder: SessionBuilder| {
-        builder
-            // `ort` asks for "max efficiency", which may pick an NPU or CoreML unasked.
-            .with_auto_device(AutoDevicePolicy::PreferCPU)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(config.intra_threads)?
-            // Waiting threads that spin take the cores from the decoders.
-            .with_intra_op_spinning(false)?
-            .with_inter_op_spinning(false)
-    };
-    let builder = configure(builder).map_err(|err| failed(strip(err)))?;
-    let provider = execution_provider(config)?;
-    let Some(provider) = provider else {
-        return Ok(builder);
-    };
-    let device_failed = |err| BackboneError::Device {
+fn session_builder(runtime: &Runtime, config: &SessionConfig) -> Result<SessionBuilder, BackboneError> {
+    let builder = configured(&runtime.environment, config)
+        .map_err(|err| BackboneError::Session { action: "configure a session", source: Box::new(err) })?;
+    let Some(provider) = execution_provider(config)? else { return Ok(builder) };
+    with_provider(builder, &provider).map_err(|err| BackboneError::Device {
         device: config.device.to_string(),
         reason: format!(
             "{} does not load; `headstart setup --device {}` provides it",
             provider.name(),
             config.device.kind()
         ),
-        source: Some(Box::new(strip(err))),
-    };
-    builder
-        .with_execution_providers([provider.clone()])
-        .and_then(SessionBuilder::with_disable_cpu_fallback)
-        .map_err(device_failed)
+        source: Some(Box::new(err)),
+    })
 }
 
-fn execution_provider(
-    config: &SessionConfig,
-) -> Result<Option<ExecutionProviderDispatch>, BackboneError> {
+fn configured(environment: &Environment, config: &SessionConfig) -> ort::Result<SessionBuilder> {
+    Ok(SessionBuilder::new(environment)?
+        // `ort` asks for "max efficiency", which may pick an NPU or CoreML unasked.
+        .with_auto_device(AutoDevicePolicy::PreferCPU)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(config.intra_threads)?
+        // Waiting threads that spin take the cores from the decoders.
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?)
+}
+
+fn with_provider(
+    builder: SessionBuilder,
+    provider: &ExecutionProviderDispatch,
+) -> ort::Result<SessionBuilder> {
+    Ok(builder.with_execution_providers([provider.clone()])?.with_disable_cpu_fallback()?)
+}
+
+fn with_external_data(builder: SessionBuilder, folder: &Path) -> ort::Result<SessionBuilder> {
+    const KEY: &str = "session.model_external_initializers_file_folder_path";
+    Ok(builder.with_config_entry(KEY, folder.to_string_lossy())?)
+}
+
+fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProviderDispatch>, BackboneError> {
     let not_compiled = |name: &str| BackboneError::Device {
         device: config.device.to_string(),
         reason: format!(
@@ -336,11 +273,7 @@ fn execution_provider(
             if !matches!(ep::OpenVINO::is_available(), Ok(true)) {
                 return Err(not_compiled(ep::OpenVINO::NAME));
             }
-            let hint = if config.precision == Precision::Bf16 {
-                "bf16"
-            } else {
-                "f32"
-            };
+            let hint = if config.precision == Precision::Bf16 { "bf16" } else { "f32" };
             let load_config = serde_json::json!({
                 "CPU": { "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY" }
             });

@@ -13,20 +13,13 @@ pub fn file_stat(metadata: &Metadata) -> FileStat {
         .ok()
         .and_then(|it| i64::try_from(it.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok())
         .unwrap_or(0);
-    FileStat {
-        size: metadata.len(),
-        mtime_ns,
-        ctime_ns: ctime_ns(metadata).unwrap_or(mtime_ns),
-    }
+    FileStat { size: metadata.len(), mtime_ns, ctime_ns: ctime_ns(metadata).unwrap_or(mtime_ns) }
 }
 
 #[cfg(unix)]
 fn ctime_ns(metadata: &Metadata) -> Option<i64> {
     use std::os::unix::fs::MetadataExt;
-    metadata
-        .ctime()
-        .checked_mul(1_000_000_000)?
-        .checked_add(metadata.ctime_nsec())
+    metadata.ctime().checked_mul(1_000_000_000)?.checked_add(metadata.ctime_nsec())
 }
 
 #[cfg(not(unix))]

@@ -58,9 +58,7 @@ pub enum HeadError {
         target: usize,
     },
     /// A sample weight that is negative, NaN or infinite, or weights that are all zero.
-    #[error(
-        "sample weights must be finite, not negative and not all zero; weight {sample} is {weight}"
-    )]
+    #[error("sample weights must be finite, not negative and not all zero; weight {sample} is {weight}")]
     InvalidWeight {
         /// Row of the weight.
         sample: usize,

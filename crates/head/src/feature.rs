@@ -10,15 +10,9 @@ impl Feature for f32 {}
 impl Feature for f64 {}
 
 /// Refuses an empty matrix, rows that do not match `y_len`, and values that are not finite.
-pub(crate) fn check_features<A: Feature>(
-    x: ArrayView2<'_, A>,
-    y_len: usize,
-) -> Result<(), HeadError> {
+pub(crate) fn check_features<A: Feature>(x: ArrayView2<'_, A>, y_len: usize) -> Result<(), HeadError> {
     if x.nrows() != y_len {
-        return Err(HeadError::SampleCountMismatch {
-            x_rows: x.nrows(),
-            y_len,
-        });
+        return Err(HeadError::SampleCountMismatch { x_rows: x.nrows(), y_len });
     }
     if x.is_empty() {
         return Err(HeadError::NoSamples);
@@ -35,30 +29,17 @@ pub(crate) fn check_weights(weights: Option<&[f64]>, n_samples: usize) -> Result
         return Ok(());
     };
     if weights.len() != n_samples {
-        return Err(HeadError::SampleCountMismatch {
-            x_rows: n_samples,
-            y_len: weights.len(),
-        });
+        return Err(HeadError::SampleCountMismatch { x_rows: n_samples, y_len: weights.len() });
     }
     if let Some(sample) = weights.iter().position(|it| !it.is_finite() || *it < 0.0) {
-        return Err(HeadError::InvalidWeight {
-            sample,
-            weight: weights[sample],
-        });
+        return Err(HeadError::InvalidWeight { sample, weight: weights[sample] });
     }
     if weights.iter().sum::<f64>() <= 0.0 {
-        return Err(HeadError::InvalidWeight {
-            sample: 0,
-            weight: 0.0,
-        });
+        return Err(HeadError::InvalidWeight { sample: 0, weight: 0.0 });
     }
     Ok(())
 }
 
 pub(crate) fn check_alpha(alpha: f64) -> Result<(), HeadError> {
-    if alpha.is_finite() && alpha > 0.0 {
-        Ok(())
-    } else {
-        Err(HeadError::InvalidAlpha { alpha })
-    }
+    if alpha.is_finite() && alpha > 0.0 { Ok(()) } else { Err(HeadError::InvalidAlpha { alpha }) }
 }

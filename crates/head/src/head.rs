@@ -87,8 +87,10 @@ pub struct FitRecord {
     pub n_samples: usize,
     /// Samples of each class, in the order of the labels; empty for numbers.
     pub class_counts: Vec<usize>,
-    /// Seed of the split, where one was drawn.
-    pub seed: Option<u64>,
+    /// Share held out where the dataset has no split of its own.
+    pub validation: f64,
+    /// Seed of that draw.
+    pub seed: u64,
     /// What proves the optimum.
     pub certificate: Certificate,
 }
@@ -118,10 +120,7 @@ impl HeadModel {
     /// [`HeadError::FeatureCountMismatch`].
     pub fn predict<A: Feature>(&self, x: ArrayView2<'_, A>) -> Result<Array2<f64>, HeadError> {
         if x.ncols() != self.n_features() {
-            return Err(HeadError::FeatureCountMismatch {
-                expected: self.n_features(),
-                actual: x.ncols(),
-            });
+            return Err(HeadError::FeatureCountMismatch { expected: self.n_features(), actual: x.ncols() });
         }
         let mut x: Array2<f64> = x.mapv(Into::into);
         for layer in &self.layers {
@@ -148,9 +147,7 @@ impl HeadModel {
         if self.metadata.fingerprint == fingerprint {
             return Ok(());
         }
-        Err(HeadError::FingerprintMismatch {
-            differences: differences(),
-        })
+        Err(HeadError::FingerprintMismatch { differences: differences() })
     }
 
     /// Writes the head as a safetensors file: `layers.<i>.weight`, `layers.<i>.bias` (f64), everything
@@ -169,23 +166,13 @@ impl HeadModel {
         let mut tensors = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let shape = vec![layer.weight.nrows(), layer.weight.ncols()];
-            tensors.push((
-                format!("layers.{index}.weight"),
-                shape,
-                bytes(layer.weight.iter()),
-            ));
-            tensors.push((
-                format!("layers.{index}.bias"),
-                vec![layer.bias.len()],
-                bytes(layer.bias.iter()),
-            ));
+            tensors.push((format!("layers.{index}.weight"), shape, bytes(layer.weight.iter())));
+            tensors.push((format!("layers.{index}.bias"), vec![layer.bias.len()], bytes(layer.bias.iter())));
         }
         let views = tensors.iter().map(|(name, shape, data)| {
             TensorView::new(Dtype::F64, shape.clone(), data).map(|view| (name.as_str(), view))
         });
-        let views = views
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|err| malformed(err.to_string()))?;
+        let views = views.collect::<Result<Vec<_>, _>>().map_err(|err| malformed(err.to_string()))?;
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
         safetensors::serialize(views, Some(metadata)).map_err(|err| malformed(err.to_string()))
     }
@@ -196,57 +183,36 @@ impl HeadModel {
     /// [`HeadError::Malformed`] when the bytes are no head file of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadError> {
         let malformed = |reason: String| HeadError::Malformed { reason };
-        let (_, metadata) =
-            SafeTensors::read_metadata(bytes).map_err(|err| malformed(err.to_string()))?;
-        let header = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|it| it.get(METADATA_KEY));
-        let header =
-            header.ok_or_else(|| malformed(format!("no `{METADATA_KEY}` in its metadata")))?;
-        let header: Header =
-            serde_json::from_str(header).map_err(|err| malformed(err.to_string()))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|err| malformed(err.to_string()))?;
+        let header = metadata.metadata().as_ref().and_then(|it| it.get(METADATA_KEY));
+        let header = header.ok_or_else(|| malformed(format!("no `{METADATA_KEY}` in its metadata")))?;
+        let header: Header = serde_json::from_str(header).map_err(|err| malformed(err.to_string()))?;
         if header.format_version != FORMAT_VERSION {
             let found = header.format_version;
-            return Err(malformed(format!(
-                "format version {found}, this program reads {FORMAT_VERSION}"
-            )));
+            return Err(malformed(format!("format version {found}, this program reads {FORMAT_VERSION}")));
         }
         let tensors = SafeTensors::deserialize(bytes).map_err(|err| malformed(err.to_string()))?;
         let mut layers: Vec<DenseLayer> = Vec::new();
         for (index, activation) in header.activations.iter().enumerate() {
             let (weight_shape, weight) = floats(&tensors, &format!("layers.{index}.weight"))?;
             let (bias_shape, bias) = floats(&tensors, &format!("layers.{index}.bias"))?;
-            let fits_last = layers
-                .last()
-                .is_none_or(|it| Some(&it.bias.len()) == weight_shape.first());
+            let fits_last = layers.last().is_none_or(|it| Some(&it.bias.len()) == weight_shape.first());
             let (&[rows, columns], &[outputs]) = (&weight_shape[..], &bias_shape[..]) else {
                 return Err(malformed(format!(
                     "layer {index} has shapes {weight_shape:?} and {bias_shape:?}"
                 )));
             };
             if columns != outputs || !fits_last {
-                return Err(malformed(format!(
-                    "layer {index} does not fit its neighbours"
-                )));
+                return Err(malformed(format!("layer {index} does not fit its neighbours")));
             }
-            let weight = Array2::from_shape_vec((rows, columns), weight)
-                .map_err(|err| malformed(err.to_string()))?;
-            layers.push(DenseLayer {
-                weight,
-                bias: Array1::from(bias),
-                activation: *activation,
-            });
+            let weight =
+                Array2::from_shape_vec((rows, columns), weight).map_err(|err| malformed(err.to_string()))?;
+            layers.push(DenseLayer { weight, bias: Array1::from(bias), activation: *activation });
         }
         if layers.last().map(|it| it.bias.len()) != Some(header.metadata.labels.len()) {
-            return Err(malformed(
-                "the number of outputs is not the number of labels".to_owned(),
-            ));
+            return Err(malformed("the number of outputs is not the number of labels".to_owned()));
         }
-        Ok(Self {
-            layers,
-            metadata: header.metadata,
-        })
+        Ok(Self { layers, metadata: header.metadata })
     }
 }
 
@@ -266,23 +232,14 @@ fn bytes<'a>(values: impl Iterator<Item = &'a f64>) -> Vec<u8> {
 
 fn floats(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f64>), HeadError> {
     let malformed = |reason: String| HeadError::Malformed { reason };
-    let tensor = tensors
-        .tensor(name)
-        .map_err(|_| malformed(format!("no tensor `{name}`")))?;
+    let tensor = tensors.tensor(name).map_err(|_| malformed(format!("no tensor `{name}`")))?;
     if tensor.dtype() != Dtype::F64 {
-        return Err(malformed(format!(
-            "`{name}` is {:?}, expected F64",
-            tensor.dtype()
-        )));
+        return Err(malformed(format!("`{name}` is {:?}, expected F64", tensor.dtype())));
     }
     let values = tensor.data().chunks_exact(8);
-    let values: Vec<f64> = values
-        .map(|it| f64::from_le_bytes(it.try_into().expect("eight bytes")))
-        .collect();
+    let values: Vec<f64> = values.map(|it| f64::from_le_bytes(it.try_into().expect("eight bytes"))).collect();
     if values.iter().any(|it| !it.is_finite()) {
-        return Err(malformed(format!(
-            "`{name}` has values that are not finite"
-        )));
+        return Err(malformed(format!("`{name}` has values that are not finite")));
     }
     Ok((tensor.shape().to_vec(), values))
 }

@@ -6,6 +6,7 @@ mod head;
 mod logistic;
 mod metrics;
 mod ridge;
+mod scaler;
 mod split;
 
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use logistic::{
 };
 pub use metrics::{ClassificationReport, RegressionReport, argmax, one_hot, wilson_interval};
 pub use ridge::{Ridge, RidgeFit};
+pub use scaler::Scaler;
 pub use split::stratified_split;

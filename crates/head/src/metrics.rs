@@ -51,22 +51,14 @@ impl ClassificationReport {
         let correct: u64 = (0..n_classes).map(|it| confusion[it][it]).sum();
         let of_majority = truth.iter().filter(|it| **it == majority).count();
         let share = |count: u64| {
-            if n_samples == 0 {
-                0.0
-            } else {
-                count as f64 / n_samples as f64
-            }
+            if n_samples == 0 { 0.0 } else { count as f64 / n_samples as f64 }
         };
         Self {
             n_samples,
             accuracy: share(correct),
             accuracy_interval: wilson_interval(correct, n_samples as u64),
             macro_f1: macro_f1(&confusion),
-            log_loss: if n_samples == 0 {
-                0.0
-            } else {
-                log_loss / n_samples as f64
-            },
+            log_loss: if n_samples == 0 { 0.0 } else { log_loss / n_samples as f64 },
             labels: labels.to_vec(),
             confusion,
             majority_accuracy: share(of_majority as u64),
@@ -94,23 +86,19 @@ impl RegressionReport {
     pub fn new(predictions: ArrayView2<'_, f64>, truth: ArrayView2<'_, f64>) -> Self {
         let errors = &predictions - &truth;
         let n = errors.len().max(1) as f64;
-        let r2 = truth
-            .columns()
-            .into_iter()
-            .zip(errors.columns())
-            .map(|(truth, errors)| {
-                let mean = truth.mean().unwrap_or(0.0);
-                let total: f64 = truth.iter().map(|it| (it - mean).powi(2)).sum();
-                let left: f64 = errors.iter().map(|it| it * it).sum();
-                // scikit-learn's convention for constant truth: 1 when exact, else 0.
-                if total > 0.0 {
-                    1.0 - left / total
-                } else if left == 0.0 {
-                    1.0
-                } else {
-                    0.0
-                }
-            });
+        let r2 = truth.columns().into_iter().zip(errors.columns()).map(|(truth, errors)| {
+            let mean = truth.mean().unwrap_or(0.0);
+            let total: f64 = truth.iter().map(|it| (it - mean).powi(2)).sum();
+            let left: f64 = errors.iter().map(|it| it * it).sum();
+            // scikit-learn's convention for constant truth: 1 when exact, else 0.
+            if total > 0.0 {
+                1.0 - left / total
+            } else if left == 0.0 {
+                1.0
+            } else {
+                0.0
+            }
+        });
         Self {
             n_samples: truth.nrows(),
             mae: errors.iter().map(|it| it.abs()).sum::<f64>() / n,
@@ -164,17 +152,11 @@ fn macro_f1(confusion: &[Vec<u64>]) -> f64 {
         (present + predicted > 0).then(|| 2.0 * hits as f64 / (present + predicted) as f64)
     });
     let scores: Vec<f64> = scores.collect();
-    if scores.is_empty() {
-        0.0
-    } else {
-        scores.iter().sum::<f64>() / scores.len() as f64
-    }
+    if scores.is_empty() { 0.0 } else { scores.iter().sum::<f64>() / scores.len() as f64 }
 }
 
 /// One column a class: 1 for the sample's own, 0 for the others.
 #[must_use]
 pub fn one_hot(classes: &[usize], n_classes: usize) -> Array2<f64> {
-    Array2::from_shape_fn((classes.len(), n_classes), |(i, j)| {
-        if classes[i] == j { 1.0 } else { 0.0 }
-    })
+    Array2::from_shape_fn((classes.len(), n_classes), |(i, j)| if classes[i] == j { 1.0 } else { 0.0 })
 }

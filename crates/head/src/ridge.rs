@@ -68,10 +68,7 @@ impl Ridge {
     /// # Errors
     /// [`HeadError::SampleCountMismatch`], [`HeadError::NoSamples`], [`HeadError::NonFinite`],
     /// [`HeadError::NonFiniteTarget`].
-    pub fn new<A: Feature>(
-        x: ArrayView2<'_, A>,
-        y: ArrayView2<'_, f64>,
-    ) -> Result<Self, HeadError> {
+    pub fn new<A: Feature>(x: ArrayView2<'_, A>, y: ArrayView2<'_, f64>) -> Result<Self, HeadError> {
         check_features(x.reborrow(), y.nrows())?;
         if let Some(((sample, target), _)) = y.indexed_iter().find(|(_, it)| !it.is_finite()) {
             return Err(HeadError::NonFiniteTarget { sample, target });
@@ -82,24 +79,11 @@ impl Ridge {
         let dual = n_samples < n_features;
         let size = n_samples.min(n_features);
         let mut gram = Mat::zeros(size, size);
-        let (left, right) = if dual {
-            (x.as_ref(), x.transpose())
-        } else {
-            (x.transpose(), x.as_ref())
-        };
-        matmul(
-            gram.as_mut(),
-            Accum::Replace,
-            left,
-            right,
-            1.0,
-            Par::rayon(0),
-        );
+        let (left, right) = if dual { (x.as_ref(), x.transpose()) } else { (x.transpose(), x.as_ref()) };
+        matmul(gram.as_mut(), Accum::Replace, left, right, 1.0, Par::rayon(0));
         let eigen = gram
             .self_adjoint_eigen(Side::Lower)
-            .map_err(|_| HeadError::Malformed {
-                reason: "the Gram matrix has no eigenvectors".to_owned(),
-            })?;
+            .map_err(|_| HeadError::Malformed { reason: "the Gram matrix has no eigenvectors".to_owned() })?;
         let values: Vec<f64> = (0..size).map(|it| eigen.S()[it]).collect();
         // What is below rounding is no direction of the data: its singular vector would be noise.
         let floor = values.iter().copied().fold(0.0, f64::max) * 1e-13;
@@ -110,28 +94,14 @@ impl Ridge {
             vectors
         } else {
             let mut left = Mat::zeros(n_samples, kept.len());
-            matmul(
-                left.as_mut(),
-                Accum::Replace,
-                x.as_ref(),
-                vectors.as_ref(),
-                1.0,
-                Par::rayon(0),
-            );
+            matmul(left.as_mut(), Accum::Replace, x.as_ref(), vectors.as_ref(), 1.0, Par::rayon(0));
             for (j, square) in squares.iter().enumerate() {
                 let inverse = 1.0 / square.sqrt();
                 (0..n_samples).for_each(|i| left[(i, j)] *= inverse);
             }
             left
         };
-        Ok(Self {
-            x,
-            y,
-            x_mean,
-            y_mean,
-            left,
-            squares,
-        })
+        Ok(Self { x, y, x_mean, y_mean, left, squares })
     }
 
     /// The optimum for one `alpha`.
@@ -144,22 +114,11 @@ impl Ridge {
         // W = Xᵀ(XXᵀ + alpha)⁻¹Y: on the span of the data, U diag(1 / (s² + alpha)) Uᵀ Y.
         let dual = self.shrunk(|square| 1.0 / (square + alpha));
         let mut coef = Mat::zeros(self.x.ncols(), self.y.ncols());
-        matmul(
-            coef.as_mut(),
-            Accum::Replace,
-            self.x.transpose(),
-            dual.as_ref(),
-            1.0,
-            Par::rayon(0),
-        );
+        matmul(coef.as_mut(), Accum::Replace, self.x.transpose(), dual.as_ref(), 1.0, Par::rayon(0));
         let certificate = self.certify(&coef, alpha)?;
         let coef = to_array(coef.as_ref());
         let intercept = &self.y_mean - self.x_mean.dot(&coef);
-        Ok(RidgeFit {
-            coef,
-            intercept,
-            certificate,
-        })
+        Ok(RidgeFit { coef, intercept, certificate })
     }
 
     /// Leave-one-out residuals for one `alpha`: what the fit without a sample errs on it, `(n_samples,
@@ -176,16 +135,13 @@ impl Ridge {
         let leverage: Vec<f64> = (0..n_samples)
             .map(|i| {
                 let row = self.squares.iter().enumerate();
-                let h: f64 = row
-                    .map(|(j, s)| self.left[(i, j)].powi(2) * s / (s + alpha))
-                    .sum();
+                let h: f64 = row.map(|(j, s)| self.left[(i, j)].powi(2) * s / (s + alpha)).sum();
                 h + 1.0 / n_samples as f64
             })
             .collect();
-        Ok(Array2::from_shape_fn(
-            (n_samples, self.y.ncols()),
-            |(i, t)| (self.y[(i, t)] - fitted[(i, t)]) / (1.0 - leverage[i]),
-        ))
+        Ok(Array2::from_shape_fn((n_samples, self.y.ncols()), |(i, t)| {
+            (self.y[(i, t)] - fitted[(i, t)]) / (1.0 - leverage[i])
+        }))
     }
 
     /// Generalised cross-validation for one `alpha`: `n·‖Y - Ŷ‖² / (n - tr H)²`, summed over targets.
@@ -204,49 +160,21 @@ impl Ridge {
     fn shrunk(&self, weight: impl Fn(f64) -> f64) -> Mat<f64> {
         let mut shares = Mat::zeros(self.squares.len(), self.y.ncols());
         let left = self.left.as_ref();
-        matmul(
-            shares.as_mut(),
-            Accum::Replace,
-            left.transpose(),
-            self.y.as_ref(),
-            1.0,
-            Par::rayon(0),
-        );
+        matmul(shares.as_mut(), Accum::Replace, left.transpose(), self.y.as_ref(), 1.0, Par::rayon(0));
         for (j, square) in self.squares.iter().enumerate() {
             (0..self.y.ncols()).for_each(|t| shares[(j, t)] *= weight(*square));
         }
         let mut out = Mat::zeros(self.y.nrows(), self.y.ncols());
-        matmul(
-            out.as_mut(),
-            Accum::Replace,
-            left,
-            shares.as_ref(),
-            1.0,
-            Par::rayon(0),
-        );
+        matmul(out.as_mut(), Accum::Replace, left, shares.as_ref(), 1.0, Par::rayon(0));
         out
     }
 
     /// The gradient `Xᵀ(XW - Y) + alpha·W`, from the centred data and not from their decomposition.
     fn certify(&self, coef: &Mat<f64>, alpha: f64) -> Result<Certificate, HeadError> {
         let mut residual = self.y.clone();
-        matmul(
-            residual.as_mut(),
-            Accum::Add,
-            self.x.as_ref(),
-            coef.as_ref(),
-            -1.0,
-            Par::rayon(0),
-        );
+        matmul(residual.as_mut(), Accum::Add, self.x.as_ref(), coef.as_ref(), -1.0, Par::rayon(0));
         let mut gradient = Mat::zeros(coef.nrows(), coef.ncols());
-        matmul(
-            gradient.as_mut(),
-            Accum::Replace,
-            self.x.transpose(),
-            residual.as_ref(),
-            -1.0,
-            Par::rayon(0),
-        );
+        matmul(gradient.as_mut(), Accum::Replace, self.x.transpose(), residual.as_ref(), -1.0, Par::rayon(0));
         gradient += coef * alpha;
         let objective = 0.5 * residual.squared_norm_l2() + 0.5 * alpha * coef.squared_norm_l2();
         let n = self.y.nrows() as f64;
@@ -262,29 +190,16 @@ impl Ridge {
             });
         }
         let gap = gradient.squared_norm_l2() / (2.0 * alpha);
-        Ok(Certificate {
-            objective,
-            gradient: largest,
-            tolerance: TOLERANCE,
-            gap,
-            n_iterations: 1,
-        })
+        Ok(Certificate { objective, gradient: largest, tolerance: TOLERANCE, gap, n_iterations: 1 })
     }
 }
 
 fn centred<A: Feature>(x: ArrayView2<'_, A>) -> (Mat<f64>, Array1<f64>) {
     let n = x.nrows() as f64;
     let mean = Array1::from_iter(
-        x.columns()
-            .into_iter()
-            .map(|column| column.iter().map(|it| Into::<f64>::into(*it)).sum::<f64>() / n),
+        x.columns().into_iter().map(|column| column.iter().map(|it| Into::<f64>::into(*it)).sum::<f64>() / n),
     );
-    (
-        Mat::from_fn(x.nrows(), x.ncols(), |i, j| {
-            Into::<f64>::into(x[[i, j]]) - mean[j]
-        }),
-        mean,
-    )
+    (Mat::from_fn(x.nrows(), x.ncols(), |i, j| Into::<f64>::into(x[[i, j]]) - mean[j]), mean)
 }
 
 fn to_array(x: MatRef<'_, f64>) -> Array2<f64> {

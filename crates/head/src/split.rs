@@ -21,12 +21,7 @@ use rand_chacha::ChaCha8Rng;
 /// assert_eq!(held_out.iter().filter(|it| **it).count(), 2);
 /// ```
 #[must_use]
-pub fn stratified_split(
-    classes: &[usize],
-    groups: &[Option<String>],
-    fraction: f64,
-    seed: u64,
-) -> Vec<bool> {
+pub fn stratified_split(classes: &[usize], groups: &[Option<String>], fraction: f64, seed: u64) -> Vec<bool> {
     let mut units: Vec<Vec<usize>> = Vec::new();
     let mut unit_of: HashMap<&str, usize> = HashMap::new();
     for sample in 0..classes.len() {

@@ -63,34 +63,19 @@ pub fn attach_head(
         let n_outputs = layer.bias.len();
         if layer.weight.len() != width * n_outputs {
             let expected = layer.weight.len() / n_outputs.max(1);
-            return Err(OnnxError::LayerShape {
-                layer: layer_idx,
-                expected,
-                actual: width,
-            });
+            return Err(OnnxError::LayerShape { layer: layer_idx, expected, actual: width });
         }
         let is_last = layer_idx + 1 == layers.len();
         let weight = format!("head/{layer_idx}/weight");
         let bias = format!("head/{layer_idx}/bias");
-        graph.initializer.push(TensorProto::from_f32(
-            &weight,
-            &[width, n_outputs],
-            &layer.weight,
-        ));
-        graph
-            .initializer
-            .push(TensorProto::from_f32(&bias, &[n_outputs], &layer.bias));
+        graph.initializer.push(TensorProto::from_f32(&weight, &[width, n_outputs], &layer.weight));
+        graph.initializer.push(TensorProto::from_f32(&bias, &[n_outputs], &layer.bias));
         let sum = match (is_last, layer.activation) {
             (true, Activation::Identity) => output::PREDICTIONS.to_owned(),
             (true, Activation::Softmax | Activation::Sigmoid) => output::LOGITS.to_owned(),
             _ => format!("head/{layer_idx}/sum"),
         };
-        graph.node.push(NodeProto::new(
-            "Gemm",
-            &[&tensor, &weight, &bias],
-            &sum,
-            vec![],
-        ));
+        graph.node.push(NodeProto::new("Gemm", &[&tensor, &weight, &bias], &sum, vec![]));
         width = n_outputs;
         let (op, attributes) = match layer.activation {
             Activation::Identity => {
@@ -106,16 +91,11 @@ pub fn attach_head(
             (true, Activation::Softmax | Activation::Sigmoid) => output::PROBABILITIES.to_owned(),
             _ => format!("head/{layer_idx}/activation"),
         };
-        graph
-            .node
-            .push(NodeProto::new(op, &[&sum], &tensor, attributes));
+        graph.node.push(NodeProto::new(op, &[&sum], &tensor, attributes));
         outputs = vec![tensor.clone(), sum];
     }
     let columns = [Dim::Batch, Dim::Fixed(width)];
-    graph.output = outputs
-        .iter()
-        .map(|it| tensor_info(it, data_type::FLOAT, &columns))
-        .collect();
+    graph.output = outputs.iter().map(|it| tensor_info(it, data_type::FLOAT, &columns)).collect();
     Ok(model)
 }
 
@@ -150,10 +130,7 @@ pub fn take_pixels(model: &OnnxModel, pixels: &PixelInput) -> Result<OnnxModel, 
     let (input_name, elem_type) = (input.name().to_owned(), input.elem_type());
     let opset = model.opset();
     if opset < 7 {
-        return Err(OnnxError::OpsetTooOld {
-            found: opset,
-            needed: 7,
-        });
+        return Err(OnnxError::OpsetTooOld { found: opset, needed: 7 });
     }
     let mut model = model.clone();
     let graph = model.graph_mut();
@@ -162,63 +139,27 @@ pub fn take_pixels(model: &OnnxModel, pixels: &PixelInput) -> Result<OnnxModel, 
     let mut tensor = PIXELS.to_owned();
     if pixels.channels_first {
         let perm = AttributeProto::ints("perm", &[0, 3, 1, 2]);
-        nodes.push(NodeProto::new(
-            "Transpose",
-            &[&tensor],
-            "image/channels_first",
-            vec![perm],
-        ));
+        nodes.push(NodeProto::new("Transpose", &[&tensor], "image/channels_first", vec![perm]));
         "image/channels_first".clone_into(&mut tensor);
     }
     let to = AttributeProto::int("to", data_type::FLOAT);
     nodes.push(NodeProto::new("Cast", &[&tensor], "image/float", vec![to]));
-    let per_channel: &[usize] = if pixels.channels_first {
-        &[channels, 1, 1]
-    } else {
-        &[channels]
-    };
+    let per_channel: &[usize] = if pixels.channels_first { &[channels, 1, 1] } else { &[channels] };
     let scale: Vec<f32> = pixels.std.iter().map(|it| 1.0 / it).collect();
-    graph.initializer.push(TensorProto::from_f32(
-        "image/mean",
-        per_channel,
-        &pixels.mean,
-    ));
-    graph
-        .initializer
-        .push(TensorProto::from_f32("image/scale", per_channel, &scale));
-    nodes.push(NodeProto::new(
-        "Sub",
-        &["image/float", "image/mean"],
-        "image/centred",
-        vec![],
-    ));
+    graph.initializer.push(TensorProto::from_f32("image/mean", per_channel, &pixels.mean));
+    graph.initializer.push(TensorProto::from_f32("image/scale", per_channel, &scale));
+    nodes.push(NodeProto::new("Sub", &["image/float", "image/mean"], "image/centred", vec![]));
     // The last node takes over the name of the old input, so that nothing behind it changes.
     let half = elem_type == Some(data_type::FLOAT16);
-    let scaled = if half {
-        "image/scaled"
-    } else {
-        input_name.as_str()
-    };
-    nodes.push(NodeProto::new(
-        "Mul",
-        &["image/centred", "image/scale"],
-        scaled,
-        vec![],
-    ));
+    let scaled = if half { "image/scaled" } else { input_name.as_str() };
+    nodes.push(NodeProto::new("Mul", &["image/centred", "image/scale"], scaled, vec![]));
     if half {
         let to = AttributeProto::int("to", data_type::FLOAT16);
         nodes.push(NodeProto::new("Cast", &[scaled], &input_name, vec![to]));
     }
     graph.node.splice(0..0, nodes);
     graph.input.retain(|it| it.name() != input_name);
-    let shape = [
-        Dim::Batch,
-        Dim::Fixed(pixels.height),
-        Dim::Fixed(pixels.width),
-        Dim::Fixed(channels),
-    ];
-    graph
-        .input
-        .insert(0, tensor_info(PIXELS, data_type::UINT8, &shape));
+    let shape = [Dim::Batch, Dim::Fixed(pixels.height), Dim::Fixed(pixels.width), Dim::Fixed(channels)];
+    graph.input.insert(0, tensor_info(PIXELS, data_type::UINT8, &shape));
     Ok(model)
 }

@@ -24,34 +24,23 @@ use crate::tap::constants;
 pub fn make_batch_dynamic(model: &mut OnnxModel) -> Result<bool, OnnxError> {
     let input = model.single_input()?;
     let input_name = input.name().to_owned();
-    let is_fixed = input
-        .dims()
-        .is_some_and(|dims| dims.first().is_some_and(Option::is_some));
+    let is_fixed = input.dims().is_some_and(|dims| dims.first().is_some_and(Option::is_some));
     if !is_fixed {
         return Ok(false);
     }
     let targets = reshape_targets(model);
     let graph = model.graph_mut();
-    for tensor in graph
-        .initializer
-        .iter_mut()
-        .filter(|it| targets.contains(it.name()))
-    {
+    for tensor in graph.initializer.iter_mut().filter(|it| targets.contains(it.name())) {
         relax_target(tensor);
     }
     for node in graph.node.iter_mut().filter(|it| it.op() == "Constant") {
         if node.output.first().is_some_and(|it| targets.contains(it)) {
-            node.attribute
-                .iter_mut()
-                .filter_map(|it| it.t.as_mut())
-                .for_each(relax_target);
+            node.attribute.iter_mut().filter_map(|it| it.t.as_mut()).for_each(relax_target);
         }
     }
     graph.value_info.clear();
     let inputs = graph.input.iter_mut().filter(|it| it.name() == input_name);
-    inputs
-        .chain(&mut graph.output)
-        .for_each(make_first_dim_symbolic);
+    inputs.chain(&mut graph.output).for_each(make_first_dim_symbolic);
     Ok(true)
 }
 
@@ -61,15 +50,9 @@ fn reshape_targets(model: &OnnxModel) -> HashSet<String> {
     let reshapes = model.graph().node.iter().filter(|it| it.op() == "Reshape");
     // `allowzero` gives 0 its literal meaning.
     let reshapes = reshapes.filter(|it| it.attribute("allowzero").and_then(|a| a.i) != Some(1));
-    let of_activations = reshapes.filter(|it| {
-        it.input
-            .first()
-            .is_some_and(|data| !constants.contains(data.as_str()))
-    });
-    of_activations
-        .filter_map(|it| it.input.get(1))
-        .cloned()
-        .collect()
+    let of_activations =
+        reshapes.filter(|it| it.input.first().is_some_and(|data| !constants.contains(data.as_str())));
+    of_activations.filter_map(|it| it.input.get(1)).cloned().collect()
 }
 
 fn relax_target(tensor: &mut TensorProto) {
@@ -77,15 +60,10 @@ fn relax_target(tensor: &mut TensorProto) {
         return;
     }
     let mut values: Vec<i64> = if let Some(raw) = &tensor.raw_data {
-        raw.chunks_exact(8)
-            .map(|it| i64::from_le_bytes(it.try_into().expect("chunks of eight")))
-            .collect()
+        raw.chunks_exact(8).map(|it| i64::from_le_bytes(it.try_into().expect("chunks of eight"))).collect()
     } else {
         let parts = tensor.unknown.payloads(7);
-        parts
-            .filter_map(|it| crate::wire::packed_i64(&it).ok())
-            .flatten()
-            .collect()
+        parts.filter_map(|it| crate::wire::packed_i64(&it).ok()).flatten().collect()
     };
     if values.first() == Some(&1) {
         values[0] = 0;
@@ -96,14 +74,8 @@ fn relax_target(tensor: &mut TensorProto) {
 }
 
 fn make_first_dim_symbolic(value: &mut ValueInfoProto) {
-    let shape = value
-        .r#type
-        .as_mut()
-        .and_then(|it| it.tensor_type.as_mut()?.shape.as_mut());
+    let shape = value.r#type.as_mut().and_then(|it| it.tensor_type.as_mut()?.shape.as_mut());
     if let Some(first) = shape.and_then(|it| it.dim.first_mut()) {
-        *first = DimensionProto {
-            dim_param: Some("N".to_owned()),
-            ..Default::default()
-        };
+        *first = DimensionProto { dim_param: Some("N".to_owned()), ..Default::default() };
     }
 }

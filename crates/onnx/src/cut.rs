@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, data_type};
 use crate::proto::{
-    AttributeProto, DimensionProto, GraphProto, NodeProto, TensorProto, TensorShapeProto,
-    TensorTypeProto, TypeProto, ValueInfoProto,
+    AttributeProto, DimensionProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto,
+    TypeProto, ValueInfoProto,
 };
 use crate::tap::{Pool, Tap};
 
@@ -40,15 +40,13 @@ pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
     }
     let opset = model.opset();
     let mut cut = model.clone();
+    cut.allow_free_initializers();
     let output = append_pool(cut.graph_mut(), tap, opset);
     let graph = cut.graph_mut();
     let mut info = tensor_info(&output, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]);
     if tap.pool == Pool::None {
         // Its rank may be anything: a declared one that is wrong would make the runtime refuse the graph.
-        info.r#type
-            .iter_mut()
-            .filter_map(|it| it.tensor_type.as_mut())
-            .for_each(|it| it.shape = None);
+        info.r#type.iter_mut().filter_map(|it| it.tensor_type.as_mut()).for_each(|it| it.shape = None);
     }
     graph.output = vec![info];
     remove_dead(graph);
@@ -65,31 +63,16 @@ pub(crate) enum Dim {
 
 pub(crate) fn tensor_info(name: &str, elem_type: i64, dims: &[Dim]) -> ValueInfoProto {
     let dim = dims.iter().map(|dim| match dim {
-        Dim::Batch => DimensionProto {
-            dim_param: Some("N".to_owned()),
-            ..Default::default()
-        },
-        Dim::Fixed(n) => DimensionProto {
-            dim_value: Some(*n as i64),
-            ..Default::default()
-        },
+        Dim::Batch => DimensionProto { dim_param: Some("N".to_owned()), ..Default::default() },
+        Dim::Fixed(n) => DimensionProto { dim_value: Some(*n as i64), ..Default::default() },
         Dim::Unknown => DimensionProto::default(),
     });
-    let shape = TensorShapeProto {
-        dim: dim.collect(),
-        ..Default::default()
-    };
-    let tensor_type = TensorTypeProto {
-        elem_type: Some(elem_type),
-        shape: Some(shape),
-        ..Default::default()
-    };
+    let shape = TensorShapeProto { dim: dim.collect(), ..Default::default() };
+    let tensor_type =
+        TensorTypeProto { elem_type: Some(elem_type), shape: Some(shape), ..Default::default() };
     ValueInfoProto {
         name: Some(name.to_owned()),
-        r#type: Some(TypeProto {
-            tensor_type: Some(tensor_type),
-            ..Default::default()
-        }),
+        r#type: Some(TypeProto { tensor_type: Some(tensor_type), ..Default::default() }),
         ..Default::default()
     }
 }
@@ -108,36 +91,21 @@ fn append_pool(graph: &mut GraphProto, tap: &Tap, opset: i64) -> String {
                 0_i64.to_le_bytes().to_vec(),
             ));
             let axis = AttributeProto::int("axis", 1);
-            graph.node.push(NodeProto::new(
-                "Gather",
-                &[&tap.tensor, &index],
-                EMBEDDING,
-                vec![axis],
-            ));
+            graph.node.push(NodeProto::new("Gather", &[&tap.tensor, &index], EMBEDDING, vec![axis]));
             return EMBEDDING.to_owned();
         }
         Pool::Mean => {}
     }
     let rank = graph.value_info.iter().chain(&graph.output);
-    let rank = rank
-        .filter(|it| it.name() == tap.tensor)
-        .find_map(|it| it.dims())
-        .map(|it| it.len());
+    let rank = rank.filter(|it| it.name() == tap.tensor).find_map(|it| it.dims()).map(|it| it.len());
     if rank == Some(3) {
         let axes = graph_axes(graph, opset);
         graph.node.push(reduce_mean(axes, &tap.tensor, EMBEDDING));
         return EMBEDDING.to_owned();
     }
-    graph.node.push(NodeProto::new(
-        "GlobalAveragePool",
-        &[&tap.tensor],
-        &pooled,
-        vec![],
-    ));
+    graph.node.push(NodeProto::new("GlobalAveragePool", &[&tap.tensor], &pooled, vec![]));
     let axis = AttributeProto::int("axis", 1);
-    graph
-        .node
-        .push(NodeProto::new("Flatten", &[&pooled], EMBEDDING, vec![axis]));
+    graph.node.push(NodeProto::new("Flatten", &[&pooled], EMBEDDING, vec![axis]));
     EMBEDDING.to_owned()
 }
 
@@ -153,21 +121,16 @@ fn graph_axes(graph: &mut GraphProto, opset: i64) -> Axes {
     }
     let name = format!("{EMBEDDING}_axes");
     let raw = 1_i64.to_le_bytes().to_vec();
-    graph
-        .initializer
-        .push(TensorProto::from_raw(&name, data_type::INT64, &[1], raw));
+    graph.initializer.push(TensorProto::from_raw(&name, data_type::INT64, &[1], raw));
     Axes::Input(name)
 }
 
 fn reduce_mean(axes: Axes, input: &str, output: &str) -> NodeProto {
     let keep = AttributeProto::int("keepdims", 0);
     match axes {
-        Axes::Attribute => NodeProto::new(
-            "ReduceMean",
-            &[input],
-            output,
-            vec![keep, AttributeProto::ints("axes", &[1])],
-        ),
+        Axes::Attribute => {
+            NodeProto::new("ReduceMean", &[input], output, vec![keep, AttributeProto::ints("axes", &[1])])
+        }
         Axes::Input(axes) => NodeProto::new("ReduceMean", &[input, &axes], output, vec![keep]),
     }
 }
@@ -184,15 +147,8 @@ pub(crate) fn remove_dead(graph: &mut GraphProto) {
         }
     }
     let mut keep = keep.into_iter();
-    graph
-        .node
-        .retain(|_| keep.next().expect("one flag per node"));
-    let produced: HashSet<&str> = graph
-        .node
-        .iter()
-        .flat_map(|it| &it.output)
-        .map(String::as_str)
-        .collect();
+    graph.node.retain(|_| keep.next().expect("one flag per node"));
+    let produced: HashSet<&str> = graph.node.iter().flat_map(|it| &it.output).map(String::as_str).collect();
     graph.value_info.retain(|it| produced.contains(it.name()));
     graph.initializer.retain(|it| needed.contains(it.name()));
     graph.input.retain(|it| needed.contains(it.name()));
@@ -201,11 +157,7 @@ pub(crate) fn remove_dead(graph: &mut GraphProto) {
 /// Adds every name a node reads: its inputs, and what the bodies of control flow take from outside.
 fn read_names(node: &NodeProto, names: &mut HashSet<String>) {
     names.extend(node.input.iter().filter(|it| !it.is_empty()).cloned());
-    for body in node
-        .attribute
-        .iter()
-        .flat_map(|it| it.g.iter().chain(&it.graphs))
-    {
+    for body in node.attribute.iter().flat_map(|it| it.g.iter().chain(&it.graphs)) {
         // Names a body defines itself are added too: harmless, they only might keep a namesake alive.
         names.extend(body.output.iter().map(|it| it.name().to_owned()));
         body.node.iter().for_each(|node| read_names(node, names));

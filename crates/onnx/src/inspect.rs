@@ -49,19 +49,13 @@ impl Summary {
             *operators.entry(node.operator()).or_default() += 1;
         }
         let opsets = proto.opset_import.iter().map(|it| {
-            let domain = it
-                .domain
-                .as_deref()
-                .filter(|it| !it.is_empty())
-                .unwrap_or("ai.onnx");
+            let domain = it.domain.as_deref().filter(|it| !it.is_empty()).unwrap_or("ai.onnx");
             (domain.to_owned(), it.version.unwrap_or(1))
         });
-        let metadata = proto.metadata_props.iter().map(|it| {
-            (
-                it.key.clone().unwrap_or_default(),
-                it.value.clone().unwrap_or_default(),
-            )
-        });
+        let metadata = proto
+            .metadata_props
+            .iter()
+            .map(|it| (it.key.clone().unwrap_or_default(), it.value.clone().unwrap_or_default()));
         let weights = &model.graph().initializer;
         Self {
             ir_version: proto.ir_version.unwrap_or(0),
@@ -70,11 +64,7 @@ impl Summary {
             inputs: model.inputs().into_iter().map(TensorSummary::of).collect(),
             outputs: model.graph().output.iter().map(TensorSummary::of).collect(),
             operators,
-            n_parameters: weights
-                .iter()
-                .filter_map(|it| it.n_elements())
-                .map(|n| n as u64)
-                .sum(),
+            n_parameters: weights.iter().filter_map(|it| it.n_elements()).map(|n| n as u64).sum(),
             metadata: metadata.collect(),
         }
     }
@@ -82,18 +72,13 @@ impl Summary {
 
 impl TensorSummary {
     fn of(value: &ValueInfoProto) -> Self {
-        let shape = value
-            .r#type
-            .as_ref()
-            .and_then(|it| it.tensor_type.as_ref()?.shape.as_ref());
+        let shape = value.r#type.as_ref().and_then(|it| it.tensor_type.as_ref()?.shape.as_ref());
         let dims = shape.map(|it| it.dim.as_slice()).unwrap_or_default();
-        let dims = dims
-            .iter()
-            .map(|dim| match (dim.dim_value, dim.dim_param.as_deref()) {
-                (Some(value), _) => value.to_string(),
-                (None, Some(name)) if !name.is_empty() => name.to_owned(),
-                _ => "?".to_owned(),
-            });
+        let dims = dims.iter().map(|dim| match (dim.dim_value, dim.dim_param.as_deref()) {
+            (Some(value), _) => value.to_string(),
+            (None, Some(name)) if !name.is_empty() => name.to_owned(),
+            _ => "?".to_owned(),
+        });
         Self {
             name: value.name().to_owned(),
             dtype: dtype_name(value.elem_type()).to_owned(),

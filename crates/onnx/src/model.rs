@@ -9,8 +9,7 @@ use bytes::Bytes;
 
 use crate::error::OnnxError;
 use crate::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
-    ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto,
 };
 use crate::wire::{self, Message};
 
@@ -81,10 +80,7 @@ impl OnnxModel {
         if proto.graph.is_none() {
             return Err(OnnxError::NoGraph);
         }
-        Ok(Self {
-            proto,
-            folder: None,
-        })
+        Ok(Self { proto, folder: None })
     }
 
     /// Reads a model file; weights in other files are found relative to its folder.
@@ -98,10 +94,7 @@ impl OnnxModel {
             source,
         })?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        Ok(Self {
-            folder: Some(folder),
-            ..Self::from_bytes(bytes)?
-        })
+        Ok(Self { folder: Some(folder), ..Self::from_bytes(bytes)? })
     }
 
     /// Writes the model to memory; external data stays where it is and is only referred to.
@@ -150,8 +143,7 @@ impl OnnxModel {
                 };
                 // Readers map the file into memory: keep every tensor on a page boundary.
                 position = position.next_multiple_of(4096);
-                file.seek(SeekFrom::Start(position))
-                    .map_err(io("write", temporary))?;
+                file.seek(SeekFrom::Start(position)).map_err(io("write", temporary))?;
                 let length = self.copy_external(tensor, file)?;
                 set_external(tensor, &location, position, length);
                 position += length;
@@ -172,8 +164,7 @@ impl OnnxModel {
         }
         let temporary = temporary_beside(path);
         let mut file = fs::File::create(&temporary).map_err(io("write", &temporary))?;
-        file.write_all(&model.to_bytes()?)
-            .map_err(io("write", &temporary))?;
+        file.write_all(&model.to_bytes()?).map_err(io("write", &temporary))?;
         file.sync_all().map_err(io("write", &temporary))?;
         drop(file);
         fs::rename(&temporary, path).map_err(io("write", path))
@@ -182,9 +173,7 @@ impl OnnxModel {
     /// The folder that external data is relative to, where the model came from a file and has any.
     #[must_use]
     pub fn external_data_folder(&self) -> Option<&Path> {
-        self.folder
-            .as_deref()
-            .filter(|_| !self.external_data_locations().is_empty())
+        self.folder.as_deref().filter(|_| !self.external_data_locations().is_empty())
     }
 
     /// The files external data lies in, each once, as the model names them.
@@ -201,34 +190,31 @@ impl OnnxModel {
         &self.proto
     }
 
+    /// Frees weights from being listed among the inputs too, as IR versions before 4 want it.
+    ///
+    /// Listed weights can be overridden by a caller, so a runtime must not fold them; and surgery adds
+    /// weights that nobody should override.
+    pub(crate) fn allow_free_initializers(&mut self) {
+        if self.proto.ir_version.is_some_and(|it| it < 4) {
+            self.proto.ir_version = Some(4);
+            let kept: HashSet<String> = self.inputs().iter().map(|it| it.name().to_owned()).collect();
+            self.graph_mut().input.retain(|it| kept.contains(it.name()));
+        }
+    }
+
     pub(crate) fn graph(&self) -> &GraphProto {
-        self.proto
-            .graph
-            .as_ref()
-            .expect("from_bytes refuses a model without a graph")
+        self.proto.graph.as_ref().expect("from_bytes refuses a model without a graph")
     }
 
     pub(crate) fn graph_mut(&mut self) -> &mut GraphProto {
-        self.proto
-            .graph
-            .as_mut()
-            .expect("from_bytes refuses a model without a graph")
+        self.proto.graph.as_mut().expect("from_bytes refuses a model without a graph")
     }
 
     /// Inputs that are no weights (before IR version 4 weights are listed among the inputs).
     #[must_use]
     pub fn inputs(&self) -> Vec<&ValueInfoProto> {
-        let weights: HashSet<&str> = self
-            .graph()
-            .initializer
-            .iter()
-            .map(TensorProto::name)
-            .collect();
-        self.graph()
-            .input
-            .iter()
-            .filter(|it| !weights.contains(it.name()))
-            .collect()
+        let weights: HashSet<&str> = self.graph().initializer.iter().map(TensorProto::name).collect();
+        self.graph().input.iter().filter(|it| !weights.contains(it.name())).collect()
     }
 
     /// The one input that is no weight.
@@ -238,9 +224,9 @@ impl OnnxModel {
     pub fn single_input(&self) -> Result<&ValueInfoProto, OnnxError> {
         match self.inputs()[..] {
             [it] => Ok(it),
-            ref inputs => Err(OnnxError::InputCount {
-                names: inputs.iter().map(|it| it.name().to_owned()).collect(),
-            }),
+            ref inputs => {
+                Err(OnnxError::InputCount { names: inputs.iter().map(|it| it.name().to_owned()).collect() })
+            }
         }
     }
 
@@ -248,20 +234,14 @@ impl OnnxModel {
     #[must_use]
     pub fn opset(&self) -> i64 {
         let imports = &self.proto.opset_import;
-        let default = imports
-            .iter()
-            .find(|it| matches!(it.domain.as_deref(), None | Some("" | "ai.onnx")));
+        let default = imports.iter().find(|it| matches!(it.domain.as_deref(), None | Some("" | "ai.onnx")));
         default.and_then(|it| it.version).unwrap_or(1)
     }
 
     /// A value of `metadata_props`.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
-        let entry = self
-            .proto
-            .metadata_props
-            .iter()
-            .find(|it| it.key.as_deref() == Some(key))?;
+        let entry = self.proto.metadata_props.iter().find(|it| it.key.as_deref() == Some(key))?;
         entry.value.as_deref()
     }
 
@@ -278,21 +258,13 @@ impl OnnxModel {
     /// [`OnnxError::NoSuchTensor`]; [`OnnxError::Tensor`] when it is no float tensor or its data does
     /// not fit its shape; as for external data otherwise.
     pub fn f32_values(&self, name: &str) -> Result<Vec<f32>, OnnxError> {
-        let tensor = self
-            .initializer(name)
-            .ok_or_else(|| self.no_such_tensor(name))?;
+        let tensor = self.initializer(name).ok_or_else(|| self.no_such_tensor(name))?;
         let bytes = self.tensor_bytes(tensor)?;
         if tensor.data_type != Some(data_type::FLOAT) {
             let reason = format!("expected f32 elements, found type {:?}", tensor.data_type);
-            return Err(OnnxError::Tensor {
-                tensor: name.to_owned(),
-                reason,
-            });
+            return Err(OnnxError::Tensor { tensor: name.to_owned(), reason });
         }
-        Ok(bytes
-            .chunks_exact(4)
-            .map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]]))
-            .collect())
+        Ok(bytes.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])).collect())
     }
 
     pub(crate) fn initializer(&self, name: &str) -> Option<&TensorProto> {
@@ -329,10 +301,7 @@ impl OnnxModel {
                 }
                 other => {
                     let reason = format!("typed data of element type {other:?} is not read here");
-                    return Err(OnnxError::Tensor {
-                        tensor: tensor.name().to_owned(),
-                        reason,
-                    });
+                    return Err(OnnxError::Tensor { tensor: tensor.name().to_owned(), reason });
                 }
             }
         };
@@ -341,60 +310,37 @@ impl OnnxModel {
             .zip(tensor.data_type.and_then(data_type::size))
             .and_then(|(n, size)| n.checked_mul(size));
         if expected != Some(bytes.len()) {
-            let reason = format!(
-                "its shape {:?} needs {expected:?} bytes, its data has {}",
-                tensor.dims,
-                bytes.len()
-            );
-            return Err(OnnxError::Tensor {
-                tensor: tensor.name().to_owned(),
-                reason,
-            });
+            let reason =
+                format!("its shape {:?} needs {expected:?} bytes, its data has {}", tensor.dims, bytes.len());
+            return Err(OnnxError::Tensor { tensor: tensor.name().to_owned(), reason });
         }
         Ok(bytes)
     }
 
     /// Streams the external elements of a tensor to `out` and returns how many bytes they are.
     fn copy_external(&self, tensor: &TensorProto, out: &mut dyn Write) -> Result<u64, OnnxError> {
-        let bad = |reason: String| OnnxError::ExternalData {
-            tensor: tensor.name().to_owned(),
-            reason,
-        };
+        let bad = |reason: String| OnnxError::ExternalData { tensor: tensor.name().to_owned(), reason };
         let value = |key: &str| {
-            let entry = tensor
-                .external_data
-                .iter()
-                .find(|it| it.key.as_deref() == Some(key));
+            let entry = tensor.external_data.iter().find(|it| it.key.as_deref() == Some(key));
             entry.and_then(|it| it.value.clone())
         };
         let number = |key: &str| match value(key) {
             None => Ok(None),
-            Some(text) => text
-                .parse::<u64>()
-                .map(Some)
-                .map_err(|_| bad(format!("{key} is `{text}`"))),
+            Some(text) => text.parse::<u64>().map(Some).map_err(|_| bad(format!("{key} is `{text}`"))),
         };
         let location = value("location").ok_or_else(|| bad("no location".to_owned()))?;
-        let folder = self.folder.as_deref().ok_or_else(|| {
-            bad(format!(
-                "lies in `{location}`, but the model was read from memory"
-            ))
-        })?;
+        let folder = self
+            .folder
+            .as_deref()
+            .ok_or_else(|| bad(format!("lies in `{location}`, but the model was read from memory")))?;
         let relative = Path::new(&location);
-        if !relative
-            .components()
-            .all(|it| matches!(it, Component::Normal(_) | Component::CurDir))
-        {
+        if !relative.components().all(|it| matches!(it, Component::Normal(_) | Component::CurDir)) {
             return Err(bad(format!("`{location}` leaves the model's folder")));
         }
         let path = folder.join(relative);
         // A link inside the folder may still point out of it.
         let real = path.canonicalize().map_err(io("read", &path))?;
-        let root = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
+        let root = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         if !real.starts_with(root.canonicalize().map_err(io("read", root))?) {
             return Err(bad(format!("`{location}` leaves the model's folder")));
         }
@@ -403,17 +349,12 @@ impl OnnxModel {
         let offset = number("offset")?.unwrap_or(0);
         let length = number("length")?.unwrap_or(size.saturating_sub(offset));
         if offset.checked_add(length).is_none_or(|end| end > size) {
-            return Err(bad(format!(
-                "bytes {offset}..+{length} of `{location}`, which has {size} bytes"
-            )));
+            return Err(bad(format!("bytes {offset}..+{length} of `{location}`, which has {size} bytes")));
         }
-        file.seek(SeekFrom::Start(offset))
-            .map_err(io("read", &path))?;
+        file.seek(SeekFrom::Start(offset)).map_err(io("read", &path))?;
         let copied = std::io::copy(&mut file.take(length), out).map_err(io("read", &path))?;
         if copied != length {
-            return Err(bad(format!(
-                "`{location}` ended after {copied} of {length} bytes"
-            )));
+            return Err(bad(format!("`{location}` ended after {copied} of {length} bytes")));
         }
         Ok(length)
     }
@@ -430,10 +371,7 @@ impl OnnxModel {
     }
 
     pub(crate) fn no_such_tensor(&self, name: &str) -> OnnxError {
-        OnnxError::NoSuchTensor {
-            name: name.to_owned(),
-            last: self.last_tensors(),
-        }
+        OnnxError::NoSuchTensor { name: name.to_owned(), last: self.last_tensors() }
     }
 
     /// Names of tensors near the end of the graph, for error messages.
@@ -446,11 +384,7 @@ impl OnnxModel {
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OnnxError {
     let path = path.to_owned();
-    move |source| OnnxError::Io {
-        action,
-        path,
-        source,
-    }
+    move |source| OnnxError::Io { action, path, source }
 }
 
 fn temporary_beside(path: &Path) -> PathBuf {
@@ -461,41 +395,21 @@ fn temporary_beside(path: &Path) -> PathBuf {
 }
 
 fn set_external(tensor: &mut TensorProto, location: &str, offset: u64, length: u64) {
-    tensor
-        .external_data
-        .retain(|it| !matches!(it.key.as_deref(), Some("location" | "offset" | "length")));
-    tensor
-        .external_data
-        .push(entry("location", location.to_owned()));
-    tensor
-        .external_data
-        .push(entry("offset", offset.to_string()));
-    tensor
-        .external_data
-        .push(entry("length", length.to_string()));
+    tensor.external_data.retain(|it| !matches!(it.key.as_deref(), Some("location" | "offset" | "length")));
+    tensor.external_data.push(entry("location", location.to_owned()));
+    tensor.external_data.push(entry("offset", offset.to_string()));
+    tensor.external_data.push(entry("length", length.to_string()));
 }
 
 fn entry(key: &str, value: String) -> StringStringEntryProto {
-    StringStringEntryProto {
-        key: Some(key.to_owned()),
-        value: Some(value),
-        ..Default::default()
-    }
+    StringStringEntryProto { key: Some(key.to_owned()), value: Some(value), ..Default::default() }
 }
 
 fn collect_locations(graph: &GraphProto, locations: &mut std::collections::BTreeSet<String>) {
     let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
     let constants = attributes().flat_map(|it| it.t.iter().chain(&it.tensors));
-    for tensor in graph
-        .initializer
-        .iter()
-        .chain(constants)
-        .filter(|it| it.data_location == Some(1))
-    {
-        let location = tensor
-            .external_data
-            .iter()
-            .find(|it| it.key.as_deref() == Some("location"));
+    for tensor in graph.initializer.iter().chain(constants).filter(|it| it.data_location == Some(1)) {
+        let location = tensor.external_data.iter().find(|it| it.key.as_deref() == Some("location"));
         locations.extend(location.and_then(|it| it.value.clone()));
     }
     attributes()
@@ -507,11 +421,7 @@ fn collect_locations(graph: &GraphProto, locations: &mut std::collections::BTree
 pub(crate) fn for_each_tensor(graph: &mut GraphProto, visit: &mut dyn FnMut(&mut TensorProto)) {
     graph.initializer.iter_mut().for_each(&mut *visit);
     for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
-        attribute
-            .t
-            .iter_mut()
-            .chain(&mut attribute.tensors)
-            .for_each(&mut *visit);
+        attribute.t.iter_mut().chain(&mut attribute.tensors).for_each(&mut *visit);
         for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
             for_each_tensor(body, visit);
         }
@@ -528,25 +438,15 @@ impl TensorProto {
     /// Product of the dimensions; `None` when one is negative or the product overflows.
     #[must_use]
     pub fn n_elements(&self) -> Option<usize> {
-        self.dims
-            .iter()
-            .try_fold(1_usize, |n, dim| n.checked_mul(usize::try_from(*dim).ok()?))
+        self.dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(usize::try_from(*dim).ok()?))
     }
 
     pub(crate) fn from_f32(name: impl Into<String>, dims: &[usize], values: &[f32]) -> Self {
-        let raw = values
-            .iter()
-            .flat_map(|it| it.to_le_bytes())
-            .collect::<Vec<u8>>();
+        let raw = values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
         Self::from_raw(name, data_type::FLOAT, dims, raw)
     }
 
-    pub(crate) fn from_raw(
-        name: impl Into<String>,
-        data_type: i64,
-        dims: &[usize],
-        raw: Vec<u8>,
-    ) -> Self {
+    pub(crate) fn from_raw(name: impl Into<String>, data_type: i64, dims: &[usize], raw: Vec<u8>) -> Self {
         Self {
             dims: dims.iter().map(|it| *it as i64).collect(),
             data_type: Some(data_type),
@@ -574,13 +474,7 @@ impl ValueInfoProto {
     #[must_use]
     pub fn dims(&self) -> Option<Vec<Option<i64>>> {
         let shape = self.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
-        Some(
-            shape
-                .dim
-                .iter()
-                .map(|it| it.dim_value.filter(|n| *n > 0))
-                .collect(),
-        )
+        Some(shape.dim.iter().map(|it| it.dim_value.filter(|n| *n > 0)).collect())
     }
 }
 
@@ -600,17 +494,10 @@ impl NodeProto {
     }
 
     pub(crate) fn attribute(&self, name: &str) -> Option<&AttributeProto> {
-        self.attribute
-            .iter()
-            .find(|it| it.name.as_deref() == Some(name))
+        self.attribute.iter().find(|it| it.name.as_deref() == Some(name))
     }
 
-    pub(crate) fn new(
-        op_type: &str,
-        inputs: &[&str],
-        output: &str,
-        attributes: Vec<AttributeProto>,
-    ) -> Self {
+    pub(crate) fn new(op_type: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> Self {
         Self {
             input: inputs.iter().map(|it| (*it).to_owned()).collect(),
             output: vec![output.to_owned()],
@@ -624,21 +511,11 @@ impl NodeProto {
 
 impl AttributeProto {
     pub(crate) fn int(name: &str, value: i64) -> Self {
-        Self {
-            name: Some(name.to_owned()),
-            i: Some(value),
-            r#type: Some(2),
-            ..Default::default()
-        }
+        Self { name: Some(name.to_owned()), i: Some(value), r#type: Some(2), ..Default::default() }
     }
 
     pub(crate) fn ints(name: &str, values: &[i64]) -> Self {
         let name = Some(name.to_owned());
-        Self {
-            name,
-            ints: values.to_vec(),
-            r#type: Some(7),
-            ..Default::default()
-        }
+        Self { name, ints: values.to_vec(), r#type: Some(7), ..Default::default() }
     }
 }

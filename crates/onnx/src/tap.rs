@@ -73,19 +73,13 @@ pub fn find_tap(model: &OnnxModel) -> Result<Tap, OnnxError> {
         let name = name.to_lowercase();
         EMBEDDING_WORDS.iter().any(|word| name.contains(word))
     });
-    if let Some(tap) = scores
-        .iter()
-        .find_map(|output| search.classifier_input(output))
-    {
+    if let Some(tap) = scores.iter().find_map(|output| search.classifier_input(output)) {
         return Ok(tap);
     }
     match (&embeddings[..], &outputs[..]) {
         ([output], _) | ([], [output]) => Ok(search.tap_at(output)),
         _ => Err(OnnxError::NoTap {
-            reason: format!(
-                "none of the outputs {} ends in a classifier",
-                outputs.join(", ")
-            ),
+            reason: format!("none of the outputs {} ends in a classifier", outputs.join(", ")),
             last: model.last_tensors(),
         }),
     }
@@ -96,8 +90,7 @@ pub fn find_tap(model: &OnnxModel) -> Result<Tap, OnnxError> {
 /// # Errors
 /// [`OnnxError::NoSuchTensor`].
 pub fn tap_at(model: &OnnxModel, tensor: &str) -> Result<Tap, OnnxError> {
-    let known = model.producers().contains_key(tensor)
-        || model.inputs().iter().any(|it| it.name() == tensor);
+    let known = model.producers().contains_key(tensor) || model.inputs().iter().any(|it| it.name() == tensor);
     if !known {
         return Err(model.no_such_tensor(tensor));
     }
@@ -112,11 +105,7 @@ struct Search<'m> {
 
 impl<'m> Search<'m> {
     fn new(model: &'m OnnxModel) -> Self {
-        Self {
-            model,
-            producers: model.producers(),
-            constants: constants(model),
-        }
+        Self { model, producers: model.producers(), constants: constants(model) }
     }
 
     fn classifier_input(&self, output: &str) -> Option<Tap> {
@@ -161,31 +150,20 @@ impl<'m> Search<'m> {
 
     /// The input of a fully connected layer: never pooled, a row per sample already.
     fn layer_input(&self, tensor: &str) -> Tap {
-        Tap {
-            tensor: self.before_quantisation(tensor).to_owned(),
-            pool: Pool::None,
-        }
+        Tap { tensor: self.before_quantisation(tensor).to_owned(), pool: Pool::None }
     }
 
     /// The input of a convolution: pooled to a row, by the graph's own pooling where it has one.
     fn conv_input(&self, tensor: &str) -> Tap {
         let tensor = self.before_quantisation(tensor);
-        let reads =
-            |node: &&NodeProto, tensor: &str| node.input.first().is_some_and(|it| it == tensor);
+        let reads = |node: &&NodeProto, tensor: &str| node.input.first().is_some_and(|it| it == tensor);
         let nodes = || self.model.graph().node.iter();
         let pool = nodes().find(|node| node.op() == "GlobalAveragePool" && reads(node, tensor));
-        let flat = pool.and_then(|pool| {
-            nodes().find(|node| node.op() == "Flatten" && reads(node, &pool.output[0]))
-        });
+        let flat =
+            pool.and_then(|pool| nodes().find(|node| node.op() == "Flatten" && reads(node, &pool.output[0])));
         match flat {
-            Some(flat) => Tap {
-                tensor: flat.output[0].clone(),
-                pool: Pool::None,
-            },
-            None => Tap {
-                tensor: tensor.to_owned(),
-                pool: Pool::Mean,
-            },
+            Some(flat) => Tap { tensor: flat.output[0].clone(), pool: Pool::None },
+            None => Tap { tensor: tensor.to_owned(), pool: Pool::Mean },
         }
     }
 
@@ -209,40 +187,19 @@ impl<'m> Search<'m> {
     }
 
     fn tap_at(&self, tensor: &str) -> Tap {
-        let info = self
-            .model
-            .graph()
-            .value_info
-            .iter()
-            .chain(&self.model.graph().output);
-        let rank = info
-            .filter(|it| it.name() == tensor)
-            .find_map(|it| it.dims())
-            .map(|dims| dims.len());
-        let pool = if rank == Some(4) {
-            Pool::Mean
-        } else {
-            Pool::None
-        };
-        Tap {
-            tensor: tensor.to_owned(),
-            pool,
-        }
+        let info = self.model.graph().value_info.iter().chain(&self.model.graph().output);
+        let rank = info.filter(|it| it.name() == tensor).find_map(|it| it.dims()).map(|dims| dims.len());
+        let pool = if rank == Some(4) { Pool::Mean } else { Pool::None };
+        Tap { tensor: tensor.to_owned(), pool }
     }
 
     fn is_constant(&self, node: &NodeProto, input: usize) -> bool {
-        node.input
-            .get(input)
-            .is_some_and(|it| self.constants.contains(it.as_str()))
+        node.input.get(input).is_some_and(|it| self.constants.contains(it.as_str()))
     }
 
     /// Whether the weight is constant: input 1, or 3 in the quantised forms (data, scale, zero point, weight).
     fn has_constant_weight(&self, node: &NodeProto) -> bool {
-        let weight = if matches!(node.op(), "QGemm" | "QLinearMatMul") {
-            3
-        } else {
-            1
-        };
+        let weight = if matches!(node.op(), "QGemm" | "QLinearMatMul") { 3 } else { 1 };
         self.is_constant(node, weight) && !self.is_constant(node, 0)
     }
 
@@ -275,8 +232,7 @@ impl<'m> Search<'m> {
 }
 
 fn is_pointwise(node: &NodeProto) -> bool {
-    node.attribute("kernel_shape")
-        .is_none_or(|it| it.ints.iter().all(|k| *k == 1))
+    node.attribute("kernel_shape").is_none_or(|it| it.ints.iter().all(|k| *k == 1))
         && node.attribute("group").and_then(|it| it.i).unwrap_or(1) == 1
 }
 
@@ -285,10 +241,7 @@ pub(crate) fn constants(model: &OnnxModel) -> HashSet<&str> {
     let graph = model.graph();
     let mut constants: HashSet<&str> = graph.initializer.iter().map(|it| it.name()).collect();
     for node in &graph.node {
-        let known = node
-            .input
-            .iter()
-            .all(|it| it.is_empty() || constants.contains(it.as_str()));
+        let known = node.input.iter().all(|it| it.is_empty() || constants.contains(it.as_str()));
         // A random or a stateful operator has no inputs either, but is no constant.
         if known && (!node.input.is_empty() || node.op() == "Constant") {
             constants.extend(node.output.iter().map(String::as_str));

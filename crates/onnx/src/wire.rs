@@ -37,10 +37,7 @@ pub(crate) struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self {
-            depth: 0,
-            messages_left: MAX_MESSAGES,
-        }
+        Self { depth: 0, messages_left: MAX_MESSAGES }
     }
 }
 
@@ -59,21 +56,14 @@ pub(crate) trait Message: Default + Sized {
 
     fn merge(&mut self, bytes: Bytes, budget: &mut Budget) -> Result<(), OnnxError> {
         if budget.depth == MAX_DEPTH {
-            return Err(malformed(format!(
-                "messages nested deeper than {MAX_DEPTH}"
-            )));
+            return Err(malformed(format!("messages nested deeper than {MAX_DEPTH}")));
         }
         if budget.messages_left == 0 {
-            return Err(malformed(format!(
-                "more than {MAX_MESSAGES} messages in one file"
-            )));
+            return Err(malformed(format!("more than {MAX_MESSAGES} messages in one file")));
         }
         budget.messages_left -= 1;
         budget.depth += 1;
-        let mut reader = Reader {
-            bytes: &bytes,
-            position: 0,
-        };
+        let mut reader = Reader { bytes: &bytes, position: 0 };
         while let Some((number, value, raw)) = reader.next_field()? {
             self.merge_field(number, value, raw, budget)?;
         }
@@ -105,14 +95,9 @@ impl Reader<'_> {
         }
         let start = self.position;
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3)
-            .ok()
-            .filter(|n| *n != 0)
-            .ok_or_else(|| {
-                malformed(format!(
-                    "field tag {tag} at byte {start} of its message is out of range"
-                ))
-            })?;
+        let number = u32::try_from(tag >> 3).ok().filter(|n| *n != 0).ok_or_else(|| {
+            malformed(format!("field tag {tag} at byte {start} of its message is out of range"))
+        })?;
         let value = match tag & 7 {
             0 => Value::Varint(self.varint()?),
             1 => {
@@ -130,11 +115,7 @@ impl Reader<'_> {
                 )));
             }
         };
-        Ok(Some((
-            number,
-            value,
-            self.bytes.slice(start..self.position),
-        )))
+        Ok(Some((number, value, self.bytes.slice(start..self.position))))
     }
 
     fn varint(&mut self) -> Result<u64, OnnxError> {
@@ -155,14 +136,9 @@ impl Reader<'_> {
 
     fn take(&mut self, length: u64) -> Result<Bytes, OnnxError> {
         let left = self.bytes.len() - self.position;
-        let length = usize::try_from(length)
-            .ok()
-            .filter(|n| *n <= left)
-            .ok_or_else(|| {
-                malformed(format!(
-                    "a field of {length} bytes where only {left} bytes are left"
-                ))
-            })?;
+        let length = usize::try_from(length).ok().filter(|n| *n <= left).ok_or_else(|| {
+            malformed(format!("a field of {length} bytes where only {left} bytes are left"))
+        })?;
         let start = self.position;
         self.position += length;
         Ok(self.bytes.slice(start..self.position))
@@ -225,11 +201,7 @@ impl Scalar for i64 {
     const WIRE_TYPE: u64 = 0;
     const EXPECTED: &'static str = "an integer";
     fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Varint(it) = value {
-            Some(it.cast_signed())
-        } else {
-            None
-        }
+        if let Value::Varint(it) = value { Some(it.cast_signed()) } else { None }
     }
     fn payload_len(self) -> usize {
         varint_len(self.cast_unsigned())
@@ -246,11 +218,7 @@ impl Scalar for f32 {
     const WIRE_TYPE: u64 = 5;
     const EXPECTED: &'static str = "a 32-bit float";
     fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Fixed32(bits) = value {
-            Some(Self::from_bits(*bits))
-        } else {
-            None
-        }
+        if let Value::Fixed32(bits) = value { Some(Self::from_bits(*bits)) } else { None }
     }
     fn payload_len(self) -> usize {
         4
@@ -330,8 +298,7 @@ impl Blob for Bytes {
 
 impl Blob for String {
     fn from_bytes(bytes: Bytes) -> Result<Self, OnnxError> {
-        Self::from_utf8(bytes.to_vec())
-            .map_err(|_| malformed("a name that is not UTF-8".to_owned()))
+        Self::from_utf8(bytes.to_vec()).map_err(|_| malformed("a name that is not UTF-8".to_owned()))
     }
     fn as_bytes(&self) -> &[u8] {
         str::as_bytes(self)
@@ -339,11 +306,7 @@ impl Blob for String {
 }
 
 fn expect_bytes(value: Value) -> Result<Bytes, OnnxError> {
-    if let Value::Bytes(bytes) = value {
-        Ok(bytes)
-    } else {
-        Err(wrong_wire_type("bytes", &value))
-    }
+    if let Value::Bytes(bytes) = value { Ok(bytes) } else { Err(wrong_wire_type("bytes", &value)) }
 }
 
 macro_rules! blob_fields {
@@ -386,12 +349,10 @@ blob_fields!(Bytes, String);
 impl<M: Message> Field for Option<M> {
     fn merge(&mut self, value: Value, budget: &mut Budget) -> Result<(), OnnxError> {
         // Protobuf merges a message that comes twice.
-        self.get_or_insert_default()
-            .merge(expect_bytes(value)?, budget)
+        self.get_or_insert_default().merge(expect_bytes(value)?, budget)
     }
     fn len(&self, number: u32) -> usize {
-        self.as_ref()
-            .map_or(0, |it| delimited_len(number, it.encoded_len()))
+        self.as_ref().map_or(0, |it| delimited_len(number, it.encoded_len()))
     }
     fn write(&self, number: u32, out: &mut Vec<u8>) {
         if let Some(it) = self {
@@ -409,9 +370,7 @@ impl<M: Message> Field for Vec<M> {
         Ok(())
     }
     fn len(&self, number: u32) -> usize {
-        self.iter()
-            .map(|it| delimited_len(number, it.encoded_len()))
-            .sum()
+        self.iter().map(|it| delimited_len(number, it.encoded_len())).sum()
     }
     fn write(&self, number: u32, out: &mut Vec<u8>) {
         for it in self {
@@ -432,20 +391,12 @@ impl Unknown {
 
     /// The payloads of one length-delimited field, for the few that are read only now and then.
     pub(crate) fn payloads(&self, number: u32) -> impl Iterator<Item = Bytes> {
-        self.0
-            .iter()
-            .filter(move |(n, _)| *n == number)
-            .filter_map(|(_, raw)| {
-                match (Reader {
-                    bytes: raw,
-                    position: 0,
-                })
-                .next_field()
-                {
-                    Ok(Some((_, Value::Bytes(bytes), _))) => Some(bytes),
-                    _ => None,
-                }
-            })
+        self.0.iter().filter(move |(n, _)| *n == number).filter_map(|(_, raw)| {
+            match (Reader { bytes: raw, position: 0 }).next_field() {
+                Ok(Some((_, Value::Bytes(bytes), _))) => Some(bytes),
+                _ => None,
+            }
+        })
     }
 
     /// Drops every field of this number.
@@ -471,11 +422,7 @@ impl Unknown {
 /// Decodes packed 64-bit varints, such as `TensorProto.int64_data`.
 pub(crate) fn packed_i64(bytes: &Bytes) -> Result<Vec<i64>, OnnxError> {
     let mut values = Vec::new();
-    Field::merge(
-        &mut values,
-        Value::Bytes(bytes.clone()),
-        &mut Budget::default(),
-    )?;
+    Field::merge(&mut values, Value::Bytes(bytes.clone()), &mut Budget::default())?;
     Ok(values)
 }
 

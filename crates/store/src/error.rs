@@ -87,19 +87,10 @@ pub enum StoreError {
 
 pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
     let path = path.to_owned();
-    move |source| StoreError::Io {
-        action,
-        path,
-        source,
-    }
+    move |source| StoreError::Io { action, path, source }
 }
 
-pub(crate) fn parquet<E: Into<parquet::errors::ParquetError>>(
-    path: &Path,
-) -> impl FnOnce(E) -> StoreError {
+pub(crate) fn parquet<E: Into<parquet::errors::ParquetError>>(path: &Path) -> impl FnOnce(E) -> StoreError {
     let path = path.to_owned();
-    move |source| StoreError::Parquet {
-        path,
-        source: Box::new(source.into()),
-    }
+    move |source| StoreError::Parquet { path, source: Box::new(source.into()) }
 }

@@ -29,27 +29,17 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn create(path: &Path) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .open(path);
+        let file = OpenOptions::new().create(true).write(true).truncate(true).open(path);
         let file = file.map_err(io_error("write", path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            n_bytes: 0,
-            synced: Instant::now(),
-        })
+        Ok(Self { path: path.to_owned(), file, n_bytes: 0, synced: Instant::now() })
     }
 
     pub(crate) fn append(&mut self, digests: &[Digest], rows: &[f32]) -> Result<(), StoreError> {
         let Some(n_features) = rows.len().checked_div(digests.len()) else {
             return Ok(());
         };
-        for (digests, rows) in digests
-            .chunks(MAX_ROWS as usize)
-            .zip(rows.chunks(MAX_ROWS as usize * n_features.max(1)))
+        for (digests, rows) in
+            digests.chunks(MAX_ROWS as usize).zip(rows.chunks(MAX_ROWS as usize * n_features.max(1)))
         {
             let mut record = Vec::with_capacity(4 + digests.len() * (32 + 4 * n_features) + 32);
             let n_rows = u32::try_from(digests.len()).expect("chunks of at most MAX_ROWS");
@@ -60,15 +50,11 @@ impl Journal {
             }
             record.extend_from_slice(blake3::hash(&record).as_bytes());
             // One write per record: a kill leaves at most one record incomplete.
-            self.file
-                .write_all(&record)
-                .map_err(io_error("write", &self.path))?;
+            self.file.write_all(&record).map_err(io_error("write", &self.path))?;
             self.n_bytes += record.len() as u64;
         }
         if self.synced.elapsed() > SYNC_INTERVAL {
-            self.file
-                .sync_data()
-                .map_err(io_error("write", &self.path))?;
+            self.file.sync_data().map_err(io_error("write", &self.path))?;
             self.synced = Instant::now();
         }
         Ok(())
@@ -98,11 +84,7 @@ pub(crate) fn replay(
         for row in record[4..].chunks_exact(32 + 4 * n_features) {
             let (digest, values) = row.split_at(32);
             digests.push(Digest(digest.try_into().expect("32 bytes")));
-            rows.extend(
-                values
-                    .chunks_exact(4)
-                    .map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])),
-            );
+            rows.extend(values.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])));
         }
         visit(&digests, &rows)?;
     }
@@ -110,11 +92,7 @@ pub(crate) fn replay(
 }
 
 /// Reads one record into `record` (without its checksum); false at the end or at damage.
-fn read_record(
-    reader: &mut impl Read,
-    n_features: usize,
-    record: &mut Vec<u8>,
-) -> io::Result<bool> {
+fn read_record(reader: &mut impl Read, n_features: usize, record: &mut Vec<u8>) -> io::Result<bool> {
     let mut head = [0; 4];
     if !read_whole(reader, &mut head)? {
         return Ok(false);
@@ -129,9 +107,7 @@ fn read_record(
     // `take` grows the buffer as bytes arrive: a wrong length cannot allocate more than the file has.
     let got = reader.by_ref().take(length as u64).read_to_end(record)?;
     let mut checksum = [0; 32];
-    Ok(got == length
-        && read_whole(reader, &mut checksum)?
-        && blake3::hash(record).as_bytes() == &checksum)
+    Ok(got == length && read_whole(reader, &mut checksum)? && blake3::hash(record).as_bytes() == &checksum)
 }
 
 fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {

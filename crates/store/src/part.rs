@@ -4,9 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, AsArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, RecordBatch,
-};
+use arrow::array::{Array, AsArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -41,11 +39,7 @@ impl PartWriter {
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let schema = Arc::new(Schema::new(vec![
             Field::new("digest", DataType::FixedSizeBinary(32), false),
-            Field::new(
-                "embedding",
-                DataType::FixedSizeList(item, n_features),
-                false,
-            ),
+            Field::new("embedding", DataType::FixedSizeList(item, n_features), false),
         ]));
         let row_bytes = 32 + 4 * n_features.unsigned_abs() as usize;
         // Floats neither compress nor repeat: plain pages are the fastest to write and to read.
@@ -55,32 +49,18 @@ impl PartWriter {
             .set_statistics_enabled(parquet::file::properties::EnabledStatistics::None)
             .set_max_row_group_row_count(Some((ROW_GROUP_BYTES / row_bytes).max(1)))
             .build();
-        let writer =
-            ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(parquet(path))?;
-        Ok(Self {
-            writer,
-            schema,
-            n_features,
-        })
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(parquet(path))?;
+        Ok(Self { writer, schema, n_features })
     }
 
-    pub(crate) fn write(
-        &mut self,
-        path: &Path,
-        digests: &[Digest],
-        rows: &[f32],
-    ) -> Result<(), StoreError> {
+    pub(crate) fn write(&mut self, path: &Path, digests: &[Digest], rows: &[f32]) -> Result<(), StoreError> {
         let digests: Vec<&[u8]> = digests.iter().map(|it| it.0.as_slice()).collect();
         let digests = FixedSizeBinaryArray::try_from(digests).map_err(parquet(path))?;
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let values = Arc::new(Float32Array::from(rows.to_vec()));
-        let rows = FixedSizeListArray::try_new(item, self.n_features, values, None)
-            .map_err(parquet(path))?;
-        let batch =
-            RecordBatch::try_new(self.schema.clone(), vec![Arc::new(digests), Arc::new(rows)]);
-        self.writer
-            .write(&batch.map_err(parquet(path))?)
-            .map_err(parquet(path))
+        let rows = FixedSizeListArray::try_new(item, self.n_features, values, None).map_err(parquet(path))?;
+        let batch = RecordBatch::try_new(self.schema.clone(), vec![Arc::new(digests), Arc::new(rows)]);
+        self.writer.write(&batch.map_err(parquet(path))?).map_err(parquet(path))
     }
 
     /// Writes the footer and hands the file back, to be synced.
@@ -110,16 +90,11 @@ pub(crate) fn read_batches(
     Ok(batches.map(move |batch| {
         let batch = batch.map_err(parquet(&path))?;
         let digests = digest_column(&batch, &path)?;
-        let lists = batch
-            .column_by_name("embedding")
-            .and_then(|it| it.as_fixed_size_list_opt());
+        let lists = batch.column_by_name("embedding").and_then(|it| it.as_fixed_size_list_opt());
         let lists = lists.ok_or_else(|| missing(&path, "embedding", &batch))?;
         let actual = lists.value_length().unsigned_abs() as usize;
         if actual != n_features {
-            return Err(StoreError::FeatureCountMismatch {
-                expected: n_features,
-                actual,
-            });
+            return Err(StoreError::FeatureCountMismatch { expected: n_features, actual });
         }
         let values = lists.values().as_primitive_opt::<Float32Type>();
         let values = values.ok_or_else(|| missing(&path, "embedding", &batch))?;
@@ -140,36 +115,17 @@ fn reader(
     let file = File::open(path).map_err(crate::error::io("read", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    builder
-        .with_projection(mask)
-        .with_batch_size(batch_rows)
-        .build()
-        .map_err(parquet(path))
+    builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(parquet(path))
 }
 
 fn digest_column(batch: &RecordBatch, path: &Path) -> Result<Vec<Digest>, StoreError> {
-    let column = batch
-        .column_by_name("digest")
-        .and_then(|it| it.as_fixed_size_binary_opt());
+    let column = batch.column_by_name("digest").and_then(|it| it.as_fixed_size_binary_opt());
     let column = column.filter(|it| it.value_length() == 32);
     let column = column.ok_or_else(|| missing(path, "digest", batch))?;
-    Ok(column
-        .iter()
-        .flatten()
-        .map(|it| Digest(it.try_into().expect("32 bytes")))
-        .collect())
+    Ok(column.iter().flatten().map(|it| Digest(it.try_into().expect("32 bytes"))).collect())
 }
 
 fn missing(path: &Path, column: &str, batch: &RecordBatch) -> StoreError {
-    let found = batch
-        .schema()
-        .fields()
-        .iter()
-        .map(|it| it.name().clone())
-        .collect();
-    StoreError::MissingColumn {
-        path: path.to_owned(),
-        column: column.to_owned(),
-        found,
-    }
+    let found = batch.schema().fields().iter().map(|it| it.name().clone()).collect();
+    StoreError::MissingColumn { path: path.to_owned(), column: column.to_owned(), found }
 }

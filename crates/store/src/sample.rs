@@ -5,9 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::ArrowWriter;
@@ -65,9 +63,8 @@ pub(crate) fn write(path: &Path, owner: &str, table: &SampleTable) -> Result<(),
     let text = |get: fn(&Sample) -> Option<&str>| -> ArrayRef {
         Arc::new(samples.iter().map(get).collect::<StringArray>())
     };
-    let number = |get: fn(&Sample) -> i64| -> ArrayRef {
-        Arc::new(samples.iter().map(get).collect::<Int64Array>())
-    };
+    let number =
+        |get: fn(&Sample) -> i64| -> ArrayRef { Arc::new(samples.iter().map(get).collect::<Int64Array>()) };
     let digests = FixedSizeBinaryArray::try_from_sparse_iter_with_size(
         samples.iter().map(|it| Some(it.digest.0.as_slice())),
         32,
@@ -77,23 +74,16 @@ pub(crate) fn write(path: &Path, owner: &str, table: &SampleTable) -> Result<(),
         ("label", text(|it| it.label.as_deref()), true),
         ("split", text(|it| it.split.as_deref()), true),
         ("group", text(|it| it.group.as_deref()), true),
-        (
-            "digest",
-            Arc::new(digests.map_err(parquet(path))?) as ArrayRef,
-            false,
-        ),
+        ("digest", Arc::new(digests.map_err(parquet(path))?) as ArrayRef, false),
         ("size", number(|it| it.stat.size.cast_signed()), false),
         ("mtime_ns", number(|it| it.stat.mtime_ns), false),
         ("ctime_ns", number(|it| it.stat.ctime_ns), false),
     ])
     .map_err(parquet(path))?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .build();
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let temporary = file::temporary(path, owner);
     let out = File::create(&temporary).map_err(io("write", &temporary))?;
-    let mut writer =
-        ArrowWriter::try_new(out, batch.schema(), Some(properties)).map_err(parquet(path))?;
+    let mut writer = ArrowWriter::try_new(out, batch.schema(), Some(properties)).map_err(parquet(path))?;
     writer.append_key_value_metadata(KeyValue::new(ROOT_KEY.to_owned(), table.root.clone()));
     writer.write(&batch).map_err(parquet(path))?;
     let out = writer.into_inner().map_err(parquet(path))?;
@@ -109,30 +99,17 @@ pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
     for batch in builder.build().map_err(parquet(path))? {
         let batch = batch.map_err(parquet(path))?;
         let column = |name: &str| {
-            batch
-                .column_by_name(name)
-                .ok_or_else(|| StoreError::MissingColumn {
-                    path: path.to_owned(),
-                    column: name.to_owned(),
-                    found: batch
-                        .schema()
-                        .fields()
-                        .iter()
-                        .map(|it| it.name().clone())
-                        .collect(),
-                })
+            batch.column_by_name(name).ok_or_else(|| StoreError::MissingColumn {
+                path: path.to_owned(),
+                column: name.to_owned(),
+                found: batch.schema().fields().iter().map(|it| it.name().clone()).collect(),
+            })
         };
         // Another writer may have chosen another text or integer type: cast, do not assume.
         let text = |name| cast(column(name)?, &DataType::Utf8).map_err(parquet(path));
         let number = |name| cast(column(name)?, &DataType::Int64).map_err(parquet(path));
-        let digest =
-            cast(column("digest")?, &DataType::FixedSizeBinary(32)).map_err(parquet(path))?;
-        let (paths, labels, splits, groups) = (
-            text("path")?,
-            text("label")?,
-            text("split")?,
-            text("group")?,
-        );
+        let digest = cast(column("digest")?, &DataType::FixedSizeBinary(32)).map_err(parquet(path))?;
+        let (paths, labels, splits, groups) = (text("path")?, text("label")?, text("split")?, text("group")?);
         let (sizes, mtimes, ctimes) = (number("size")?, number("mtime_ns")?, number("ctime_ns")?);
         let optional = |array: &ArrayRef, row: usize| {
             let array = array.as_string::<i32>();
@@ -145,13 +122,7 @@ pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
                 label: optional(&labels, row),
                 split: optional(&splits, row),
                 group: optional(&groups, row),
-                digest: Digest(
-                    digest
-                        .as_fixed_size_binary()
-                        .value(row)
-                        .try_into()
-                        .expect("32 bytes"),
-                ),
+                digest: Digest(digest.as_fixed_size_binary().value(row).try_into().expect("32 bytes")),
                 stat: FileStat {
                     size: integer(&sizes).cast_unsigned(),
                     mtime_ns: integer(&mtimes),
@@ -160,10 +131,7 @@ pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
             });
         }
     }
-    Ok(SampleTable {
-        root: root.unwrap_or_default(),
-        samples,
-    })
+    Ok(SampleTable { root: root.unwrap_or_default(), samples })
 }
 
 /// Reads columns of any Parquet file as text; columns that are not there come back as `None`.
@@ -173,28 +141,13 @@ pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
 /// # Errors
 /// [`StoreError::Io`] and [`StoreError::Parquet`] when the file does not read;
 /// [`StoreError::MissingColumn`] when the first column named is not there.
-pub fn read_text_columns(
-    path: &Path,
-    columns: &[&str],
-) -> Result<Vec<HashMap<String, String>>, StoreError> {
+pub fn read_text_columns(path: &Path, columns: &[&str]) -> Result<Vec<HashMap<String, String>>, StoreError> {
     let file = File::open(path).map_err(io("read", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
-    let found: Vec<String> = builder
-        .schema()
-        .fields()
-        .iter()
-        .map(|it| it.name().clone())
-        .collect();
-    if let Some(first) = columns
-        .first()
-        .filter(|it| !found.iter().any(|name| name == *it))
-    {
+    let found: Vec<String> = builder.schema().fields().iter().map(|it| it.name().clone()).collect();
+    if let Some(first) = columns.first().filter(|it| !found.iter().any(|name| name == *it)) {
         let column = (*first).to_owned();
-        return Err(StoreError::MissingColumn {
-            path: path.to_owned(),
-            column,
-            found,
-        });
+        return Err(StoreError::MissingColumn { path: path.to_owned(), column, found });
     }
     let mut rows = Vec::new();
     for batch in builder.build().map_err(parquet(path))? {

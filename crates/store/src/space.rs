@@ -43,20 +43,13 @@ impl EmbeddingSpace {
             let (here, there) = (self.n_features, asked.n_features);
             differences.push(format!("n_features: here {here}, asked for {there}"));
         }
-        let keys: std::collections::BTreeSet<&String> = self
-            .description
-            .keys()
-            .chain(asked.description.keys())
-            .collect();
+        let keys: std::collections::BTreeSet<&String> =
+            self.description.keys().chain(asked.description.keys()).collect();
         for key in keys {
             let (here, there) = (self.description.get(key), asked.description.get(key));
             if here != there {
                 let text = |it: Option<&Value>| it.map_or("nothing".to_owned(), Value::to_string);
-                differences.push(format!(
-                    "{key}: here {}, asked for {}",
-                    text(here),
-                    text(there)
-                ));
+                differences.push(format!("{key}: here {}, asked for {}", text(here), text(there)));
             }
         }
         differences
@@ -78,38 +71,23 @@ pub(crate) fn read(dir: &Path) -> Result<Option<EmbeddingSpace>, StoreError> {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(err) => return Err(io("read", &path)(err)),
     };
-    let damaged = |source| StoreError::Manifest {
-        path: path.clone(),
-        source,
-    };
+    let damaged = |source| StoreError::Manifest { path: path.clone(), source };
     let value: Value = serde_json::from_str(&text).map_err(damaged)?;
-    let found = value
-        .get("format_version")
-        .and_then(Value::as_u64)
-        .unwrap_or(0);
+    let found = value.get("format_version").and_then(Value::as_u64).unwrap_or(0);
     if found != u64::from(FORMAT_VERSION) {
         let found = u32::try_from(found).unwrap_or(u32::MAX);
-        return Err(StoreError::FormatVersion {
-            path,
-            found,
-            expected: FORMAT_VERSION,
-        });
+        return Err(StoreError::FormatVersion { path, found, expected: FORMAT_VERSION });
     }
     let manifest: Manifest = serde_json::from_value(value).map_err(damaged)?;
     Ok(Some(manifest.space))
 }
 
 pub(crate) fn write(dir: &Path, space: &EmbeddingSpace) -> Result<(), StoreError> {
-    let manifest = Manifest {
-        format_version: FORMAT_VERSION,
-        fingerprint: space.fingerprint(),
-        space: space.clone(),
-    };
+    let manifest =
+        Manifest { format_version: FORMAT_VERSION, fingerprint: space.fingerprint(), space: space.clone() };
     let path = dir.join(MANIFEST);
-    let text = serde_json::to_string_pretty(&manifest).map_err(|source| StoreError::Manifest {
-        path: path.clone(),
-        source,
-    })?;
+    let text = serde_json::to_string_pretty(&manifest)
+        .map_err(|source| StoreError::Manifest { path: path.clone(), source })?;
     file::write_atomically(&path, "manifest", |file| {
         use std::io::Write;
         file.write_all(text.as_bytes())?;

@@ -55,13 +55,8 @@ impl Store {
     /// [`StoreError::NotAStore`] when there is none; [`StoreError::FormatVersion`],
     /// [`StoreError::Manifest`], [`StoreError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let space = space::read(dir)?.ok_or_else(|| StoreError::NotAStore {
-            path: dir.to_owned(),
-        })?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            space,
-        })
+        let space = space::read(dir)?.ok_or_else(|| StoreError::NotAStore { path: dir.to_owned() })?;
+        Ok(Self { dir: dir.to_owned(), space })
     }
 
     /// Opens a store for embeddings of `space`, and makes it when there is none.
@@ -83,10 +78,7 @@ impl Store {
         let store = Self::open(dir)?;
         let differences = store.space.differences(space);
         if !differences.is_empty() {
-            return Err(StoreError::FingerprintMismatch {
-                path: dir.to_owned(),
-                differences,
-            });
+            return Err(StoreError::FingerprintMismatch { path: dir.to_owned(), differences });
         }
         Ok(store)
     }

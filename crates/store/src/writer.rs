@@ -65,9 +65,7 @@ pub struct Writer {
 
 impl Writer {
     pub(crate) fn open(store: &Store, run: Run) -> Result<Self, StoreError> {
-        let locked = || StoreError::Locked {
-            path: store.dir().to_owned(),
-        };
+        let locked = || StoreError::Locked { path: store.dir().to_owned() };
         let lock = try_lock(store.dir(), &run.to_string())?.ok_or_else(locked)?;
         let mut writer = Self {
             store: store.clone(),
@@ -133,10 +131,7 @@ impl Writer {
         }
         let journal = match &mut self.journal {
             Some(journal) => journal,
-            none => none.insert(Journal::create(&journal_path(
-                &self.store,
-                &self.run.to_string(),
-            ))?),
+            none => none.insert(Journal::create(&journal_path(&self.store, &self.run.to_string()))?),
         };
         journal.append(&new_digests, &new_rows)?;
         if journal.n_bytes() > JOURNAL_BYTES {
@@ -151,10 +146,7 @@ impl Writer {
     /// [`StoreError::Io`], [`StoreError::Parquet`]; the rows stay in the journal then, for the next run.
     pub fn finish(mut self, table: &SampleTable) -> Result<(), StoreError> {
         self.fold_own_journal()?;
-        let path = self
-            .store
-            .samples_dir()
-            .join(format!("{}.parquet", self.run));
+        let path = self.store.samples_dir().join(format!("{}.parquet", self.run));
         if *table != self.previous || !path.exists() {
             sample::write(&path, &self.run.to_string(), table)?;
         }
@@ -213,28 +205,11 @@ impl Writer {
     fn clean_up(&mut self) -> Result<(), StoreError> {
         let own = self.run.to_string();
         let mut held: HashMap<String, Option<File>> = HashMap::new();
-        let folders = [
-            self.store.dir().to_owned(),
-            self.store.embeddings_dir(),
-            self.store.samples_dir(),
-        ];
-        for path in folders
-            .iter()
-            .map(|it| file::list(it))
-            .collect::<Result<Vec<_>, _>>()?
-            .concat()
-        {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            let journal_of = name
-                .strip_prefix("journal-")
-                .and_then(|it| it.strip_suffix(".bin"));
-            let temporary_of = name
-                .strip_prefix('.')
-                .and_then(|it| it.strip_suffix(".tmp"));
+        let folders = [self.store.dir().to_owned(), self.store.embeddings_dir(), self.store.samples_dir()];
+        for path in folders.iter().map(|it| file::list(it)).collect::<Result<Vec<_>, _>>()?.concat() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let journal_of = name.strip_prefix("journal-").and_then(|it| it.strip_suffix(".bin"));
+            let temporary_of = name.strip_prefix('.').and_then(|it| it.strip_suffix(".tmp"));
             let Some(owner) = journal_of.or(temporary_of) else {
                 continue;
             };
@@ -295,11 +270,7 @@ impl Writer {
         }
         // Named after its content: folding the same journal twice gives the same file.
         let id = id.finalize().to_hex();
-        file::commit(
-            out,
-            &temporary,
-            &dir.join(format!("part-{}.parquet", &id[..16])),
-        )?;
+        file::commit(out, &temporary, &dir.join(format!("part-{}.parquet", &id[..16])))?;
         let n_added = added.len();
         self.in_parts.extend(added);
         Ok(n_added)
@@ -308,11 +279,7 @@ impl Writer {
     /// The previous samples by path.
     #[must_use]
     pub fn previous_by_path(&self) -> HashMap<&str, &Sample> {
-        self.previous
-            .samples
-            .iter()
-            .map(|it| (it.path.as_str(), it))
-            .collect()
+        self.previous.samples.iter().map(|it| (it.path.as_str(), it)).collect()
     }
 }
 
@@ -326,11 +293,7 @@ fn try_lock(dir: &Path, owner: &str) -> Result<Option<File>, StoreError> {
     let folder = dir.join("locks");
     let path = folder.join(format!("{owner}.lock"));
     fs::create_dir_all(&folder).map_err(io("create", &folder))?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(io("write", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

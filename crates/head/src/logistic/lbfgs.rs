@@ -14,10 +14,7 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            max_iterations: 1000,
-            memory: 20,
-        }
+        Self { max_iterations: 1000, memory: 20 }
     }
 }
 
@@ -71,18 +68,11 @@ pub(crate) fn minimise(
             if pairs.len() == settings.memory {
                 pairs.pop_front();
             }
-            pairs.push_back(Pair {
-                step,
-                change,
-                inverse: 1.0 / curvature,
-            });
+            pairs.push_back(Pair { step, change, inverse: 1.0 / curvature });
         }
         (x, value, gradient) = (point.x, point.value, point.gradient);
     }
-    Solution {
-        parameters: x,
-        n_iterations,
-    }
+    Solution { parameters: x, n_iterations }
 }
 
 /// `-H·gradient` by the two-loop recursion.
@@ -129,11 +119,7 @@ fn line_search(
     let (mut low, mut high, mut t) = (0.0, f64::INFINITY, 1.0);
     let mut best = None;
     for _ in 0..MAX_TRIALS {
-        let mut point = Point {
-            x: x.to_vec(),
-            value: 0.0,
-            gradient: vec![0.0; x.len()],
-        };
+        let mut point = Point { x: x.to_vec(), value: 0.0, gradient: vec![0.0; x.len()] };
         add_scaled(&mut point.x, t, direction);
         point.value = evaluate(&point.x, &mut point.gradient);
         let decreased = point.value <= value + SUFFICIENT_DECREASE * t * slope + noise;
@@ -146,11 +132,7 @@ fn line_search(
         } else {
             return Some(point);
         }
-        t = if high.is_finite() {
-            0.5 * (low + high)
-        } else {
-            2.0 * low
-        };
+        t = if high.is_finite() { 0.5 * (low + high) } else { 2.0 * low };
     }
     best
 }

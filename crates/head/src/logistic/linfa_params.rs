@@ -68,9 +68,7 @@ impl ParamGuard for LogisticParams {
     type Error = HeadError;
 
     fn check_ref(&self) -> Result<&LogisticValidParams, HeadError> {
-        let LogisticConfig {
-            alpha, tolerance, ..
-        } = self.0.0;
+        let LogisticConfig { alpha, tolerance, .. } = self.0.0;
         check_alpha(alpha)?;
         if !(tolerance.is_finite() && tolerance > 0.0) {
             return Err(HeadError::InvalidTolerance { tolerance });
@@ -103,19 +101,14 @@ where
     type Object = FittedLogistic<C>;
 
     /// Fits on `(n_samples, n_features)` records; linfa's sample weights count.
-    fn fit(
-        &self,
-        dataset: &DatasetBase<ArrayBase<D, Ix2>, T>,
-    ) -> Result<FittedLogistic<C>, HeadError> {
+    fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<FittedLogistic<C>, HeadError> {
         let targets = dataset.targets().as_single_targets();
         let mut labels: Vec<C> = targets.iter().cloned().collect();
         labels.sort();
         labels.dedup();
         let class = |it: &C| labels.binary_search(it).expect("labels hold every target");
         let y: Vec<usize> = targets.iter().map(class).collect();
-        let weights = dataset
-            .weights()
-            .map(|it| it.iter().map(|w| f64::from(*w)).collect::<Vec<_>>());
+        let weights = dataset.weights().map(|it| it.iter().map(|w| f64::from(*w)).collect::<Vec<_>>());
         let x = dataset.records().view();
         let fit = fit_logistic(x, &y, labels.len(), weights.as_deref(), &self.0)?;
         Ok(FittedLogistic { labels, fit })
@@ -129,18 +122,10 @@ where
     C: Clone + Default,
 {
     fn predict_inplace<'a>(&'a self, x: &'a ArrayBase<D, Ix2>, y: &mut Array1<C>) {
-        assert_eq!(
-            x.nrows(),
-            y.len(),
-            "the number of data points must match the number of targets"
-        );
+        assert_eq!(x.nrows(), y.len(), "the number of data points must match the number of targets");
         let logits: Array2<f64> = x.mapv(Into::into).dot(&self.fit.coef) + &self.fit.intercept;
         for (row, out) in logits.outer_iter().zip(y) {
-            let best = row
-                .iter()
-                .enumerate()
-                .max_by(|a, b| a.1.total_cmp(b.1))
-                .map_or(0, |it| it.0);
+            let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |it| it.0);
             *out = self.labels[best].clone();
         }
     }

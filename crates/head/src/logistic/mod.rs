@@ -30,11 +30,7 @@ pub struct LogisticConfig {
 
 impl Default for LogisticConfig {
     fn default() -> Self {
-        Self {
-            alpha: 1.0,
-            tolerance: 1e-6,
-            max_iterations: 1000,
-        }
+        Self { alpha: 1.0, tolerance: 1e-6, max_iterations: 1000 }
     }
 }
 
@@ -115,16 +111,11 @@ pub fn fit_logistic<A: Feature>(
     check_weights(weights, y.len())?;
     check_alpha(config.alpha)?;
     if !(config.tolerance.is_finite() && config.tolerance > 0.0) {
-        return Err(HeadError::InvalidTolerance {
-            tolerance: config.tolerance,
-        });
+        return Err(HeadError::InvalidTolerance { tolerance: config.tolerance });
     }
     check_classes(y, n_classes)?;
     let problem = Problem::new(x.reborrow(), y, n_classes, weights, config.alpha);
-    let settings = Settings {
-        max_iterations: config.max_iterations,
-        ..Settings::default()
-    };
+    let settings = Settings { max_iterations: config.max_iterations, ..Settings::default() };
     let start = vec![0.0; problem.n_parameters()];
     let preconditioner = Preconditioner::new(&problem);
     let solution = lbfgs::minimise(
@@ -146,11 +137,7 @@ pub fn fit_logistic<A: Feature>(
         });
     }
     let (coef, intercept) = problem.coefficients(&parameters);
-    Ok(LogisticFit {
-        coef,
-        intercept,
-        certificate,
-    })
+    Ok(LogisticFit { coef, intercept, certificate })
 }
 
 fn check_classes(y: &[usize], n_classes: usize) -> Result<(), HeadError> {
@@ -159,18 +146,10 @@ fn check_classes(y: &[usize], n_classes: usize) -> Result<(), HeadError> {
         match seen.get_mut(*class) {
             Some(it) => *it = true,
             None => {
-                return Err(HeadError::UnknownClass {
-                    sample,
-                    class: *class,
-                    n_classes,
-                });
+                return Err(HeadError::UnknownClass { sample, class: *class, n_classes });
             }
         }
     }
     let found = seen.iter().filter(|it| **it).count();
-    if found < 2 {
-        Err(HeadError::TooFewClasses { found, only: None })
-    } else {
-        Ok(())
-    }
+    if found < 2 { Err(HeadError::TooFewClasses { found, only: None }) } else { Ok(()) }
 }

@@ -43,16 +43,7 @@ impl<'a, A: Feature> Problem<'a, A> {
     ) -> Self {
         let (mean, scale) = mean_and_scale(x);
         let total_weight = weights.map_or(y.len() as f64, |it| it.iter().sum());
-        Self {
-            x,
-            y,
-            weights,
-            n_classes,
-            alpha,
-            mean,
-            scale,
-            total_weight,
-        }
+        Self { x, y, weights, n_classes, alpha, mean, scale, total_weight }
     }
 
     pub(crate) fn n_features(&self) -> usize {
@@ -60,11 +51,7 @@ impl<'a, A: Feature> Problem<'a, A> {
     }
 
     pub(crate) fn n_outputs(&self) -> usize {
-        if self.n_classes == 2 {
-            1
-        } else {
-            self.n_classes
-        }
+        if self.n_classes == 2 { 1 } else { self.n_classes }
     }
 
     pub(crate) fn n_parameters(&self) -> usize {
@@ -81,31 +68,20 @@ impl<'a, A: Feature> Problem<'a, A> {
     }
 
     pub(crate) fn gradient_per_sample(&self, gradient: &[f64]) -> f64 {
-        gradient.iter().fold(0.0_f64, |max, it| {
-            if it.is_nan() {
-                f64::NAN
-            } else {
-                max.max(it.abs())
-            }
-        }) / self.total_weight
+        gradient.iter().fold(0.0_f64, |max, it| if it.is_nan() { f64::NAN } else { max.max(it.abs()) })
+            / self.total_weight
     }
 
     /// The objective at `parameters`; its gradient goes to `gradient`.
     pub(crate) fn evaluate(&self, parameters: &[f64], gradient: &mut [f64]) -> f64 {
         let n_coef = self.n_features() * self.n_outputs();
-        let pieces: Vec<(f64, Vec<f64>)> = self
-            .pieces()
-            .into_par_iter()
-            .map(|rows| self.piece(parameters, rows))
-            .collect();
+        let pieces: Vec<(f64, Vec<f64>)> =
+            self.pieces().into_par_iter().map(|rows| self.piece(parameters, rows)).collect();
         gradient.fill(0.0);
         let mut value = 0.0;
         for (piece_value, piece_gradient) in pieces {
             value += piece_value;
-            gradient
-                .iter_mut()
-                .zip(piece_gradient)
-                .for_each(|(a, b)| *a += b);
+            gradient.iter_mut().zip(piece_gradient).for_each(|(a, b)| *a += b);
         }
         let penalty = self.penalty();
         for (gradient, coef) in gradient[..n_coef].iter_mut().zip(parameters) {
@@ -124,10 +100,7 @@ impl<'a, A: Feature> Problem<'a, A> {
         self.for_each_block(parameters, rows, |first, block, logits| {
             for (offset, row) in logits.chunks_exact_mut(n_outputs).enumerate() {
                 value += self.loss_and_residual(first + offset, row);
-                intercept_gradient
-                    .iter_mut()
-                    .zip(&*row)
-                    .for_each(|(a, b)| *a += b);
+                intercept_gradient.iter_mut().zip(&*row).for_each(|(a, b)| *a += b);
             }
             matmul(
                 MatMut::from_row_major_slice_mut(coef_gradient, n_features, n_outputs),
@@ -155,12 +128,9 @@ impl<'a, A: Feature> Problem<'a, A> {
         for first in rows.clone().step_by(BLOCK_ROWS) {
             let n_rows = BLOCK_ROWS.min(rows.end - first);
             self.copy_rows(first, n_rows, &mut block);
-            let block =
-                MatRef::from_row_major_slice(&block[..n_rows * n_features], n_rows, n_features);
+            let block = MatRef::from_row_major_slice(&block[..n_rows * n_features], n_rows, n_features);
             let logits = &mut logits[..n_rows * n_outputs];
-            logits
-                .chunks_exact_mut(n_outputs)
-                .for_each(|row| row.copy_from_slice(intercept));
+            logits.chunks_exact_mut(n_outputs).for_each(|row| row.copy_from_slice(intercept));
             matmul(
                 MatMut::from_row_major_slice_mut(logits, n_rows, n_outputs),
                 Accum::Add,
@@ -177,10 +147,7 @@ impl<'a, A: Feature> Problem<'a, A> {
     fn pieces(&self) -> Vec<Range<usize>> {
         let n_rows = self.x.nrows();
         let length = n_rows.div_ceil(N_PIECES).next_multiple_of(BLOCK_ROWS);
-        (0..n_rows)
-            .step_by(length)
-            .map(|start| start..(start + length).min(n_rows))
-            .collect()
+        (0..n_rows).step_by(length).map(|start| start..(start + length).min(n_rows)).collect()
     }
 
     /// The loss of one sample; its logits become the residual `s·(p - y)`.
@@ -224,41 +191,29 @@ impl<'a, A: Feature> Problem<'a, A> {
         let n_outputs = self.n_outputs();
         let n_coef = self.n_features() * n_outputs;
         for _ in 0..3 {
-            let pieces: Vec<(Vec<f64>, Mat<f64>)> = self
-                .pieces()
-                .into_par_iter()
-                .map(|rows| self.intercept_piece(&parameters, rows))
-                .collect();
+            let pieces: Vec<(Vec<f64>, Mat<f64>)> =
+                self.pieces().into_par_iter().map(|rows| self.intercept_piece(&parameters, rows)).collect();
             let mut gradient = vec![0.0; n_outputs];
             let mut hessian = Mat::<f64>::zeros(n_outputs, n_outputs);
             for (piece_gradient, piece_hessian) in &pieces {
-                gradient
-                    .iter_mut()
-                    .zip(piece_gradient)
-                    .for_each(|(a, b)| *a += b);
+                gradient.iter_mut().zip(piece_gradient).for_each(|(a, b)| *a += b);
                 hessian += piece_hessian;
             }
             if n_outputs > 1 {
                 // Adding a constant to all intercepts changes nothing: give that direction a curvature.
-                let mean =
-                    (0..n_outputs).map(|it| hessian[(it, it)]).sum::<f64>() / n_outputs as f64;
+                let mean = (0..n_outputs).map(|it| hessian[(it, it)]).sum::<f64>() / n_outputs as f64;
                 hessian += Mat::from_fn(n_outputs, n_outputs, |_, _| mean / n_outputs as f64);
             }
             let Ok(factor) = hessian.llt(Side::Lower) else {
                 break;
             };
             let step = factor.solve(Mat::from_fn(n_outputs, 1, |i, _| gradient[i]));
-            let largest = (0..n_outputs)
-                .map(|it| step[(it, 0)].abs())
-                .fold(0.0_f64, f64::max);
+            let largest = (0..n_outputs).map(|it| step[(it, 0)].abs()).fold(0.0_f64, f64::max);
             // Far from the optimum Newton's method may overshoot; the solver never leaves us there.
             if largest.is_nan() || largest > 1.0 {
                 break;
             }
-            parameters[n_coef..]
-                .iter_mut()
-                .enumerate()
-                .for_each(|(j, b)| *b -= step[(j, 0)]);
+            parameters[n_coef..].iter_mut().enumerate().for_each(|(j, b)| *b -= step[(j, 0)]);
         }
         parameters
     }
@@ -293,12 +248,7 @@ impl<'a, A: Feature> Problem<'a, A> {
         (gradient, hessian)
     }
 
-    pub(crate) fn certify(
-        &self,
-        parameters: &[f64],
-        tolerance: f64,
-        n_iterations: usize,
-    ) -> Certificate {
+    pub(crate) fn certify(&self, parameters: &[f64], tolerance: f64, n_iterations: usize) -> Certificate {
         let mut gradient = vec![0.0; parameters.len()];
         let objective = self.evaluate(parameters, &mut gradient);
         let n_coef = self.n_features() * self.n_outputs();
@@ -316,14 +266,11 @@ impl<'a, A: Feature> Problem<'a, A> {
     pub(crate) fn coefficients(&self, parameters: &[f64]) -> (Array2<f64>, Array1<f64>) {
         let (n_features, n_outputs) = (self.n_features(), self.n_outputs());
         let (coef, intercept) = parameters.split_at(n_features * n_outputs);
-        let coef =
-            ArrayView2::from_shape((n_features, n_outputs), coef).expect("split at its size");
+        let coef = ArrayView2::from_shape((n_features, n_outputs), coef).expect("split at its size");
         let coef = coef.mapv(|it| it / self.scale);
-        let intercept =
-            Array1::from(intercept.to_vec()) - Array1::from(self.mean.clone()).dot(&coef);
+        let intercept = Array1::from(intercept.to_vec()) - Array1::from(self.mean.clone()).dot(&coef);
         if n_outputs == 1 {
-            let coef =
-                ndarray::concatenate![ndarray::Axis(1), coef.mapv(|it| -0.5 * it), 0.5 * &coef];
+            let coef = ndarray::concatenate![ndarray::Axis(1), coef.mapv(|it| -0.5 * it), 0.5 * &coef];
             let b = 0.5 * intercept[0];
             return (coef, Array1::from(vec![-b, b]));
         }
@@ -347,16 +294,11 @@ fn mean_and_scale<A: Feature>(x: ArrayView2<'_, A>) -> (Vec<f64>, f64) {
     let n = x.nrows() as f64;
     let mut mean = vec![0.0; x.ncols()];
     for row in x.outer_iter() {
-        mean.iter_mut()
-            .zip(row)
-            .for_each(|(a, b)| *a += Into::<f64>::into(*b));
+        mean.iter_mut().zip(row).for_each(|(a, b)| *a += Into::<f64>::into(*b));
     }
     mean.iter_mut().for_each(|it| *it /= n);
     // Relative to the largest value, so that squares of huge features do not overflow.
-    let largest = x
-        .iter()
-        .zip(mean.iter().cycle())
-        .map(|(a, m)| (Into::<f64>::into(*a) - m).abs());
+    let largest = x.iter().zip(mean.iter().cycle()).map(|(a, m)| (Into::<f64>::into(*a) - m).abs());
     let largest = largest.fold(0.0_f64, f64::max);
     if largest == 0.0 {
         return (mean, 1.0);
@@ -364,10 +306,7 @@ fn mean_and_scale<A: Feature>(x: ArrayView2<'_, A>) -> (Vec<f64>, f64) {
     let squares: f64 = x
         .outer_iter()
         .map(|row| {
-            row.iter()
-                .zip(&mean)
-                .map(|(a, m)| ((Into::<f64>::into(*a) - m) / largest).powi(2))
-                .sum::<f64>()
+            row.iter().zip(&mean).map(|(a, m)| ((Into::<f64>::into(*a) - m) / largest).powi(2)).sum::<f64>()
         })
         .sum();
     let scale = largest * (squares / (n * x.ncols() as f64)).sqrt();

@@ -1,9 +1,7 @@
 //! An approximate inverse Hessian, from one Gram matrix and one Cholesky factor.
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::linalg::triangular_solve::{
-    solve_lower_triangular_in_place, solve_upper_triangular_in_place,
-};
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 
 use super::objective::Problem;
@@ -27,11 +25,7 @@ impl Preconditioner {
         // The Hessian at uniform probabilities: p(1 - p) = 1/4 for two classes; the softmax's is 1/k on
         // the directions that matter.
         let n_outputs = problem.n_outputs();
-        let curvature = if n_outputs == 1 {
-            0.25
-        } else {
-            1.0 / n_outputs as f64
-        };
+        let curvature = if n_outputs == 1 { 0.25 } else { 1.0 / n_outputs as f64 };
         let gram = gram(problem);
         let n_features = problem.n_features();
         let mut scale: f64 = 0.0;
@@ -53,11 +47,7 @@ impl Preconditioner {
             }
         };
         let total: f64 = (0..problem.x.nrows()).map(|it| problem.weight(it)).sum();
-        Self {
-            factor,
-            n_outputs,
-            intercept: 1.0 / (curvature * total),
-        }
+        Self { factor, n_outputs, intercept: 1.0 / (curvature * total) }
     }
 
     /// Replaces a vector of parameters' shape by `M⁻¹` times it.
@@ -81,10 +71,7 @@ fn gram<A: Feature>(problem: &Problem<'_, A>) -> Mat<f32> {
     for (row, out) in rows.iter().zip(sample.chunks_exact_mut(n_features)) {
         let factor = inverse * (problem.weight(*row) * step as f64).sqrt();
         for ((out, value), mean) in out.iter_mut().zip(problem.x.row(*row)).zip(&problem.mean) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a preconditioner needs no more than f32"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "a preconditioner needs no more than f32")]
             {
                 *out = ((Into::<f64>::into(*value) - mean) * factor) as f32;
             }

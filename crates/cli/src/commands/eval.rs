@@ -1,0 +1,144 @@
+//! `headstart eval`: how good a head is on samples of a store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use headstart_head::{ClassificationReport, HeadModel, RegressionReport, Task, argmax};
+use headstart_store::Store;
+use ndarray::{Array2, Axis, concatenate};
+use serde_json::{Value, json};
+
+use super::{check_space, read_head};
+use crate::data::{DrawnSplit, Labelled, Role, role, rows_of};
+use crate::{Outcome, report};
+
+/// Judge a head on samples of a store.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// Folder of the store.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// Head file.
+    #[arg(long, value_name = "FILE")]
+    head: PathBuf,
+    /// Split to judge on: train, val, test or all. Default: val, else test. Where the dataset has none,
+    /// val is what fit-head held out.
+    #[arg(long)]
+    split: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A report of either kind.
+pub(crate) enum Judged {
+    Classes(ClassificationReport),
+    Numbers(RegressionReport),
+}
+
+pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
+    let store = Store::open(&args.store)?;
+    let head = read_head(&args.head)?;
+    check_space(&head, store.space())?;
+    let labelled = Labelled::read(&store)?;
+    let fit = &head.metadata.fit;
+    let drawn = DrawnSplit { fraction: fit.validation, seed: fit.seed };
+    let roles = labelled.roles(head.metadata.task, drawn)?;
+    let rows: Vec<usize> = match args.split.as_deref() {
+        Some("all") => (0..roles.len()).collect(),
+        Some(split) => rows_of(&roles, role(split)?),
+        None => {
+            let held_out = [Role::Validation, Role::Test].into_iter().find(|it| roles.contains(it));
+            rows_of(&roles, held_out.unwrap_or(Role::Train))
+        }
+    };
+    let split = args.split.as_deref().unwrap_or("val");
+    ensure!(!rows.is_empty(), "no sample of {} is in the split `{split}`", args.store.display());
+    let judged = judge(&head, &store, &labelled, &rows)?;
+    if args.json {
+        report::data(serde_json::to_string_pretty(&to_json(&judged))?)?;
+    } else {
+        report::data(describe(&judged, "samples"))?;
+    }
+    Ok(Outcome::Good)
+}
+
+/// Judges a head on some rows of the labelled samples.
+pub(crate) fn judge(head: &HeadModel, store: &Store, labelled: &Labelled, rows: &[usize]) -> Result<Judged> {
+    let x = labelled.embeddings(store, rows)?;
+    let scores = head.predict(x.view())?;
+    if head.metadata.task == Task::Regression {
+        let truth = labelled.targets()?.select(Axis(0), rows);
+        let (expected, found) = (head.metadata.labels.len(), truth.ncols());
+        ensure!(expected == found, "the head predicts {expected} numbers, the samples have {found}");
+        return Ok(Judged::Numbers(RegressionReport::new(scores.view(), truth.view())));
+    }
+    // Classes the head does not know come after its own, with probability 0: they count as wrong.
+    let mut labels = head.metadata.labels.clone();
+    let mut index: BTreeMap<String, usize> = labels.iter().cloned().zip(0..).collect();
+    let truth: Vec<usize> = rows
+        .iter()
+        .map(|row| {
+            let label = labelled.label(*row);
+            *index.entry(label.to_owned()).or_insert_with(|| {
+                labels.push(label.to_owned());
+                labels.len() - 1
+            })
+        })
+        .collect();
+    let unknown = labels.len() - head.metadata.labels.len();
+    let scores = concatenate![Axis(1), scores, Array2::zeros((rows.len(), unknown))];
+    let majority = argmax(head.metadata.fit.class_counts.iter().map(|it| *it as f64));
+    Ok(Judged::Classes(ClassificationReport::new(scores.view(), &truth, &labels, majority)))
+}
+
+pub(crate) fn to_json(judged: &Judged) -> Value {
+    match judged {
+        Judged::Classes(it) => json!(it),
+        Judged::Numbers(it) => json!(it),
+    }
+}
+
+pub(crate) fn one_line(judged: &Judged, what: &str) -> String {
+    match judged {
+        Judged::Classes(it) => format!(
+            "{} {what}: accuracy {} (95% interval {}–{}), macro-F1 {:.3}, log-loss {:.3}; always `{}`: {}",
+            it.n_samples,
+            report::percent(it.accuracy),
+            report::percent(it.accuracy_interval[0]),
+            report::percent(it.accuracy_interval[1]),
+            it.macro_f1,
+            it.log_loss,
+            it.majority_class,
+            report::percent(it.majority_accuracy),
+        ),
+        Judged::Numbers(it) => format!(
+            "{} {what}: mean absolute error {:.4}, root mean squared error {:.4}, R² {:.4}",
+            it.n_samples, it.mae, it.rmse, it.r2
+        ),
+    }
+}
+
+/// The line above, and the confusion matrix where it fits a screen.
+pub(crate) fn describe(judged: &Judged, what: &str) -> String {
+    let line = one_line(judged, what);
+    let Judged::Classes(it) = judged else {
+        return line;
+    };
+    if it.labels.len() > 20 {
+        return line;
+    }
+    let cut = |it: &str| it.chars().take(12).collect::<String>();
+    let width = it.confusion.iter().flatten().map(|n| n.to_string().len()).max().unwrap_or(1);
+    let widths: Vec<usize> = it.labels.iter().map(|it| cut(it).chars().count().max(width)).collect();
+    let mut rows = vec![vec!["true \\ predicted".to_owned()]];
+    rows[0].extend(it.labels.iter().zip(&widths).map(|(it, width)| format!("{:>width$}", cut(it))));
+    for (label, counts) in it.labels.iter().zip(&it.confusion) {
+        let mut row = vec![label.clone()];
+        row.extend(counts.iter().zip(&widths).map(|(n, width)| format!("{n:>width$}")));
+        rows.push(row);
+    }
+    format!("{line}\n{}", report::table(&rows))
+}

@@ -1,0 +1,136 @@
+//! `headstart extract`: a dataset's embeddings, into a store.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use headstart_backbone::{Backbone, Failure, Report, extract};
+use headstart_store::{Run, Store};
+use serde_json::json;
+
+use super::{RunArgs, load_backbone, write_file};
+use crate::dataset::{self, Columns};
+use crate::models::ModelArgs;
+use crate::progress::ExtractProgress;
+use crate::{Outcome, machine, provision, report};
+
+/// Embed every picture of a dataset that the store does not have yet.
+///
+/// DATASET is a folder (`<class>/*` or `<split>/<class>/*`), a manifest (.csv, .tsv, .jsonl, .parquet
+/// with columns path, label, split, group) or `-` for a list of paths on stdin.
+#[derive(Debug, Args)]
+pub(crate) struct ExtractArgs {
+    /// Folder, manifest, or - for a list on stdin.
+    dataset: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Folder of the store; made when it does not exist.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Column of a manifest that holds the path.
+    #[arg(long, value_name = "NAME", default_value = "path")]
+    path_column: String,
+    /// Columns of a manifest that hold the label; several make several targets.
+    #[arg(long, value_name = "NAME,…", default_value = "label", value_delimiter = ',')]
+    label_columns: Vec<String>,
+    /// End with one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
+    let start = Instant::now();
+    let columns = Columns { path: args.path_column.clone(), labels: args.label_columns.clone() };
+    let listing = dataset::list(&args.dataset, &columns)?;
+    let n_listed = listing.inputs.len() + listing.unreadable.len();
+    ensure!(n_listed > 0, "no pictures in {}", args.dataset.display());
+    if listing.n_ignored > 0 {
+        report::say(format!("{} files that are no pictures by their name are left out", listing.n_ignored));
+    }
+    let runtime = provision::load_runtime()?;
+    let mut backbone = load_backbone(&runtime, &args.model, &args.run, listing.inputs.len())?;
+    let store = Store::create(&args.store, backbone.space())?;
+    if let Some(reason) = backbone.runner().one_by_one() {
+        report::say(format!("images are run one by one: {reason}"));
+    }
+    let mut progress = ExtractProgress::new(false);
+    let mut result = extract(
+        &mut backbone,
+        listing.inputs,
+        &listing.root,
+        &store,
+        Run::Whole,
+        &args.run.pipeline(),
+        &mut |state| progress.update(state),
+    )?;
+    progress.finish();
+    let unreadable = listing.unreadable.into_iter().map(|(path, reason)| Failure { path, reason });
+    result.failures.extend(unreadable);
+    let failures = write_failures(&args.store, &result.failures)?;
+    let seconds = start.elapsed().as_secs_f64();
+    summarise(&backbone, &result, seconds, failures.as_deref());
+    if args.json {
+        report::data(to_json(&backbone, &result, seconds).to_string())?;
+    }
+    Ok(if result.failures.is_empty() { Outcome::Good } else { Outcome::SomeFailed })
+}
+
+/// Lists the failures in `failures.jsonl`, and returns its path when there are any.
+fn write_failures(store: &Path, failures: &[Failure]) -> Result<Option<PathBuf>> {
+    let path = store.join("failures.jsonl");
+    if failures.is_empty() {
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        return Ok(None);
+    }
+    let lines = failures.iter().map(|it| json!({"path": it.path, "reason": it.reason}).to_string() + "\n");
+    write_file(&path, lines.collect::<String>().as_bytes())?;
+    Ok(Some(path))
+}
+
+fn images_per_second(result: &Report, seconds: f64) -> f64 {
+    (result.n_embedded + result.n_cached + result.failures.len()) as f64 / seconds.max(1e-9)
+}
+
+fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Value {
+    json!({
+        "n_embedded": result.n_embedded,
+        "n_cached": result.n_cached,
+        "n_failed": result.failures.len(),
+        "images_per_second": images_per_second(result, seconds),
+        "peak_memory_bytes": machine::peak_memory_bytes(),
+        "device": backbone.config().device.to_string(),
+        "precision": backbone.config().precision,
+        "seconds": seconds,
+        "fingerprint": backbone.space().fingerprint(),
+    })
+}
+
+fn summarise(backbone: &Backbone, result: &Report, seconds: f64, failures: Option<&Path>) {
+    if result.n_recovered > 0 {
+        report::say(format!("{} embeddings taken over from a run that was cut off", result.n_recovered));
+    }
+    for path in &result.set_aside {
+        report::say(format!("{} is damaged and was set aside; its rows were computed again", path.display()));
+    }
+    let memory = machine::peak_memory_bytes().map_or("unknown".to_owned(), report::bytes);
+    report::say(format!(
+        "{} embedded, {} cached, {} failed in {seconds:.1} s ({:.0} images/s) on {} ({}), peak memory {memory}",
+        result.n_embedded,
+        result.n_cached,
+        result.failures.len(),
+        images_per_second(result, seconds),
+        backbone.config().device,
+        backbone.config().precision,
+    ));
+    for failure in result.failures.iter().take(5) {
+        report::say(format!("  {} {}", failure.path, failure.reason));
+    }
+    if let Some(path) = failures {
+        report::say(format!("all failures: {}", path.display()));
+    }
+}

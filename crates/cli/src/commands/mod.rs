@@ -1,0 +1,107 @@
+//! The commands: arguments, what they do, what they print.
+
+pub(crate) mod doctor;
+pub(crate) mod eval;
+pub(crate) mod export;
+pub(crate) mod extract;
+pub(crate) mod fit_head;
+pub(crate) mod models;
+pub(crate) mod predict;
+pub(crate) mod setup;
+
+use anyhow::Result;
+use clap::Args;
+use headstart_backbone::{Backbone, Device, PipelineConfig, Precision, Runtime, SessionConfig};
+use headstart_head::HeadModel;
+use headstart_store::EmbeddingSpace;
+
+use crate::models::{ModelArgs, prepare};
+
+/// Where and how much at once.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Where it runs")]
+pub(crate) struct RunArgs {
+    /// Device: cpu, openvino, cuda or cuda:N. The device asked for is used, or the run stops.
+    #[arg(long, default_value = "cpu")]
+    device: Device,
+    /// Precision: f32, or bf16 on openvino.
+    #[arg(long, default_value = "f32")]
+    precision: Precision,
+    /// Threads that decode, and sessions that run; by default one of each a core.
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Images a session runs at once.
+    #[arg(long, value_name = "N", default_value_t = PipelineConfig::default().batch_size)]
+    batch_size: usize,
+}
+
+impl RunArgs {
+    fn session(&self) -> SessionConfig {
+        SessionConfig { device: self.device, precision: self.precision, ..SessionConfig::default() }
+    }
+
+    fn pipeline(&self) -> PipelineConfig {
+        let default = PipelineConfig::default();
+        PipelineConfig {
+            n_workers: self.workers.unwrap_or(default.n_workers).max(1),
+            batch_size: self.batch_size.max(1),
+            ..default
+        }
+    }
+
+    /// Sessions for `n_images`: never more than there are batches.
+    fn n_sessions(&self, n_images: usize) -> usize {
+        let batches = n_images.div_ceil(self.batch_size.max(1)).max(1);
+        match self.device {
+            Device::Cpu => self.pipeline().n_workers.min(batches),
+            Device::OpenVino | Device::Cuda(_) => 1,
+        }
+    }
+}
+
+/// Prepares and loads a backbone for about `n_images`.
+fn load_backbone(runtime: &Runtime, model: &ModelArgs, run: &RunArgs, n_images: usize) -> Result<Backbone> {
+    let model = prepare(model)?;
+    Ok(Backbone::load(runtime, model, &run.session(), run.n_sessions(n_images))?)
+}
+
+/// Refuses a head of another embedding space, and says what differs.
+fn check_space(head: &HeadModel, space: &EmbeddingSpace) -> Result<()> {
+    let differences = || match serde_json::from_value::<EmbeddingSpace>(head.metadata.space.clone()) {
+        Ok(of_head) => of_head
+            .differences(space)
+            .iter()
+            .map(|it| it.replace("here ", "head ").replace("asked for ", "now "))
+            .collect(),
+        Err(_) => vec!["the head does not say on which".to_owned()],
+    };
+    Ok(head.check_fingerprint(&space.fingerprint(), differences)?)
+}
+
+/// Reads a head file.
+fn read_head(path: &std::path::Path) -> Result<HeadModel> {
+    use anyhow::Context;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    HeadModel::from_bytes(&bytes).with_context(|| format!("{}", path.display()))
+}
+
+/// Writes a file under a temporary name beside its destination, syncs it and renames it into place.
+fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    use anyhow::Context;
+    use std::io::Write;
+    let context = || format!("cannot write {}", path.display());
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    std::fs::create_dir_all(folder).with_context(context)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    file.as_file().sync_all().with_context(context)?;
+    // Temporary files are private to the user; what is shipped has the usual permissions.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let permissions = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(permissions).with_context(context)?;
+    }
+    file.persist(path).with_context(context)?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! `headstart models`: the registry, downloads, and a look into files.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use headstart_backbone::Registry;
+use headstart_onnx::{OnnxModel, Summary, TensorSummary, find_tap};
+use serde_json::json;
+
+use crate::models::{Source, find_local, pull};
+use crate::{Outcome, report};
+
+/// List, download and inspect models.
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    command: ModelsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelsCommand {
+    /// List the registry: ids, sizes, licences, and what is here already.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a model into the cache and check its hash.
+    Pull {
+        /// Id of the registry.
+        id: String,
+    },
+    /// Show what is in an .onnx file, and where it would be cut.
+    Inspect {
+        /// The file.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) fn run(args: &ModelsArgs) -> Result<Outcome> {
+    match &args.command {
+        ModelsCommand::List { json } => list(*json),
+        ModelsCommand::Pull { id } => {
+            let registry = Registry::builtin();
+            let spec = registry.get(id);
+            let spec = spec.with_context(|| format!("no model `{id}`; see `headstart models list`"))?;
+            match find_local(spec)? {
+                Some(Source::Embedded) => report::say(format!("{id} is compiled in")),
+                Some(Source::File(path)) => report::say(format!("{id} is at {}", path.display())),
+                None => report::say(format!("{id} is at {}", pull(spec)?.display())),
+            }
+            Ok(Outcome::Good)
+        }
+        ModelsCommand::Inspect { file, json } => inspect(file, *json),
+    }
+}
+
+fn list(as_json: bool) -> Result<Outcome> {
+    let registry = Registry::builtin();
+    if as_json {
+        let models: Vec<_> = registry
+            .models
+            .iter()
+            .map(|spec| {
+                let here = find_local(spec).ok().flatten().is_some();
+                let mut value = json!(spec);
+                value["here"] = json!(here);
+                value
+            })
+            .collect();
+        report::data(serde_json::to_string_pretty(&models)?)?;
+        return Ok(Outcome::Good);
+    }
+    let mut rows = vec![["id", "features", "size", "licence", "here", "about"].map(str::to_owned).to_vec()];
+    for spec in &registry.models {
+        let here = match find_local(spec)? {
+            Some(_) => "yes",
+            None if spec.url.is_some() => "pull",
+            None => "no",
+        };
+        rows.push(vec![
+            spec.id.clone(),
+            spec.n_features.map_or(String::new(), |it| it.to_string()),
+            spec.bytes.map_or(String::new(), report::bytes),
+            spec.licence.clone().unwrap_or_default(),
+            here.to_owned(),
+            spec.about.clone().unwrap_or_default(),
+        ]);
+    }
+    report::data(report::table(&rows))?;
+    Ok(Outcome::Good)
+}
+
+fn inspect(file: &std::path::Path, as_json: bool) -> Result<Outcome> {
+    let model = OnnxModel::load(file).with_context(|| format!("{}", file.display()))?;
+    let summary = Summary::of(&model);
+    let tap = find_tap(&model);
+    if as_json {
+        let mut value = json!(summary);
+        value["tap"] = tap.as_ref().map_or(json!(null), |it| json!(it));
+        report::data(serde_json::to_string_pretty(&value)?)?;
+        return Ok(Outcome::Good);
+    }
+    let tensor = |it: &TensorSummary| format!("{} {} [{}]", it.name, it.dtype, it.shape.join(", "));
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+    summary.inputs.iter().for_each(|it| row("input", tensor(it)));
+    summary.outputs.iter().for_each(|it| row("output", tensor(it)));
+    row("parameters", summary.n_parameters.to_string());
+    let opsets = summary.opsets.iter().map(|(domain, version)| format!("{domain} {version}"));
+    row("opsets", opsets.collect::<Vec<_>>().join(", "));
+    let mut operators: Vec<_> = summary.operators.iter().collect();
+    operators.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), name.as_str()));
+    let operators = operators.iter().map(|(name, count)| format!("{name} ×{count}"));
+    row("operators", operators.collect::<Vec<_>>().join(", "));
+    row(
+        "tap",
+        match &tap {
+            Ok(tap) => format!("{} (pooling: {:?})", tap.tensor, tap.pool).to_lowercase(),
+            Err(err) => err.to_string(),
+        },
+    );
+    summary.metadata.iter().for_each(|(key, value)| row(key, value.chars().take(100).collect()));
+    report::data(report::table(&rows))?;
+    Ok(Outcome::Good)
+}

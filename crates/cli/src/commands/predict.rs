@@ -1,0 +1,215 @@
+//! `headstart predict`: what a head says of pictures.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use headstart_backbone::{Delivery, ImageModel, Outcome as FileOutcome, run_files};
+use headstart_head::{HeadModel, Task};
+use headstart_onnx::OnnxModel;
+use ndarray::ArrayView2;
+use serde_json::{Map, Value, json};
+
+use super::{RunArgs, check_space, export, load_backbone, read_head};
+use crate::dataset::{self, Columns};
+use crate::models::ModelArgs;
+use crate::{Outcome, provision, report};
+
+/// Predict labels or numbers of pictures.
+///
+/// With --head, MODEL is the backbone the head was fitted on; without it, a file written by `headstart
+/// export`. PATHS are pictures, folders of pictures, or - for a list on stdin.
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// Pictures, folders, or - for a list on stdin.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Head file; not needed for an exported model.
+    #[arg(long, value_name = "FILE")]
+    head: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Labels to show for each picture, most probable first.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    top: usize,
+    /// Print one JSON object a line, with all scores.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV, with a column for every label.
+    #[arg(long)]
+    csv: bool,
+}
+
+/// What the columns of scores mean.
+struct ScoreColumns {
+    task: Task,
+    labels: Vec<String>,
+}
+
+pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
+    let files = files_of(&args.paths)?;
+    let runtime = provision::load_runtime()?;
+    let (scores, failures, columns) = match &args.head {
+        Some(head) => {
+            let head = read_head(head)?;
+            let mut backbone = load_backbone(&runtime, &args.model, &args.run, files.len())?;
+            check_space(&head, backbone.space())?;
+            let score = |row: &[f32]| score_row(&head, row);
+            let (scores, failures) = run_all(args, backbone.runner_mut(), &files, &score)?;
+            (scores, failures, ScoreColumns { task: head.metadata.task, labels: head.metadata.labels })
+        }
+        None => {
+            let path = Path::new(&args.model.model);
+            ensure!(
+                path.extension().is_some_and(|it| it == "onnx") && path.is_file(),
+                "without --head, --model must be a file written by `headstart export`"
+            );
+            let n_sessions = args.run.n_sessions(files.len());
+            let (mut model, graph) =
+                ImageModel::load_exported(&runtime, path, &args.run.session(), n_sessions)?;
+            let columns = columns_of(&graph).with_context(|| format!("{}", path.display()))?;
+            let score = |row: &[f32]| Ok(row.iter().map(|it| f64::from(*it)).collect());
+            let (scores, failures) = run_all(args, &mut model, &files, &score)?;
+            (scores, failures, columns)
+        }
+    };
+    print(args, &files, &scores, &columns)?;
+    for (file, reason) in &failures {
+        report::say(format!("{} {reason}", file.display()));
+    }
+    Ok(if failures.is_empty() { Outcome::Good } else { Outcome::SomeFailed })
+}
+
+/// The pictures named, folders listed.
+fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() || path == Path::new("-") {
+            let listing = dataset::list(path, &Columns::default())?;
+            files.extend(listing.inputs.into_iter().map(|it| it.file));
+        } else {
+            files.push(path.clone());
+        }
+    }
+    ensure!(!files.is_empty(), "no pictures in the paths given");
+    Ok(files)
+}
+
+fn score_row(head: &HeadModel, row: &[f32]) -> Result<Vec<f64>> {
+    Ok(head.predict(ArrayView2::from_shape((1, row.len()), row)?)?.into_iter().collect())
+}
+
+type Scored = (Vec<Option<Vec<f64>>>, Vec<(PathBuf, String)>);
+
+/// Scores of every file, `None` for one that failed.
+fn run_all(
+    args: &PredictArgs,
+    model: &mut ImageModel,
+    files: &[PathBuf],
+    score: &dyn Fn(&[f32]) -> Result<Vec<f64>>,
+) -> Result<Scored> {
+    let mut scores: Vec<Option<Vec<f64>>> = vec![None; files.len()];
+    let mut first_of = HashMap::new();
+    let mut copies = Vec::new();
+    let mut failures = Vec::new();
+    let mut rows_of_files: Vec<(usize, Vec<f32>)> = Vec::new();
+    let width = model.width();
+    run_files(model, files, &args.run.pipeline(), &|_| false, &mut |delivery: Delivery<'_>| {
+        let mut rows = delivery.rows.chunks_exact(width);
+        for (index, outcome) in delivery.outcomes {
+            match outcome {
+                FileOutcome::Embedded(digest, _) => {
+                    first_of.insert(digest, index);
+                    rows_of_files.push((index, rows.next().unwrap_or_default().to_vec()));
+                }
+                FileOutcome::Known(digest, _) => copies.push((index, digest)),
+                FileOutcome::Failed(_, err) => failures.push((index, err.to_string())),
+            }
+        }
+        Ok(())
+    })?;
+    for (index, row) in rows_of_files {
+        scores[index] = Some(score(&row)?);
+    }
+    for (index, digest) in copies {
+        match first_of.get(&digest) {
+            Some(first) => scores[index] = scores[*first].clone(),
+            None => failures.push((index, "has the content of a file that failed".to_owned())),
+        }
+    }
+    failures.sort_by_key(|it| it.0);
+    Ok((scores, failures.into_iter().map(|(index, reason)| (files[index].clone(), reason)).collect()))
+}
+
+fn columns_of(graph: &OnnxModel) -> Result<ScoreColumns> {
+    let read = |key: &str| graph.metadata(key).with_context(|| format!("no `{key}` in its metadata"));
+    Ok(ScoreColumns {
+        task: serde_json::from_str(read(export::TASK_KEY)?)?,
+        labels: serde_json::from_str(read(export::LABELS_KEY)?)?,
+    })
+}
+
+fn print(
+    args: &PredictArgs,
+    files: &[PathBuf],
+    scores: &[Option<Vec<f64>>],
+    columns: &ScoreColumns,
+) -> Result<()> {
+    let scored =
+        files.iter().zip(scores).filter_map(|(file, scores)| Some((dataset::key(file), scores.as_ref()?)));
+    if args.csv {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let mut header = vec!["path"];
+        if columns.task == Task::Classification {
+            header.push("label");
+        }
+        header.extend(columns.labels.iter().map(String::as_str));
+        writer.write_record(header)?;
+        for (path, scores) in scored {
+            let mut record = vec![path];
+            if columns.task == Task::Classification {
+                record.push(columns.labels[ranking(scores)[0]].clone());
+            }
+            record.extend(scores.iter().map(f64::to_string));
+            writer.write_record(record)?;
+        }
+        let text = String::from_utf8(writer.into_inner()?)?;
+        return report::data(text.trim_end());
+    }
+    let mut rows = Vec::new();
+    for (path, scores) in scored {
+        let by_label: Map<String, Value> =
+            columns.labels.iter().cloned().zip(scores.iter().map(|it| json!(it))).collect();
+        if args.json {
+            let mut object = json!({ "path": path });
+            if columns.task == Task::Classification {
+                object["label"] = json!(columns.labels[ranking(scores)[0]]);
+                object["probabilities"] = Value::Object(by_label);
+            } else {
+                object["predictions"] = Value::Object(by_label);
+            }
+            report::data(object.to_string())?;
+            continue;
+        }
+        let mut row = vec![path];
+        if columns.task == Task::Classification {
+            for best in ranking(scores).into_iter().take(args.top.max(1)) {
+                row.extend([columns.labels[best].clone(), format!("{:>6}", report::percent(scores[best]))]);
+            }
+        } else {
+            row.extend(columns.labels.iter().zip(scores).map(|(label, it)| format!("{label} {it:.4}")));
+        }
+        rows.push(row);
+    }
+    if rows.is_empty() { Ok(()) } else { report::data(report::table(&rows)) }
+}
+
+/// Indices from the largest score to the smallest.
+fn ranking(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    order
+}

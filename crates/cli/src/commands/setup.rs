@@ -1,0 +1,16 @@
+//! `headstart setup`: ONNX Runtime into the cache.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{Outcome, provision, report};
+
+/// Get ONNX Runtime, once: from its Python wheel through pip, or from its release archive.
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {}
+
+pub(crate) fn run(_: &SetupArgs) -> Result<Outcome> {
+    let path = provision::setup()?;
+    report::say(format!("ONNX Runtime is at {}", path.display()));
+    Ok(Outcome::Good)
+}

@@ -1,0 +1,230 @@
+//! From what the user typed after `--model` to a model ready to be loaded.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use headstart_backbone::{
+    Background, Channels, CutModel, EMBEDDED_ID, Filter, ModelSpec, Preprocess, Registry, embedded_model,
+};
+use headstart_onnx::Pool;
+
+use crate::{folders, network, report};
+
+/// Which model, and how to feed it where the registry does not know.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModelArgs {
+    /// Id of the registry (see `headstart models list`) or a path to an .onnx file.
+    #[arg(long, value_name = "ID|FILE", default_value = EMBEDDED_ID)]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+}
+
+/// How images become a model's input, where that is not the registry's or the TOML's word.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "How images are fed (default: the registry's entry, or the .toml beside FILE)")]
+pub(crate) struct InputArgs {
+    /// Tensor to cut at, by name; found by structure when not given.
+    #[arg(long, value_name = "TENSOR")]
+    pub(crate) tap: Option<String>,
+    /// How a tap with positions becomes one row: none, mean or first.
+    #[arg(long, value_name = "HOW", value_parser = parse_pool)]
+    pub(crate) pool: Option<Pool>,
+    /// Height and width of the model's input.
+    #[arg(long, value_name = "H,W", value_delimiter = ',', num_args = 1..=2)]
+    pub(crate) size: Option<Vec<u32>>,
+    /// Length the short side is resized to before the centre crop; 0 squeezes the whole image.
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) short_side: Option<u32>,
+    /// Resampling filter: bilinear or bicubic, both antialiased.
+    #[arg(long, value_name = "FILTER", value_parser = parse_filter)]
+    pub(crate) filter: Option<Filter>,
+    /// Channels: rgb, bgr or grey.
+    #[arg(long, value_name = "ORDER", value_parser = parse_channels)]
+    pub(crate) channels: Option<Channels>,
+    /// Mean of each channel, subtracted from pixels in 0–1 (or 0–255 with --levels).
+    #[arg(long, value_name = "M,…", value_delimiter = ',', allow_negative_numbers = true)]
+    pub(crate) mean: Option<Vec<f32>>,
+    /// Standard deviation of each channel.
+    #[arg(long, value_name = "S,…", value_delimiter = ',')]
+    pub(crate) std: Option<Vec<f32>>,
+    /// Pixels keep their grey levels 0–255 instead of being divided by 255.
+    #[arg(long)]
+    pub(crate) levels: bool,
+    /// What lies behind transparent pixels: white (default) or black.
+    #[arg(long, value_name = "COLOUR", value_parser = parse_background)]
+    pub(crate) background: Option<Background>,
+    /// Ignore the EXIF orientation.
+    #[arg(long)]
+    pub(crate) no_orientation: bool,
+}
+
+/// Where a model's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Compiled into the program.
+    Embedded,
+    /// A file.
+    File(PathBuf),
+}
+
+/// Finds a model, checks its hash, cuts it; says on stderr what was assumed.
+pub(crate) fn prepare(args: &ModelArgs) -> Result<CutModel> {
+    let (mut spec, source) = resolve(&args.model)?;
+    args.input.apply(&mut spec)?;
+    let model = match &source {
+        Source::Embedded => CutModel::from_bytes(embedded_model(), &spec),
+        Source::File(path) => CutModel::load(path, &spec),
+    }
+    .with_context(|| format!("cannot use {}", args.model))?;
+    if let (Some(expected), Source::File(path)) = (&spec.sha256, &source) {
+        ensure!(
+            *expected == model.sha256,
+            "{} has SHA-256 {}, the registry expects {expected}; remove it, or pass it as a path if it is another model",
+            path.display(),
+            model.sha256
+        );
+    }
+    if args.model == EMBEDDED_ID {
+        report::say(format!(
+            "model {EMBEDDED_ID}: UNTRAINED random weights, good for a demo only; name another with --model"
+        ));
+    }
+    Ok(model)
+}
+
+/// Finds a model by id or path, downloading it where the registry says from where.
+pub(crate) fn resolve(model: &str) -> Result<(ModelSpec, Source)> {
+    let path = Path::new(model);
+    let looks_like_path = path.extension().is_some_and(|it| it == "onnx") || path.components().count() > 1;
+    if looks_like_path {
+        ensure!(path.is_file(), "no model file at {model}");
+        let (spec, description) = ModelSpec::of_file(path)?;
+        match description {
+            Some(toml) => report::say(format!("{model}: described by {}", toml.display())),
+            None => report::say(format!("{model}: assuming {}", describe(&spec.preprocess))),
+        }
+        return Ok((spec, Source::File(path.to_owned())));
+    }
+    let registry = Registry::builtin();
+    let Some(spec) = registry.get(model) else {
+        let ids: Vec<&str> = registry.models.iter().map(|it| it.id.as_str()).collect();
+        bail!(
+            "no model `{model}` in the registry, which has: {}\n\npass a path ending in .onnx for a file of your own",
+            ids.join(", ")
+        );
+    };
+    if let Some(source) = find_local(spec)? {
+        return Ok((spec.clone(), source));
+    }
+    let path = pull(spec)?;
+    Ok((spec.clone(), Source::File(path)))
+}
+
+/// A model that needs no download.
+pub(crate) fn find_local(spec: &ModelSpec) -> Result<Option<Source>> {
+    if spec.id == EMBEDDED_ID {
+        return Ok(Some(Source::Embedded));
+    }
+    let folders = folders::model_folders().into_iter().chain([folders::cached_models()?]);
+    Ok(folders.map(|it| it.join(&spec.file)).find(|it| it.is_file()).map(Source::File))
+}
+
+/// Downloads a model into the cache.
+pub(crate) fn pull(spec: &ModelSpec) -> Result<PathBuf> {
+    let (Some(url), Some(sha256)) = (&spec.url, &spec.sha256) else {
+        bail!(
+            "{} has no public address; put {} into a folder and name that in HEADSTART_MODELS",
+            spec.id,
+            spec.file
+        );
+    };
+    let path = folders::cached_models()?.join(&spec.file);
+    network::download(url, &path, sha256, spec.bytes).with_context(|| {
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).ok();
+        format!(
+            "cannot get {}; put {} into a folder of HEADSTART_MODELS to do without the network",
+            spec.id, spec.file
+        )
+    })?;
+    Ok(path)
+}
+
+/// A preprocessing in one line.
+#[must_use]
+pub(crate) fn describe(preprocess: &Preprocess) -> String {
+    let [height, width] = preprocess.size;
+    let geometry = match preprocess.short_side {
+        Some(side) => format!("short side {side}, centre crop {height}×{width}"),
+        None => format!("squeezed to {height}×{width}"),
+    };
+    let range = if preprocess.unit_range { "/255" } else { "0–255" };
+    format!(
+        "{geometry}, {:?}, {:?} {range}, mean {:?}, std {:?}",
+        preprocess.filter, preprocess.channels, preprocess.mean, preprocess.std
+    )
+    .to_lowercase()
+}
+
+impl InputArgs {
+    fn apply(&self, spec: &mut ModelSpec) -> Result<()> {
+        let preprocess = &mut spec.preprocess;
+        if let Some(size) = &self.size {
+            let [height, width] = [size[0], *size.last().unwrap_or(&size[0])];
+            preprocess.size = [height, width];
+            // A new size with the old short side would crop too much or not fit.
+            preprocess.short_side = Some(height.max(width));
+        }
+        if let Some(side) = self.short_side {
+            preprocess.short_side = (side > 0).then_some(side);
+        }
+        if let Some(channels) = self.channels {
+            preprocess.channels = channels;
+            if preprocess.n_channels() != preprocess.mean.len() {
+                (preprocess.mean, preprocess.std) = (vec![0.5], vec![0.5]);
+            }
+        }
+        preprocess.filter = self.filter.unwrap_or(preprocess.filter);
+        preprocess.background = self.background.unwrap_or(preprocess.background);
+        preprocess.unit_range &= !self.levels;
+        preprocess.orientation &= !self.no_orientation;
+        if let Some(mean) = &self.mean {
+            preprocess.mean.clone_from(mean);
+        }
+        if let Some(std) = &self.std {
+            preprocess.std.clone_from(std);
+        }
+        preprocess.check()?;
+        if self.tap.is_some() {
+            spec.tap.clone_from(&self.tap);
+        }
+        spec.pool = self.pool.or(spec.pool);
+        Ok(())
+    }
+}
+
+fn parse_pool(text: &str) -> Result<Pool, String> {
+    choice(text, &[("none", Pool::None), ("mean", Pool::Mean), ("first", Pool::First)])
+}
+
+fn parse_filter(text: &str) -> Result<Filter, String> {
+    choice(text, &[("bilinear", Filter::Bilinear), ("bicubic", Filter::Bicubic)])
+}
+
+fn parse_channels(text: &str) -> Result<Channels, String> {
+    choice(text, &[("rgb", Channels::Rgb), ("bgr", Channels::Bgr), ("grey", Channels::Grey)])
+}
+
+fn parse_background(text: &str) -> Result<Background, String> {
+    choice(text, &[("white", Background::White), ("black", Background::Black)])
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text).map(|(_, it)| *it);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        format!("expected one of: {}", names.join(", "))
+    })
+}

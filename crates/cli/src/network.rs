@@ -1,0 +1,83 @@
+//! The only module that touches the network: downloads, checked by SHA-256.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+
+/// Downloads to `path` unless a file with this hash is there; a download that was cut off is resumed.
+///
+/// The bytes go to `<path>.part` and are renamed into place once the hash fits.
+pub(crate) fn download(url: &str, path: &Path, sha256: &str, bytes: Option<u64>) -> Result<()> {
+    if path.exists() && hash_of(path)? == sha256 {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    fetch(url, part, bytes).with_context(|| format!("cannot download {url}"))?;
+    let found = hash_of(part)?;
+    if found != sha256 {
+        fs::remove_file(part).ok();
+        bail!("{url} has SHA-256 {found}, expected {sha256}; the download was thrown away");
+    }
+    fs::rename(part, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn fetch(url: &str, part: &Path, bytes: Option<u64>) -> Result<()> {
+    let have = part.metadata().map_or(0, |it| it.len());
+    if bytes.is_some_and(|it| have >= it) {
+        return Ok(()); // All there: the hash decides.
+    }
+    let mut request = ureq::get(url);
+    if have > 0 {
+        request = request.header("Range", format!("bytes={have}-"));
+    }
+    let mut response = request.call()?;
+    // A server that does not know ranges sends everything again, with 200.
+    let resumed = response.status().as_u16() == 206;
+    let start = if resumed { have } else { 0 };
+    let mut file =
+        OpenOptions::new().create(true).write(true).truncate(!resumed).append(resumed).open(part)?;
+    let bar = ProgressBar::new(bytes.unwrap_or(0));
+    let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
+    bar.set_message(url.rsplit('/').next().unwrap_or(url).to_owned());
+    bar.set_position(start);
+    // No model of the registry is near this; a server gone wrong must not fill the disk.
+    let limit = bytes.map_or(4 << 30, |it| it.saturating_sub(start) + 1);
+    let mut body = response.body_mut().as_reader().take(limit);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = body.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        file.write_all(&buffer[..n])?;
+        bar.inc(n as u64);
+    }
+    file.sync_all()?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// SHA-256 of a file, hexadecimal.
+pub(crate) fn hash_of(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))?;
+        if n == 0 {
+            break;
+        }
+        hasher.update(&buffer[..n]);
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,53 @@
+//! Where words and data go: words to stderr, data to stdout.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+
+/// Prints a line of data to stdout. A reader that went away (`| head`) is no error.
+pub(crate) fn data(line: impl AsRef<str>) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{}", line.as_ref()) {
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Prints a line of words to stderr. Nothing can be done when that fails.
+pub(crate) fn say(line: impl AsRef<str>) {
+    drop(writeln!(io::stderr().lock(), "{}", line.as_ref()));
+}
+
+/// Rows as aligned columns, two spaces apart; numbers are for the caller to pad.
+#[must_use]
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A share as a percentage with one digit: `95.4%`.
+#[must_use]
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1}%", 100.0 * share)
+}
+
+/// Bytes with a binary unit: `13.3 MiB`.
+#[must_use]
+pub(crate) fn bytes(n: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
+}
