@@ -306,7 +306,7 @@ fn run_batches(
         if batch.is_empty() {
             return;
         }
-        let pixels: Vec<u8> = batch.iter().flat_map(|it| &it.pixels).copied().collect();
+        let pixels = batch.iter().map(|it| it.pixels.as_slice()).collect::<Vec<_>>().concat();
         let mut rows = Vec::new();
         let result = timed(&clock.infer, || run_session(session, preprocess, &pixels, &mut rows));
         let event = match result {

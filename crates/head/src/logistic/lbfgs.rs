@@ -32,13 +32,21 @@ struct Pair {
 /// Objective and gradient.
 type Evaluate<'a> = dyn FnMut(&[f64], &mut [f64]) -> f64 + 'a;
 
+/// An approximate inverse Hessian that may be renewed as the iterate moves.
+pub(crate) trait Precondition {
+    /// Replaces a vector by the approximate inverse Hessian times it.
+    fn apply(&self, vector: &mut [f64]);
+    /// Called before each iteration, counted from 1, with the current parameters.
+    fn renew(&mut self, iteration: usize, parameters: &[f64]);
+}
+
 /// Minimises a smooth convex function; stops when `is_converged` says so of the gradient, when no step
 /// lowers the function any more, or at the iteration limit. The caller checks the result.
 pub(crate) fn minimise(
     start: Vec<f64>,
     settings: &Settings,
     evaluate: &mut Evaluate<'_>,
-    precondition: &dyn Fn(&mut [f64]),
+    precondition: &mut dyn Precondition,
     is_converged: &dyn Fn(&[f64]) -> bool,
 ) -> Solution {
     let mut x = start;
@@ -48,6 +56,7 @@ pub(crate) fn minimise(
     let mut n_iterations = 0;
     while n_iterations < settings.max_iterations && !is_converged(&gradient) {
         n_iterations += 1;
+        precondition.renew(n_iterations, &x);
         let mut direction = descent_direction(&gradient, &pairs, precondition);
         if dot(&direction, &gradient) >= 0.0 {
             // Rounding has spoilt the memory: begin again from the preconditioner.
@@ -76,11 +85,7 @@ pub(crate) fn minimise(
 }
 
 /// `-H·gradient` by the two-loop recursion.
-fn descent_direction(
-    gradient: &[f64],
-    pairs: &VecDeque<Pair>,
-    precondition: &dyn Fn(&mut [f64]),
-) -> Vec<f64> {
+fn descent_direction(gradient: &[f64], pairs: &VecDeque<Pair>, precondition: &dyn Precondition) -> Vec<f64> {
     let mut q: Vec<f64> = gradient.iter().map(|it| -it).collect();
     let mut shares = Vec::with_capacity(pairs.len());
     for pair in pairs.iter().rev() {
@@ -88,7 +93,7 @@ fn descent_direction(
         add_scaled(&mut q, -share, &pair.change);
         shares.push(share);
     }
-    precondition(&mut q);
+    precondition.apply(&mut q);
     for (pair, share) in pairs.iter().zip(shares.into_iter().rev()) {
         let correction = share - pair.inverse * dot(&pair.change, &q);
         add_scaled(&mut q, correction, &pair.step);

@@ -4,6 +4,7 @@ mod lbfgs;
 mod linfa_params;
 mod objective;
 mod precondition;
+mod row_space;
 
 use ndarray::{Array1, Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::feature::{Feature, check_alpha, check_features, check_weights};
 use lbfgs::Settings;
 use objective::Problem;
 use precondition::Preconditioner;
+use row_space::RowSpace;
 
 pub use linfa_params::{FittedLogistic, LogisticParams, LogisticValidParams};
 
@@ -115,29 +117,42 @@ pub fn fit_logistic<A: Feature>(
     }
     check_classes(y, n_classes)?;
     let problem = Problem::new(x.reborrow(), y, n_classes, weights, config.alpha);
-    let settings = Settings { max_iterations: config.max_iterations, ..Settings::default() };
-    let start = vec![0.0; problem.n_parameters()];
-    let preconditioner = Preconditioner::new(&problem);
-    let solution = lbfgs::minimise(
-        start,
-        &settings,
-        &mut |parameters, gradient| problem.evaluate(parameters, gradient),
-        &|vector| preconditioner.apply(vector),
-        // A little below the tolerance, so that rounding on the way back cannot lift it above.
-        &|gradient| problem.gradient_per_sample(gradient) <= 0.5 * config.tolerance,
-    );
-    let parameters = problem.polish_intercept(solution.parameters);
-    let certificate = problem.certify(&parameters, config.tolerance, solution.n_iterations);
+    // Few samples span few directions: solve there, certify on the features as they came.
+    let (parameters, n_iterations) = match RowSpace::of(&problem) {
+        Some(space) => {
+            let inner = Problem::in_row_space(&problem, space.coordinates.view());
+            let (parameters, n_iterations) = solve(&inner, config);
+            (space.lift(&parameters, problem.n_outputs()), n_iterations)
+        }
+        None => solve(&problem, config),
+    };
+    let certificate = problem.certify(&parameters, config.tolerance, n_iterations);
     if certificate.gradient.is_nan() || certificate.gradient > config.tolerance {
         return Err(HeadError::NotConverged {
             gradient: certificate.gradient,
             tolerance: config.tolerance,
-            n_iterations: certificate.n_iterations,
+            n_iterations,
             objective: certificate.objective,
         });
     }
     let (coef, intercept) = problem.coefficients(&parameters);
     Ok(LogisticFit { coef, intercept, certificate })
+}
+
+/// Runs the solver; whether it converged is for the certificate to say.
+fn solve<A: Feature>(problem: &Problem<'_, A>, config: &LogisticConfig) -> (Vec<f64>, usize) {
+    let start = vec![0.0; problem.n_parameters()];
+    let mut preconditioner = Preconditioner::new(problem, &start);
+    let settings = Settings { max_iterations: config.max_iterations, ..Settings::default() };
+    let solution = lbfgs::minimise(
+        start,
+        &settings,
+        &mut |parameters, gradient| problem.evaluate(parameters, gradient),
+        &mut preconditioner,
+        // A little below the tolerance, so that rounding on the way back cannot lift it above.
+        &|gradient| problem.gradient_per_sample(gradient) <= 0.5 * config.tolerance,
+    );
+    (problem.polish_intercept(solution.parameters), solution.n_iterations)
 }
 
 fn check_classes(y: &[usize], n_classes: usize) -> Result<(), HeadError> {

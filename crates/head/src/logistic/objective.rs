@@ -46,6 +46,23 @@ impl<'a, A: Feature> Problem<'a, A> {
         Self { x, y, weights, n_classes, alpha, mean, scale, total_weight }
     }
 
+    /// The same problem in coordinates of the row space of its centred, rescaled features.
+    pub(crate) fn in_row_space<'b>(outer: &Problem<'a, A>, x: ArrayView2<'b, f64>) -> Problem<'b, f64>
+    where
+        'a: 'b,
+    {
+        Problem {
+            mean: vec![0.0; x.ncols()],
+            scale: 1.0,
+            x,
+            y: outer.y,
+            weights: outer.weights,
+            n_classes: outer.n_classes,
+            alpha: outer.penalty(),
+            total_weight: outer.total_weight,
+        }
+    }
+
     pub(crate) fn n_features(&self) -> usize {
         self.x.ncols()
     }
@@ -174,7 +191,7 @@ impl<'a, A: Feature> Problem<'a, A> {
     }
 
     /// Centred and rescaled rows, as f64.
-    fn copy_rows(&self, first: usize, n_rows: usize, out: &mut [f64]) {
+    pub(crate) fn copy_rows(&self, first: usize, n_rows: usize, out: &mut [f64]) {
         let inverse = 1.0 / self.scale;
         let rows = self.x.outer_iter().skip(first).take(n_rows);
         for (row, out) in rows.zip(out.chunks_exact_mut(self.n_features())) {
@@ -218,6 +235,43 @@ impl<'a, A: Feature> Problem<'a, A> {
         parameters
     }
 
+    /// The curvature of each sample's loss, `s·p(1 - p)` averaged over the directions that matter.
+    pub(crate) fn curvatures(&self, parameters: &[f64]) -> Vec<f64> {
+        let n_outputs = self.n_outputs();
+        if parameters.iter().all(|it| *it == 0.0) {
+            // Uniform probabilities: 1/4 for two classes, 1/k for the softmax.
+            let curvature = if n_outputs == 1 { 0.25 } else { 1.0 / n_outputs as f64 };
+            return (0..self.x.nrows()).map(|it| self.weight(it) * curvature).collect();
+        }
+        let of_piece = |rows: Range<usize>| {
+            let mut curvatures = Vec::with_capacity(rows.len());
+            self.for_each_block(parameters, rows, |first, _, logits| {
+                for (offset, row) in logits.chunks_exact_mut(n_outputs).enumerate() {
+                    self.loss_and_residual(first + offset, row);
+                    self.residual_to_probability(first + offset, row);
+                    let sum: f64 = row.iter().map(|p| p * (1.0 - p)).sum();
+                    let n_directions = if n_outputs == 1 { 1.0 } else { n_outputs as f64 - 1.0 };
+                    curvatures.push(self.weight(first + offset) * sum / n_directions);
+                }
+            });
+            curvatures
+        };
+        self.pieces().into_par_iter().map(of_piece).collect::<Vec<_>>().concat()
+    }
+
+    /// Turns a residual `s·(p - y)` back into `p`.
+    fn residual_to_probability(&self, sample: usize, row: &mut [f64]) {
+        let weight = self.weight(sample);
+        if row.len() > 1 {
+            row[self.y[sample]] += weight;
+        } else if self.y[sample] == 1 {
+            row[0] += weight;
+        }
+        if weight > 0.0 {
+            row.iter_mut().for_each(|it| *it /= weight);
+        }
+    }
+
     /// Gradient and Hessian of the intercept over some rows.
     fn intercept_piece(&self, parameters: &[f64], rows: Range<usize>) -> (Vec<f64>, Mat<f64>) {
         let n_outputs = self.n_outputs();
@@ -228,15 +282,8 @@ impl<'a, A: Feature> Problem<'a, A> {
                 let sample = first + offset;
                 self.loss_and_residual(sample, row);
                 gradient.iter_mut().zip(&*row).for_each(|(a, b)| *a += b);
-                // The residual is s·(p - y): back to p.
+                self.residual_to_probability(sample, row);
                 let weight = self.weight(sample);
-                let target = if n_outputs == 1 { 0 } else { self.y[sample] };
-                if n_outputs > 1 || self.y[sample] == 1 {
-                    row[target] += weight;
-                }
-                if weight > 0.0 {
-                    row.iter_mut().for_each(|it| *it /= weight);
-                }
                 for i in 0..n_outputs {
                     hessian[(i, i)] += weight * row[i];
                     for j in 0..n_outputs {
