@@ -1,1 +1,8 @@
-//! x
+//! Tests over the crates together: golden parity, surgery on real weights, real photos, references.
+
+mod extraction;
+mod golden;
+mod logistic;
+mod manifest;
+mod support;
+mod surgery;

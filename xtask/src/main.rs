@@ -1,1 +1,104 @@
-fn main() {}
+//! `cargo xtask <verb>`: what is done with this repository.
+
+mod check;
+mod demo;
+mod python;
+mod shapes;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+
+const USAGE: &str = "\
+cargo xtask <verb>
+
+  setup                get ONNX Runtime and prepare the Python environment of the tests
+  demo [OPTIONS]       the main job on pictures drawn by code, or on --dataset DIR with --model ID
+  test [ARGS]          set up, then run all tests (ARGS go to `cargo test`)
+  ci                   everything CI runs: format, lints, docs, licences, packages, tests
+  golden               write the reference arrays of the parity tests (target/golden)
+
+  extract | fit-head | eval | predict | export | models | doctor
+                       the program's commands, with the program's arguments";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let verb = arguments.first().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let result = match verb.as_str() {
+        "extract" | "predict" | "export" => match headstart_setup() {
+            Ok(()) => return program(&arguments),
+            Err(err) => Err(err),
+        },
+        "fit-head" | "eval" | "models" | "doctor" => return program(&arguments),
+        "setup" => headstart_setup().and_then(|()| python::prepare().map(drop)),
+        "demo" => demo::run(rest),
+        "test" => check::test(rest),
+        "ci" => check::ci(),
+        "golden" => python::golden(),
+        "" | "help" | "-h" | "--help" => {
+            say(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        _ => Err(anyhow::anyhow!("no verb `{verb}`\n\n{USAGE}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            say(&format!("error: {err:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs the program in this process.
+fn program(arguments: &[OsString]) -> ExitCode {
+    headstart::run([OsString::from("headstart")].into_iter().chain(arguments.iter().cloned()))
+}
+
+/// Runs a command of the program that must succeed.
+fn headstart<const N: usize>(arguments: [&str; N]) -> Result<()> {
+    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+    let code = program(&arguments);
+    ensure!(code == ExitCode::SUCCESS, "`headstart {}` failed", arguments[0].to_string_lossy());
+    Ok(())
+}
+
+/// Gets ONNX Runtime unless the user named one.
+fn headstart_setup() -> Result<()> {
+    if std::env::var_os("ORT_DYLIB_PATH").is_some_and(|it| !it.is_empty()) {
+        return Ok(());
+    }
+    headstart(["setup", "--quiet"])
+}
+
+/// The folder of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Where builds and everything made on the way go.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Runs a command in the repository's folder; it must succeed.
+fn run(command: &mut Command) -> Result<()> {
+    let name = format!("{command:?}").replace('"', "");
+    say(&format!("$ {name}"));
+    let status = command.current_dir(root()).status().with_context(|| format!("cannot run `{name}`"))?;
+    ensure!(status.success(), "`{name}` failed with {status}");
+    Ok(())
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Prints a line of words to stderr.
+fn say(line: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}

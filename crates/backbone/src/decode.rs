@@ -3,13 +3,15 @@
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::error::ImageError;
+use crate::jpeg;
 use crate::preprocess::{Background, Channels, Preprocess};
 
 /// Names the decoders in the fingerprint: another decoder gives other pixels.
-pub(crate) const DECODER: &str = "image 0.25, zune-jpeg 0.5";
+pub(crate) const DECODER: &str = "libjpeg-turbo-rs 0.9, image 0.25";
 
 /// What one image may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +66,18 @@ fn decode_dynamic(
     orient: bool,
     decode_limits: &DecodeLimits,
 ) -> Result<DynamicImage, ImageError> {
-    let boxed = |err| ImageError::Decode(Box::new(err));
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::Read)?;
-    if reader.format().is_none() {
-        return Err(ImageError::UnknownFormat);
+    let format = image::guess_format(bytes).map_err(|_| ImageError::UnknownFormat)?;
+    if format == ImageFormat::Jpeg {
+        let (image, orientation) = jpeg::decode(bytes, decode_limits)?;
+        let image = RgbImage::from_raw(image.width, image.height, image.data).ok_or(ImageError::Empty)?;
+        return Ok(oriented(image.into(), orientation.filter(|_| orient)));
     }
-    let mut decoder = reader.into_decoder().map_err(boxed)?;
+    let boxed = |err| match err {
+        image::ImageError::Unsupported(_) => ImageError::UnknownFormat,
+        err => ImageError::Decode(Box::new(err)),
+    };
+    let mut decoder =
+        ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(boxed)?;
     let (width, height) = decoder.dimensions();
     let mut limits = Limits::default();
     limits.max_alloc = Some(decode_limits.max_bytes);
@@ -80,11 +88,14 @@ fn decode_dynamic(
     limits.reserve(decoder.total_bytes()).map_err(boxed)?;
     decoder.set_limits(limits).map_err(boxed)?;
     let orientation = orient.then(|| decoder.orientation().ok()).flatten();
-    let mut image = DynamicImage::from_decoder(decoder).map_err(boxed)?;
+    Ok(oriented(DynamicImage::from_decoder(decoder).map_err(boxed)?, orientation))
+}
+
+fn oriented(mut image: DynamicImage, orientation: Option<Orientation>) -> DynamicImage {
     if let Some(orientation) = orientation {
         image.apply_orientation(orientation);
     }
-    Ok(image)
+    image
 }
 
 /// 8-bit RGB, transparency laid over the background.

@@ -164,6 +164,9 @@ pub enum ImageError {
     /// The decoder found damage.
     #[error("cannot be decoded: {0}")]
     Decode(#[source] Box<image::ImageError>),
+    /// The JPEG decoder found damage.
+    #[error("cannot be decoded: {0}")]
+    Jpeg(#[source] Box<libjpeg_turbo_rs::JpegError>),
     /// The decoder itself failed.
     #[error("made its decoder panic")]
     DecoderPanic,

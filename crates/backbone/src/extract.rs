@@ -43,6 +43,8 @@ pub struct Report {
     pub n_embedded: usize,
     /// Inputs whose embedding was there, or is shared with an equal file.
     pub n_cached: usize,
+    /// Of the cached ones, those that were not even read: same path, size and times as in the last run.
+    pub n_unchanged: usize,
     /// Inputs without one.
     pub failures: Vec<Failure>,
     /// Embeddings taken over from runs that were killed.
@@ -156,7 +158,7 @@ pub fn extract(
     writer.finish(&table)?;
     stages.deliver += start.elapsed();
     let (n_recovered, set_aside) = (recovery.n_recovered, recovery.set_aside);
-    Ok(Report { n_embedded, n_cached, failures, n_recovered, set_aside, stages })
+    Ok(Report { n_embedded, n_cached, n_unchanged, failures, n_recovered, set_aside, stages })
 }
 
 /// The digests of inputs that look exactly as they did in the last run.

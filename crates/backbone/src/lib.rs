@@ -6,6 +6,7 @@ mod device;
 mod error;
 mod extract;
 mod image_model;
+mod jpeg;
 mod model;
 mod pipeline;
 mod preprocess;

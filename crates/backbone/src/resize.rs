@@ -1,54 +1,174 @@
-//! Antialiased resize and centre crop in one pass.
-
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+//! Antialiased resize and centre crop, bit for bit what Pillow computes.
 
 use crate::decode::Pixels;
 use crate::error::ImageError;
 use crate::preprocess::{Filter, Preprocess};
 
 /// Names the resizer in the fingerprint.
-pub(crate) const RESIZER: &str = "fast_image_resize 6";
+pub(crate) const RESIZER: &str = "pillow";
 
-/// Resizes and crops; only the region that survives the crop is computed.
+/// Fraction bits of a coefficient: products with 8-bit pixels and their sum stay within 32 bits.
+const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// Resizes and crops; only what survives the crop is computed.
 ///
 /// Sizes and offsets follow torchvision's `Resize` and `CenterCrop`: the long side is truncated
 /// (`int(size · long / short)`), the offset rounds half to even (`int(round((h - th) / 2))`).
+///
+/// # Source
+/// Pillow 13, `libImaging/Resample.c`: rows first, 22-bit coefficients, rounding to 8 bits in between.
 pub(crate) fn resize_and_crop(image: &Pixels, preprocess: &Preprocess) -> Result<Vec<u8>, ImageError> {
-    let [out_height, out_width] = preprocess.size;
-    let (width, height) = (f64::from(image.width), f64::from(image.height));
-    let (left, top, crop_width, crop_height) = match preprocess.short_side {
-        None => (0.0, 0.0, width, height),
-        Some(side) => {
-            let (new_width, new_height) = resized_size(image.width, image.height, side);
-            let (scale_x, scale_y) = (width / f64::from(new_width), height / f64::from(new_height));
-            let left = (f64::from(new_width - out_width) / 2.0).round_ties_even();
-            let top = (f64::from(new_height - out_height) / 2.0).round_ties_even();
-            (left * scale_x, top * scale_y, f64::from(out_width) * scale_x, f64::from(out_height) * scale_y)
-        }
+    let [out_height, out_width] = preprocess.size.map(|it| it as usize);
+    let (width, height) = (image.width as usize, image.height as usize);
+    let (full_width, full_height) = match preprocess.short_side {
+        None => (out_width, out_height),
+        Some(side) => resized_size(width, height, side as usize),
     };
-    let pixel_type = if preprocess.n_channels() == 1 { PixelType::U8 } else { PixelType::U8x3 };
-    let source = ImageRef::new(image.width, image.height, &image.data, pixel_type);
-    let source = source.map_err(|_| ImageError::Empty)?;
-    let mut out = Image::new(out_width, out_height, pixel_type);
-    let filter = match preprocess.filter {
-        Filter::Bilinear => FilterType::Bilinear,
-        // Pillow's bicubic has a = -0.5, which is Catmull-Rom.
-        Filter::Bicubic => FilterType::CatmullRom,
+    let left = centre_offset(full_width, out_width);
+    let top = centre_offset(full_height, out_height);
+    let columns = Coefficients::new(width, full_width, left..left + out_width, preprocess.filter);
+    let rows = Coefficients::new(height, full_height, top..top + out_height, preprocess.filter);
+    // A resize to the same size is a copy in Pillow, and exact coefficients of 1 here.
+    let needed = rows.span();
+    let squeezed = match preprocess.n_channels() {
+        1 => horizontal::<1>(&image.data, width, needed.clone(), &columns),
+        _ => horizontal::<3>(&image.data, width, needed.clone(), &columns),
     };
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(filter))
-        // Floating-point noise must not push the box past the edge.
-        .crop(left, top, crop_width.min(width - left), crop_height.min(height - top))
-        .use_alpha(false);
-    Resizer::new().resize(&source, &mut out, &options).map_err(|_| ImageError::Empty)?;
-    Ok(out.into_vec())
+    Ok(vertical(&squeezed, needed.start, out_width * preprocess.n_channels(), &rows))
 }
 
 /// Width and height after the short side became `side`.
-fn resized_size(width: u32, height: u32, side: u32) -> (u32, u32) {
+fn resized_size(width: usize, height: usize, side: usize) -> (usize, usize) {
     let (short, long) = (width.min(height), width.max(height));
-    let new_long = u64::from(side) * u64::from(long) / u64::from(short);
-    let new_long = u32::try_from(new_long).unwrap_or(u32::MAX);
+    let new_long = side * long / short;
     if width <= height { (side, new_long) } else { (new_long, side) }
+}
+
+fn centre_offset(full: usize, cropped: usize) -> usize {
+    let twice = full - cropped;
+    // Half to even, as Python's `round`.
+    if twice.is_multiple_of(2) || (twice / 2).is_multiple_of(2) { twice / 2 } else { twice / 2 + 1 }
+}
+
+/// Which input positions make each output position, and with what weight.
+struct Coefficients {
+    /// First input position and number of them, for each output position.
+    bounds: Vec<(usize, usize)>,
+    /// Fixed-point weights, `n_taps` for each output position, the unused ones zero.
+    weights: Vec<i32>,
+    n_taps: usize,
+}
+
+impl Coefficients {
+    fn new(in_size: usize, out_size: usize, kept: std::ops::Range<usize>, filter: Filter) -> Self {
+        let scale = in_size as f64 / out_size as f64;
+        let filter_scale = scale.max(1.0);
+        let support = filter.support() * filter_scale;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and not negative")]
+        let n_taps = support.ceil() as usize * 2 + 1;
+        let mut bounds = Vec::with_capacity(kept.len());
+        let mut weights = Vec::with_capacity(kept.len() * n_taps);
+        for position in kept {
+            let centre = (position as f64 + 0.5) * scale;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped, then truncated as C does")]
+            let (first, end) = (
+                (centre - support + 0.5).max(0.0) as usize,
+                ((centre + support + 0.5) as usize).min(in_size),
+            );
+            let taps: Vec<f64> = (first..end)
+                .map(|it| filter.weight((it as f64 - centre + 0.5) / filter_scale))
+                .collect();
+            let sum: f64 = taps.iter().sum();
+            bounds.push((first, taps.len()));
+            weights.extend(taps.iter().map(|it| fixed_point(if sum == 0.0 { *it } else { it / sum })));
+            weights.extend(std::iter::repeat_n(0, n_taps - taps.len()));
+        }
+        Self { bounds, weights, n_taps }
+    }
+
+    /// All input positions that are used.
+    fn span(&self) -> std::ops::Range<usize> {
+        let first = self.bounds.first().map_or(0, |it| it.0);
+        first..self.bounds.iter().map(|it| it.0 + it.1).max().unwrap_or(first)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
+        self.bounds
+            .iter()
+            .zip(self.weights.chunks_exact(self.n_taps))
+            .map(|((first, n_taps), weights)| (*first, &weights[..*n_taps]))
+    }
+}
+
+impl Filter {
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = x.abs();
+        match self {
+            Self::Bilinear if x < 1.0 => 1.0 - x,
+            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            _ => 0.0,
+        }
+    }
+}
+
+fn fixed_point(weight: f64) -> i32 {
+    let scaled = weight * f64::from(1 << PRECISION_BITS);
+    #[expect(clippy::cast_possible_truncation, reason = "at most 2^22; truncation after adding a half rounds")]
+    let rounded = if weight < 0.0 { (scaled - 0.5) as i32 } else { (scaled + 0.5) as i32 };
+    rounded
+}
+
+fn to_pixel(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255).to_le_bytes()[0]
+}
+
+const HALF: i32 = 1 << (PRECISION_BITS - 1);
+
+/// Resizes each needed row of `CHANNELS` interleaved channels.
+fn horizontal<const CHANNELS: usize>(
+    data: &[u8],
+    width: usize,
+    rows: std::ops::Range<usize>,
+    columns: &Coefficients,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.len() * columns.bounds.len() * CHANNELS);
+    for row in data[rows.start * width * CHANNELS..rows.end * width * CHANNELS].chunks_exact(width * CHANNELS) {
+        for (first, weights) in columns.iter() {
+            let mut sums = [HALF; CHANNELS];
+            let pixels = row[first * CHANNELS..][..weights.len() * CHANNELS].chunks_exact(CHANNELS);
+            for (pixel, weight) in pixels.zip(weights) {
+                for (sum, value) in sums.iter_mut().zip(pixel) {
+                    *sum += i32::from(*value) * weight;
+                }
+            }
+            out.extend_from_slice(&sums.map(to_pixel));
+        }
+    }
+    out
+}
+
+/// Resizes columns: `data` holds rows of `stride` bytes, the first of them input row `first_row`.
+fn vertical(data: &[u8], first_row: usize, stride: usize, rows: &Coefficients) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.bounds.len() * stride);
+    let mut sums = vec![0_i32; stride];
+    for (first, weights) in rows.iter() {
+        sums.fill(HALF);
+        let inputs = data[(first - first_row) * stride..].chunks_exact(stride);
+        for (input, weight) in inputs.zip(weights) {
+            for (sum, value) in sums.iter_mut().zip(input) {
+                *sum += i32::from(*value) * weight;
+            }
+        }
+        out.extend(sums.iter().map(|it| to_pixel(*it)));
+    }
+    out
 }

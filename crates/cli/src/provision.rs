@@ -91,8 +91,11 @@ pub(crate) fn load_runtime() -> Result<Runtime> {
     })
 }
 
-/// The library: `ORT_DYLIB_PATH`, else the one that [`setup`] put into the cache.
-pub(crate) fn find() -> Result<Option<PathBuf>> {
+/// The ONNX Runtime library: `ORT_DYLIB_PATH`, else the one that `headstart setup` put into the cache.
+///
+/// # Errors
+/// When there is no home folder to have a cache in, and `HEADSTART_CACHE` is not set.
+pub fn find() -> Result<Option<PathBuf>> {
     if let Some(path) = env::var_os("ORT_DYLIB_PATH").filter(|it| !it.is_empty()) {
         return Ok(Some(PathBuf::from(path)));
     }

@@ -100,6 +100,7 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Va
     json!({
         "n_embedded": result.n_embedded,
         "n_cached": result.n_cached,
+        "n_unchanged": result.n_unchanged,
         "n_failed": result.failures.len(),
         "images_per_second": images_per_second(result, seconds),
         "peak_memory_bytes": machine::peak_memory_bytes(),

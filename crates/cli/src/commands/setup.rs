@@ -7,10 +7,16 @@ use crate::{Outcome, provision, report};
 
 /// Get ONNX Runtime, once: from its Python wheel through pip, or from its release archive.
 #[derive(Debug, Args)]
-pub(crate) struct SetupArgs {}
+pub(crate) struct SetupArgs {
+    /// Say nothing when there is nothing to do.
+    #[arg(long)]
+    quiet: bool,
+}
 
-pub(crate) fn run(_: &SetupArgs) -> Result<Outcome> {
+pub(crate) fn run(args: &SetupArgs) -> Result<Outcome> {
     let path = provision::setup()?;
-    report::say(format!("ONNX Runtime is at {}", path.display()));
+    if !args.quiet {
+        report::say(format!("ONNX Runtime is at {}", path.display()));
+    }
     Ok(Outcome::Good)
 }

@@ -1,0 +1,52 @@
+//! JPEG, bit for bit what libjpeg-turbo and so Pillow decodes: the only module that names `libjpeg_turbo_rs`.
+
+use image::metadata::Orientation;
+use libjpeg_turbo_rs::{DecodeLimits as JpegLimits, Decoder, PixelFormat};
+
+use crate::decode::{DecodeLimits, Pixels};
+use crate::error::ImageError;
+
+/// Decodes to RGB; the second value is the EXIF orientation.
+///
+/// A file that ends early or is damaged in its picture data is an error, as in Pillow: half a photo
+/// filled up with grey would be embedded as if it were one.
+pub(crate) fn decode(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+) -> Result<(Pixels, Option<Orientation>), ImageError> {
+    let damaged = |err| ImageError::Jpeg(Box::new(err));
+    let jpeg_limits = JpegLimits { max_memory: Some(limits.max_bytes), ..JpegLimits::default() };
+    let mut decoder = Decoder::new_with_limits(bytes, jpeg_limits).map_err(damaged)?;
+    let header = decoder.header();
+    let (width, height, n_components) = (header.width(), header.height(), header.components.len());
+    let too_large = || ImageError::TooLarge {
+        width: u32::try_from(width).unwrap_or(u32::MAX),
+        height: u32::try_from(height).unwrap_or(u32::MAX),
+        limit_bytes: limits.max_bytes,
+    };
+    // RGB, a copy for turning it, and the decoder's own planes.
+    if (width as u64).saturating_mul(height as u64).saturating_mul(9) > limits.max_bytes {
+        return Err(too_large());
+    }
+    let is_cmyk = n_components == 4;
+    decoder.set_output_format(if is_cmyk { PixelFormat::Cmyk } else { PixelFormat::Rgb });
+    decoder.set_stop_on_warning(true);
+    let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
+    let image = decoder.decode_image().map_err(|err| match err {
+        libjpeg_turbo_rs::JpegError::LimitExceeded { .. } => too_large(),
+        err => damaged(err),
+    })?;
+    let data = if is_cmyk { image.data.chunks_exact(4).flat_map(cmyk_to_rgb).collect() } else { image.data };
+    let [width, height] = [image.width, image.height].map(|it| u32::try_from(it).unwrap_or(u32::MAX));
+    Ok((Pixels { width, height, data }, orientation))
+}
+
+/// Inverted CMYK, as every JPEG writer since Photoshop has it, by Pillow's integers
+/// (`cmyk2rgb` in `libImaging/Convert.c`).
+fn cmyk_to_rgb(pixel: &[u8]) -> [u8; 3] {
+    let paper = u32::from(pixel[3]);
+    [0, 1, 2].map(|it| {
+        let product = u32::from(255 - pixel[it]) * paper + 128;
+        (paper - (((product >> 8) + product) >> 8)).to_le_bytes()[0]
+    })
+}

@@ -1,0 +1,105 @@
+//! What tests stand on: shared data, Python, ONNX Runtime, loaded backbones.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use headstart_backbone::{Backbone, CutModel, ModelSpec, Registry, Runtime, SessionConfig, embedded_model};
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package lies in the repository").to_owned()
+}
+
+/// Something a test needs and may miss: the test says so and passes, unless `HEADSTART_STRICT` is set,
+/// as it is in CI.
+fn or_skip<T>(found: Option<T>, what: &str) -> Option<T> {
+    if found.is_none() {
+        assert!(std::env::var_os("HEADSTART_STRICT").is_none(), "{what}, and HEADSTART_STRICT is set");
+        #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
+        {
+            eprintln!("SKIPPED: {what}");
+        }
+    }
+    found
+}
+
+/// Real weights and photos.
+pub(crate) fn shared() -> Option<PathBuf> {
+    let folder = root().join("../shared");
+    or_skip(folder.is_dir().then_some(folder), "no ../shared with real weights and photos")
+}
+
+/// The arrays `cargo xtask golden` writes.
+pub(crate) fn golden() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let folder = target.join("golden");
+    or_skip(
+        folder.join("script.blake3").exists().then_some(folder),
+        "no reference arrays; run `cargo xtask golden`",
+    )
+}
+
+/// Python with the packages of `tests/python/requirements.txt`.
+pub(crate) fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("HEADSTART_PYTHON").map(PathBuf::from);
+    or_skip(python, "HEADSTART_PYTHON is not set; `cargo xtask test` sets it")
+}
+
+/// Runs a script of `tests/python` and reads the JSON lines it prints.
+pub(crate) fn run_python(
+    python: &Path,
+    script: &str,
+    arguments: &[&str],
+    stdin: &str,
+) -> Vec<serde_json::Value> {
+    use std::io::Write;
+    let mut child = Command::new(python)
+        .arg(root().join("tests/python").join(script))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python starts");
+    child.stdin.take().expect("piped").write_all(stdin.as_bytes()).expect("the script reads its input");
+    let output = child.wait_with_output().expect("python ends");
+    assert!(output.status.success(), "{script} failed");
+    let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+    text.lines().map(|it| serde_json::from_str(it).expect("a JSON object a line")).collect()
+}
+
+pub(crate) fn runtime() -> Runtime {
+    let path = headstart::find_runtime().expect("a home folder");
+    Runtime::load(&path.expect("ONNX Runtime; run `cargo xtask setup`")).expect("it loads")
+}
+
+/// A model of the registry whose file lies in `folder`.
+pub(crate) fn registry_model(folder: &Path, id: &str) -> (ModelSpec, PathBuf) {
+    let registry = Registry::builtin();
+    let spec = registry.get(id).expect("in the registry").clone();
+    let path = folder.join(&spec.file);
+    (spec, path)
+}
+
+pub(crate) fn load(folder: &Path, id: &str, n_sessions: usize) -> Backbone {
+    let (spec, path) = registry_model(folder, id);
+    let model = CutModel::load(&path, &spec).expect("the model is cut");
+    assert_eq!(Some(&model.sha256), spec.sha256.as_ref(), "the registry's hash of {id}");
+    Backbone::load(&runtime(), model, &SessionConfig::default(), n_sessions).expect("the model loads")
+}
+
+pub(crate) fn load_embedded(n_sessions: usize) -> Backbone {
+    let registry = Registry::builtin();
+    let spec = registry.get(headstart_backbone::EMBEDDED_ID).expect("in the registry");
+    let model = CutModel::from_bytes(embedded_model(), spec).expect("the model is cut");
+    Backbone::load(&runtime(), model, &SessionConfig::default(), n_sessions).expect("the model loads")
+}
+
+pub(crate) fn read_f32(path: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(path).expect("a golden array");
+    bytes.chunks_exact(4).map(|it| f32::from_le_bytes(it.try_into().expect("four bytes"))).collect()
+}
+
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}

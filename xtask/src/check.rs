@@ -1,0 +1,43 @@
+//! Tests, and everything else CI looks at.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{cargo, headstart_setup, python, root, run, say};
+
+/// Sets up and runs all tests.
+pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
+    headstart_setup()?;
+    let python = python::prepare()?;
+    if root().join("../shared").is_dir() {
+        python::golden()?;
+    } else {
+        say("no ../shared here: tests on real weights and photos will say that they were skipped");
+    }
+    run(cargo().args(["test", "--workspace", "--quiet"]).args(arguments).env("HEADSTART_PYTHON", python))
+}
+
+/// Format, lints, docs, licences, packages, tests.
+pub(crate) fn ci() -> Result<()> {
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    run(cargo().args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    install_deny()?;
+    run(cargo().args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))?;
+    // Its verification builds every crate from its own package, as a user of crates.io would.
+    run(cargo().args(["package", "--workspace", "--allow-dirty", "--quiet"]))?;
+    test(&[])
+}
+
+/// Installs cargo-deny where it is missing.
+fn install_deny() -> Result<()> {
+    let is_there = Command::new("cargo").args(["deny", "--version"]).output().context("cannot run cargo")?;
+    if is_there.status.success() {
+        return Ok(());
+    }
+    say("installing cargo-deny");
+    // Its own speed does not matter here, the time to compile it does.
+    run(cargo().args(["install", "--locked", "--quiet", "--debug", "cargo-deny"]))
+}

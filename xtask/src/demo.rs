@@ -1,0 +1,113 @@
+//! The main job from nothing: pictures, embeddings, a head, predictions, one file.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{headstart, headstart_setup, say, shapes, target};
+
+/// Pictures of each class that are fitted on.
+const N_TRAIN: usize = 60;
+/// Pictures of each class that judge the result.
+const N_VALIDATION: usize = 25;
+
+struct Options {
+    dataset: Option<PathBuf>,
+    model: String,
+    out: PathBuf,
+}
+
+/// `demo [--dataset DIR] [--model ID] [--out DIR]`.
+pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
+    let options = parse(arguments)?;
+    let out = &options.out;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    heading("Setting up");
+    headstart_setup()?;
+    let (dataset, new_pictures) = match &options.dataset {
+        Some(dataset) => (dataset.clone(), some_pictures(dataset)?),
+        None => {
+            heading("Drawing pictures");
+            let (dataset, unseen) = (out.join("pictures"), out.join("unseen"));
+            for (folder, n_each, seed) in [
+                (dataset.join("train"), N_TRAIN, 1),
+                (dataset.join("val"), N_VALIDATION, 2),
+                (unseen.clone(), 3, 3),
+            ] {
+                shapes::draw(&folder, n_each, seed)?;
+            }
+            say(&format!("{} classes in {}", shapes::CLASSES.len(), dataset.display()));
+            (dataset, vec![text(&unseen)])
+        }
+    };
+    let (store, head, onnx) = (out.join("store"), out.join("demo.head"), out.join("demo.onnx"));
+    let (dataset, store, head, onnx) = (text(&dataset), text(&store), text(&head), text(&onnx));
+    let model = options.model.as_str();
+    heading("Extracting embeddings");
+    headstart(["extract", &dataset, "--model", model, "--store", &store])?;
+    heading("Fitting a head");
+    headstart(["fit-head", "--store", &store, "--out", &head])?;
+    heading("Exporting one file, and predicting with nothing else");
+    headstart(["export", "--model", model, "--head", &head, "--out", &onnx])?;
+    let mut predict = vec!["predict".to_owned(), "--model".to_owned(), onnx.clone()];
+    predict.extend(new_pictures);
+    let predict: Vec<OsString> = predict.iter().map(OsString::from).collect();
+    if crate::program(&predict) != std::process::ExitCode::SUCCESS {
+        bail!("`headstart predict` failed");
+    }
+    heading("What there is now");
+    for (what, place) in [
+        ("pictures", &dataset),
+        ("embeddings (Parquet)", &store),
+        ("head (safetensors)", &head),
+        ("backbone + head (ONNX)", &onnx),
+    ] {
+        say(&format!("{what:<24}{place}"));
+    }
+    Ok(())
+}
+
+fn heading(text: &str) {
+    say(&format!("\n{text}\n{}", "-".repeat(text.chars().count())));
+}
+
+/// A picture of every held-out class, to predict on.
+fn some_pictures(dataset: &Path) -> Result<Vec<String>> {
+    let held_out = ["val", "test"].map(|it| dataset.join(it)).into_iter().find(|it| it.is_dir());
+    let folder = held_out.unwrap_or_else(|| dataset.to_owned());
+    let mut pictures = Vec::new();
+    let mut classes: Vec<PathBuf> = read_folder(&folder)?;
+    classes.retain(|it| it.is_dir());
+    for class in classes.iter().take(12) {
+        let picture = read_folder(class)?.into_iter().find(|it| it.is_file());
+        pictures.extend(picture.map(|it| it.to_string_lossy().into_owned()));
+    }
+    if pictures.is_empty() {
+        bail!("{} has no folders of pictures", folder.display());
+    }
+    Ok(pictures)
+}
+
+fn read_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|it| it.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn parse(arguments: &[OsString]) -> Result<Options> {
+    let mut options =
+        Options { dataset: None, model: "headstart-untrained-96".to_owned(), out: target().join("demo") };
+    let mut arguments = arguments.iter();
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().with_context(|| format!("{} needs a value", name.to_string_lossy()))?;
+        match name.to_string_lossy().as_ref() {
+            "--dataset" => options.dataset = Some(PathBuf::from(value)),
+            "--model" => options.model = value.to_string_lossy().into_owned(),
+            "--out" => options.out = PathBuf::from(value),
+            other => bail!("no option `{other}`; expected --dataset, --model, --out"),
+        }
+    }
+    Ok(options)
+}

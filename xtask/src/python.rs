@@ -1,0 +1,53 @@
+//! The Python environment that references are computed in.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{root, run, say, target};
+
+/// Makes `target/python`, a virtual environment with the pinned packages of
+/// `tests/python/requirements.txt`, unless it is there; returns its interpreter.
+pub(crate) fn prepare() -> Result<PathBuf> {
+    let folder = target().join("python");
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let requirements = root().join("tests/python/requirements.txt");
+    let text = fs::read_to_string(&requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    let stamp = folder.join("requirements.blake3");
+    let hash = blake3::hash(text.as_bytes()).to_string();
+    if python.exists() && fs::read_to_string(&stamp).is_ok_and(|it| it == hash) {
+        return Ok(python);
+    }
+    say("preparing the Python environment of the tests");
+    let system = if cfg!(windows) { "python" } else { "python3" };
+    run(Command::new(system).args(["-m", "venv", "--clear"]).arg(&folder))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(&requirements))?;
+    fs::write(&stamp, hash).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(python)
+}
+
+/// Writes the reference arrays of the parity tests, unless they are there for this very script.
+pub(crate) fn golden() -> Result<()> {
+    let shared = root().join("../shared");
+    ensure!(
+        shared.join("models").is_dir(),
+        "the references are made from {}, which is not here",
+        shared.display()
+    );
+    let python = prepare()?;
+    let script = root().join("tests/python/golden.py");
+    let folder = target().join("golden");
+    let stamp = folder.join("script.blake3");
+    let hash = blake3::hash(&fs::read(&script)?).to_string();
+    if fs::read_to_string(&stamp).is_ok_and(|it| it == hash) {
+        return Ok(());
+    }
+    run(Command::new(python).arg(script).arg(&shared).arg(&folder))?;
+    fs::write(&stamp, hash).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(())
+}
