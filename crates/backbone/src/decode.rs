@@ -76,8 +76,7 @@ fn decode_dynamic(
         image::ImageError::Unsupported(_) => ImageError::UnknownFormat,
         err => ImageError::Decode(Box::new(err)),
     };
-    let mut decoder =
-        ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(boxed)?;
+    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(boxed)?;
     let (width, height) = decoder.dimensions();
     let mut limits = Limits::default();
     limits.max_alloc = Some(decode_limits.max_bytes);

@@ -8,8 +8,8 @@ use crate::error::ImageError;
 
 /// Decodes to RGB; the second value is the EXIF orientation.
 ///
-/// A file that ends early or is damaged in its picture data is an error, as in Pillow: half a photo
-/// filled up with grey would be embedded as if it were one.
+/// A file that ends early or is damaged in its picture data is an error: half a photo filled up with grey
+/// would be embedded as if it were one. Stray bytes between its headers are not.
 pub(crate) fn decode(
     bytes: &[u8],
     limits: &DecodeLimits,
@@ -30,7 +30,6 @@ pub(crate) fn decode(
     }
     let is_cmyk = n_components == 4;
     decoder.set_output_format(if is_cmyk { PixelFormat::Cmyk } else { PixelFormat::Rgb });
-    decoder.set_stop_on_warning(true);
     let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
     let image = decoder.decode_image().map_err(|err| match err {
         libjpeg_turbo_rs::JpegError::LimitExceeded { .. } => too_large(),

@@ -70,14 +70,17 @@ impl Coefficients {
         let mut weights = Vec::with_capacity(kept.len() * n_taps);
         for position in kept {
             let centre = (position as f64 + 0.5) * scale;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped, then truncated as C does")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "clamped, then truncated as C does"
+            )]
             let (first, end) = (
                 (centre - support + 0.5).max(0.0) as usize,
                 ((centre + support + 0.5) as usize).min(in_size),
             );
-            let taps: Vec<f64> = (first..end)
-                .map(|it| filter.weight((it as f64 - centre + 0.5) / filter_scale))
-                .collect();
+            let taps: Vec<f64> =
+                (first..end).map(|it| filter.weight((it as f64 - centre + 0.5) / filter_scale)).collect();
             let sum: f64 = taps.iter().sum();
             bounds.push((first, taps.len()));
             weights.extend(taps.iter().map(|it| fixed_point(if sum == 0.0 { *it } else { it / sum })));
@@ -122,7 +125,10 @@ impl Filter {
 
 fn fixed_point(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << PRECISION_BITS);
-    #[expect(clippy::cast_possible_truncation, reason = "at most 2^22; truncation after adding a half rounds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most 2^22; truncation after adding a half rounds"
+    )]
     let rounded = if weight < 0.0 { (scaled - 0.5) as i32 } else { (scaled + 0.5) as i32 };
     rounded
 }
@@ -141,7 +147,8 @@ fn horizontal<const CHANNELS: usize>(
     columns: &Coefficients,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.len() * columns.bounds.len() * CHANNELS);
-    for row in data[rows.start * width * CHANNELS..rows.end * width * CHANNELS].chunks_exact(width * CHANNELS) {
+    for row in data[rows.start * width * CHANNELS..rows.end * width * CHANNELS].chunks_exact(width * CHANNELS)
+    {
         for (first, weights) in columns.iter() {
             let mut sums = [HALF; CHANNELS];
             let pixels = row[first * CHANNELS..][..weights.len() * CHANNELS].chunks_exact(CHANNELS);

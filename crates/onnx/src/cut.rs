@@ -41,16 +41,52 @@ pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
     let opset = model.opset();
     let mut cut = model.clone();
     cut.allow_free_initializers();
-    let output = append_pool(cut.graph_mut(), tap, opset);
+    let output = append_pool(cut.graph_mut(), tap, known_rank(model, &tap.tensor), opset);
     let graph = cut.graph_mut();
+    let rank = if tap.pool == Pool::None { known_rank(model, &tap.tensor) } else { Some(2) };
     let mut info = tensor_info(&output, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]);
-    if tap.pool == Pool::None {
-        // Its rank may be anything: a declared one that is wrong would make the runtime refuse the graph.
+    if rank != Some(2) {
+        // A declared rank that is wrong would make the runtime refuse the graph.
         info.r#type.iter_mut().filter_map(|it| it.tensor_type.as_mut()).for_each(|it| it.shape = None);
     }
     graph.output = vec![info];
     remove_dead(graph);
     Ok(cut)
+}
+
+/// The rank of a tensor, where the file says it or what follows implies it.
+pub(crate) fn known_rank(model: &OnnxModel, tensor: &str) -> Option<usize> {
+    const RANK_PRESERVING: [&str; 14] = [
+        "Add",
+        "Cast",
+        "Clip",
+        "DequantizeLinear",
+        "Dropout",
+        "Identity",
+        "MatMul",
+        "QLinearAdd",
+        "QLinearMatMul",
+        "QuantizeLinear",
+        "Relu",
+        "Sigmoid",
+        "Softmax",
+        "LogSoftmax",
+    ];
+    let graph = model.graph();
+    let mut tensor = tensor;
+    for _ in 0..=graph.node.len() {
+        let infos = graph.value_info.iter().chain(&graph.output).chain(&graph.input);
+        if let Some(dims) = infos.filter(|it| it.name() == tensor).find_map(|it| it.dims()) {
+            return Some(dims.len());
+        }
+        let reader = graph.node.iter().find(|it| it.input.first().is_some_and(|it| it == tensor))?;
+        match reader.op() {
+            "Gemm" => return Some(2),
+            op if RANK_PRESERVING.contains(&op) => tensor = reader.output.first()?,
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// A dimension of a tensor that surgery declares.
@@ -78,7 +114,7 @@ pub(crate) fn tensor_info(name: &str, elem_type: i64, dims: &[Dim]) -> ValueInfo
 }
 
 /// Appends what makes one row of the tap, and returns the name of the tensor that holds it.
-fn append_pool(graph: &mut GraphProto, tap: &Tap, opset: i64) -> String {
+fn append_pool(graph: &mut GraphProto, tap: &Tap, rank: Option<usize>, opset: i64) -> String {
     let pooled = format!("{EMBEDDING}_pooled");
     match tap.pool {
         Pool::None => return tap.tensor.clone(),
@@ -96,8 +132,6 @@ fn append_pool(graph: &mut GraphProto, tap: &Tap, opset: i64) -> String {
         }
         Pool::Mean => {}
     }
-    let rank = graph.value_info.iter().chain(&graph.output);
-    let rank = rank.filter(|it| it.name() == tap.tensor).find_map(|it| it.dims()).map(|it| it.len());
     if rank == Some(3) {
         let axes = graph_axes(graph, opset);
         graph.node.push(reduce_mean(axes, &tap.tensor, EMBEDDING));

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cut::known_rank;
 use crate::error::OnnxError;
 use crate::model::OnnxModel;
 use crate::proto::NodeProto;
@@ -187,8 +188,7 @@ impl<'m> Search<'m> {
     }
 
     fn tap_at(&self, tensor: &str) -> Tap {
-        let info = self.model.graph().value_info.iter().chain(&self.model.graph().output);
-        let rank = info.filter(|it| it.name() == tensor).find_map(|it| it.dims()).map(|dims| dims.len());
+        let rank = known_rank(self.model, tensor);
         let pool = if rank == Some(4) { Pool::Mean } else { Pool::None };
         Tap { tensor: tensor.to_owned(), pool }
     }

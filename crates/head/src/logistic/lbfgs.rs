@@ -40,21 +40,21 @@ pub(crate) trait Precondition {
     fn renew(&mut self, iteration: usize, parameters: &[f64]);
 }
 
-/// Minimises a smooth convex function; stops when `is_converged` says so of the gradient, when no step
+/// Minimises a smooth convex function; stops when `is_converged` says so of its value and gradient, when no step
 /// lowers the function any more, or at the iteration limit. The caller checks the result.
 pub(crate) fn minimise(
     start: Vec<f64>,
     settings: &Settings,
     evaluate: &mut Evaluate<'_>,
     precondition: &mut dyn Precondition,
-    is_converged: &dyn Fn(&[f64]) -> bool,
+    is_converged: &dyn Fn(f64, &[f64]) -> bool,
 ) -> Solution {
     let mut x = start;
     let mut gradient = vec![0.0; x.len()];
     let mut value = evaluate(&x, &mut gradient);
     let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(settings.memory);
     let mut n_iterations = 0;
-    while n_iterations < settings.max_iterations && !is_converged(&gradient) {
+    while n_iterations < settings.max_iterations && !is_converged(value, &gradient) {
         n_iterations += 1;
         precondition.renew(n_iterations, &x);
         let mut direction = descent_direction(&gradient, &pairs, precondition);

@@ -18,6 +18,11 @@ use row_space::RowSpace;
 
 pub use linfa_params::{FittedLogistic, LogisticParams, LogisticValidParams};
 
+/// How far above its minimum the objective may be, relative to itself, before the solver goes on.
+///
+/// Aimed at, not enforced: with a vanishing `alpha` the bound is out of reach of f64, and says so.
+const GAP_TOLERANCE: f64 = 1e-6;
+
 /// Settings of [`fit_logistic`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LogisticConfig {
@@ -149,8 +154,11 @@ fn solve<A: Feature>(problem: &Problem<'_, A>, config: &LogisticConfig) -> (Vec<
         &settings,
         &mut |parameters, gradient| problem.evaluate(parameters, gradient),
         &mut preconditioner,
-        // A little below the tolerance, so that rounding on the way back cannot lift it above.
-        &|gradient| problem.gradient_per_sample(gradient) <= 0.5 * config.tolerance,
+        // A little below the tolerances, so that rounding on the way back cannot lift them above.
+        &|value, gradient| {
+            problem.gradient_per_sample(gradient) <= 0.5 * config.tolerance
+                && problem.gap(gradient) <= 0.5 * GAP_TOLERANCE * value
+        },
     );
     (problem.polish_intercept(solution.parameters), solution.n_iterations)
 }

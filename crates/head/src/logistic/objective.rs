@@ -89,6 +89,12 @@ impl<'a, A: Feature> Problem<'a, A> {
             / self.total_weight
     }
 
+    /// How far the objective can be above its minimum, given its gradient; see [`Certificate::gap`].
+    pub(crate) fn gap(&self, gradient: &[f64]) -> f64 {
+        let of_coef = &gradient[..self.n_features() * self.n_outputs()];
+        of_coef.iter().map(|it| it * it).sum::<f64>() / (2.0 * self.penalty())
+    }
+
     /// The objective at `parameters`; its gradient goes to `gradient`.
     pub(crate) fn evaluate(&self, parameters: &[f64], gradient: &mut [f64]) -> f64 {
         let n_coef = self.n_features() * self.n_outputs();
@@ -298,13 +304,11 @@ impl<'a, A: Feature> Problem<'a, A> {
     pub(crate) fn certify(&self, parameters: &[f64], tolerance: f64, n_iterations: usize) -> Certificate {
         let mut gradient = vec![0.0; parameters.len()];
         let objective = self.evaluate(parameters, &mut gradient);
-        let n_coef = self.n_features() * self.n_outputs();
-        let squared: f64 = gradient[..n_coef].iter().map(|it| it * it).sum();
         Certificate {
             objective,
             gradient: self.gradient_per_sample(&gradient),
             tolerance,
-            gap: squared / (2.0 * self.penalty()),
+            gap: self.gap(&gradient),
             n_iterations,
         }
     }
