@@ -1,1 +1,282 @@
+//! Pixels of every format, orientation, limits; the registry; what is refused.
 
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+
+use crate::*;
+
+/// A preprocessing that leaves pixels as they are.
+fn as_is(height: u32, width: u32) -> Preprocess {
+    Preprocess { size: [height, width], short_side: None, ..Preprocess::imagenet() }
+}
+
+fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn apply(preprocess: &Preprocess, bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
+    preprocess.apply(bytes, &DecodeLimits::default())
+}
+
+/// 3 rows, 2 columns, all different.
+fn picture() -> RgbImage {
+    RgbImage::from_fn(2, 3, |x, y| Rgb([10 + 40 * x as u8, 20 + 70 * y as u8, 200 - 30 * (x + y) as u8]))
+}
+
+#[test]
+fn lossless_formats_come_back_pixel_for_pixel() {
+    let picture = picture();
+    let formats =
+        [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP, ImageFormat::Gif];
+    for format in formats {
+        let bytes = encode(&picture.clone().into(), format);
+        assert_eq!(apply(&as_is(3, 2), &bytes).unwrap(), *picture.as_raw(), "{format:?}");
+    }
+    assert_eq!(formats.len(), 5);
+}
+
+#[test]
+fn grey_and_16_bit_pictures_become_rgb() {
+    let grey = GrayImage::from_fn(2, 2, |x, y| Luma([(60 * x + 100 * y) as u8]));
+    let expected: Vec<u8> = grey.as_raw().iter().flat_map(|it| [*it; 3]).collect();
+    assert_eq!(apply(&as_is(2, 2), &encode(&grey.into(), ImageFormat::Png)).unwrap(), expected);
+    let deep = image::ImageBuffer::<Luma<u16>, _>::from_fn(2, 1, |x, _| Luma([x as u16 * 65535]));
+    assert_eq!(
+        apply(&as_is(1, 2), &encode(&deep.into(), ImageFormat::Png)).unwrap(),
+        [0, 0, 0, 255, 255, 255]
+    );
+}
+
+#[test]
+fn transparency_is_laid_over_the_background() {
+    let alphas = [0, 128, 255];
+    let picture = RgbaImage::from_fn(3, 1, |x, _| Rgba([100, 0, 200, alphas[x as usize]]));
+    let bytes = encode(&picture.into(), ImageFormat::Png);
+    let over = |background| apply(&Preprocess { background, ..as_is(1, 3) }, &bytes).unwrap();
+    // (c·128 + b·127 + 127) / 255, in integers.
+    assert_eq!(over(Background::White), [255, 255, 255, 177, 127, 227, 100, 0, 200]);
+    assert_eq!(over(Background::Black), [0, 0, 0, 50, 0, 100, 100, 0, 200]);
+}
+
+#[test]
+fn channels_are_ordered_as_asked() {
+    let bytes = encode(&picture().into(), ImageFormat::Png);
+    let [r, g, b] = picture().get_pixel(0, 0).0;
+    let first = |channels| apply(&Preprocess { channels, ..as_is(3, 2) }, &bytes).unwrap()[..3].to_vec();
+    assert_eq!(first(Channels::Bgr), [b, g, r]);
+    let luma = (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000;
+    assert_eq!(u32::from(first(Channels::Grey)[0]), luma);
+}
+
+/// A JPEG with an EXIF orientation: APP1 with one little-endian IFD entry, put behind the start marker.
+fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    let mut bytes = jpeg[..2].to_vec();
+    bytes.extend([0xff, 0xe1]);
+    bytes.extend(u16::try_from(exif.len() + 2).unwrap().to_be_bytes());
+    bytes.extend(exif);
+    bytes.extend(&jpeg[2..]);
+    bytes
+}
+
+fn jpeg(image: &RgbImage) -> Vec<u8> {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
+    compress(image.as_raw(), width, height, PixelFormat::Rgb, 100, Subsampling::S444).unwrap()
+}
+
+/// All eight orientations of a picture with four different corners, told apart by where the corners are.
+#[test]
+fn the_exif_orientation_is_applied_unless_turned_off() {
+    let picture = RgbImage::from_fn(16, 24, |x, y| match (x < 8, y < 12) {
+        (true, true) => Rgb([250, 10, 10]),
+        (false, true) => Rgb([10, 250, 10]),
+        (true, false) => Rgb([10, 10, 250]),
+        (false, false) => Rgb([240, 240, 240]),
+    });
+    let plain = jpeg(&picture);
+    let corners = |bytes: &[u8], preprocess: &Preprocess| -> String {
+        let pixels = apply(preprocess, bytes).unwrap();
+        let [height, width] = preprocess.size.map(|it| it as usize);
+        let at = |x: usize, y: usize| {
+            let pixel = &pixels[(y * width + x) * 3..][..3];
+            match (pixel[0] > 150, pixel[1] > 150) {
+                (true, true) => 'w',
+                (true, false) => 'r',
+                (false, true) => 'g',
+                (false, false) => 'b',
+            }
+        };
+        [(1, 1), (width - 2, 1), (1, height - 2), (width - 2, height - 2)]
+            .map(|(x, y)| at(x, y))
+            .iter()
+            .collect()
+    };
+    let expected = ["rgbw", "grwb", "wbgr", "bwrg", "rbgw", "brwg", "wgbr", "gwrb"];
+    for (index, expected) in expected.into_iter().enumerate() {
+        let orientation = index as u8 + 1;
+        let turned = if orientation > 4 { as_is(16, 24) } else { as_is(24, 16) };
+        let bytes = with_orientation(&plain, orientation);
+        assert_eq!(corners(&bytes, &turned), expected, "orientation {orientation}");
+        let off = Preprocess { orientation: false, ..as_is(24, 16) };
+        assert_eq!(corners(&bytes, &off), "rgbw", "orientation {orientation} turned off");
+    }
+}
+
+/// A triangle filter over a ramp gives the ramp again, and the crop takes its middle.
+#[test]
+fn resize_and_crop_take_the_middle_of_a_ramp() {
+    let ramp = RgbImage::from_fn(240, 120, |x, _| Rgb([x as u8; 3]));
+    let preprocess = Preprocess { size: [60, 60], short_side: Some(60), ..Preprocess::imagenet() };
+    let pixels = apply(&preprocess, &encode(&ramp.into(), ImageFormat::Png)).unwrap();
+    for (x, pixel) in pixels[..180].chunks_exact(3).enumerate() {
+        // Column x of the crop is column x + 30 of 120, whose centre lies at 2·(x + 30) + 0.5.
+        let expected = 2 * (x + 30);
+        assert!(pixel.iter().all(|it| (usize::from(*it)).abs_diff(expected) <= 1), "column {x}: {pixel:?}");
+    }
+}
+
+#[test]
+fn a_picture_of_one_pixel_fills_the_input() {
+    let dot = RgbImage::from_pixel(1, 1, Rgb([7, 8, 9]));
+    let bytes = encode(&dot.into(), ImageFormat::Png);
+    for filter in [Filter::Bilinear, Filter::Bicubic] {
+        let preprocess = Preprocess { filter, ..Preprocess::imagenet() };
+        assert!(apply(&preprocess, &bytes).unwrap().chunks_exact(3).all(|it| it == [7, 8, 9]));
+    }
+}
+
+#[test]
+fn cmyk_follows_pillows_integers() {
+    // Pillow 13: Image.merge("CMYK", ...) saved and opened again converts (64, 128, 192, 32) so.
+    let inverted = [255 - 64, 255 - 128, 255 - 192, 255 - 32];
+    use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
+    let pixels = inverted.repeat(64);
+    let bytes = compress(&pixels, 8, 8, PixelFormat::Cmyk, 100, Subsampling::S444).unwrap();
+    let actual = apply(&as_is(8, 8), &bytes).unwrap();
+    for (value, expected) in actual[..3].iter().zip([167_u8, 111, 55]) {
+        assert!(value.abs_diff(expected) <= 2, "{:?}", &actual[..3]);
+    }
+}
+
+#[test]
+fn bad_pictures_are_refused_with_a_reason() {
+    let photo = jpeg(&RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y) as u8, x as u8 * 3, y as u8 * 3])));
+    let png = encode(&picture().into(), ImageFormat::Png);
+    let reason = |bytes: &[u8]| apply(&as_is(4, 4), bytes).unwrap_err().to_string();
+    let unknown = "is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture";
+    assert_eq!(reason(b""), unknown);
+    assert_eq!(reason(b"<svg></svg>"), unknown);
+    assert!(reason(&photo[..photo.len() / 2]).starts_with("cannot be decoded: "));
+    assert!(reason(&png[..png.len() / 2]).starts_with("cannot be decoded: "));
+}
+
+#[test]
+fn a_picture_over_the_memory_limit_is_refused_before_it_is_decoded() {
+    let limits = DecodeLimits { max_bytes: 100_000, ..DecodeLimits::default() };
+    let picture: DynamicImage = RgbImage::new(300, 300).into();
+    for bytes in [encode(&picture, ImageFormat::Png), jpeg(&picture.to_rgb8())] {
+        let err = Preprocess::imagenet().apply(&bytes, &limits).unwrap_err().to_string();
+        assert_eq!(err, "is 300×300 pixels, which needs more than the limit of 100000 bytes to decode");
+    }
+}
+
+#[test]
+fn a_preprocessing_that_contradicts_itself_is_refused() {
+    let base = Preprocess::imagenet;
+    let cases = [
+        (
+            Preprocess { mean: vec![0.0], ..base() },
+            "preprocessing: 3 channels, but 1 values of mean and 3 of std",
+        ),
+        (
+            Preprocess { std: vec![1.0, 0.0, 1.0], mean: vec![0.0; 3], ..base() },
+            "preprocessing: mean [0.0, 0.0, 0.0] and std [1.0, 0.0, 1.0] must be finite, std positive",
+        ),
+        (Preprocess { size: [0, 5], ..base() }, "preprocessing: size [0, 5] is outside 1–8192"),
+        (
+            Preprocess { short_side: Some(100), ..base() },
+            "preprocessing: short side 100 does not cover the crop [224, 224]",
+        ),
+    ];
+    let n_cases = cases.len();
+    for (preprocess, expected) in cases {
+        assert_eq!(preprocess.check().unwrap_err().to_string(), expected);
+    }
+    assert_eq!(n_cases, 4);
+}
+
+#[test]
+fn the_built_in_registry_reads_and_its_embedded_model_is_the_one_it_names() {
+    let registry = Registry::builtin();
+    assert!(registry.models.len() >= 12);
+    for spec in &registry.models {
+        spec.preprocess.check().unwrap();
+        assert_eq!(spec.sha256.as_ref().map(String::len), Some(64), "{}", spec.id);
+        assert!(spec.bytes.is_some() && spec.licence.is_some() && spec.n_features.is_some(), "{}", spec.id);
+    }
+    let mut ids: Vec<&str> = registry.models.iter().map(|it| it.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), registry.models.len(), "an id stands twice");
+    let spec = registry.get(EMBEDDED_ID).unwrap();
+    let model = CutModel::from_bytes(embedded_model(), spec).unwrap();
+    assert_eq!(Some(model.sha256), spec.sha256);
+    assert_eq!(Some(embedded_model().len() as u64), spec.bytes);
+    assert!(embedded_model().len() <= 4 << 20);
+}
+
+#[test]
+fn a_registry_with_an_unknown_key_is_refused_with_the_file() {
+    let err = Registry::from_toml("[[model]]\nid = \"x\"\ntapp = \"y\"\n", Path::new("my.toml")).unwrap_err();
+    assert_eq!(err.to_string(), "my.toml");
+    assert!(std::error::Error::source(&err).unwrap().to_string().contains("tapp"));
+}
+
+#[test]
+fn a_model_that_takes_another_input_is_refused_with_both_shapes() {
+    let spec = Registry::builtin().get(EMBEDDED_ID).unwrap().clone();
+    let wrong = ModelSpec { preprocess: Preprocess::imagenet(), ..spec };
+    let err = CutModel::from_bytes(embedded_model(), &wrong).unwrap_err().to_string();
+    assert!(err.contains("224×224 pixels") && err.contains("Some(96)"), "{err}");
+    let err = CutModel::from_bytes(b"no model", &wrong).unwrap_err().to_string();
+    assert_eq!(err, format!("model {EMBEDDED_ID}"));
+}
+
+#[test]
+fn a_missing_runtime_and_a_file_that_is_none_are_errors_that_say_what_is_needed() {
+    let err = Runtime::load(Path::new("/nowhere/libonnxruntime.so")).unwrap_err().to_string();
+    assert_eq!(
+        err,
+        "no ONNX Runtime library at /nowhere/libonnxruntime.so; this program needs version 1.24.0 or newer"
+    );
+    let file = std::env::temp_dir().join(format!("headstart-no-library-{}", std::process::id()));
+    std::fs::write(&file, b"not a library").unwrap();
+    let err = Runtime::load(&file).unwrap_err();
+    std::fs::remove_file(&file).unwrap();
+    assert!(matches!(err, BackboneError::RuntimeLoad { .. }), "{err}");
+}
+
+#[test]
+fn devices_and_precisions_read_as_they_print() {
+    for text in ["cpu", "openvino", "cuda", "cuda:3"] {
+        assert_eq!(text.parse::<Device>().unwrap().to_string(), text);
+    }
+    assert_eq!("cuda:0".parse::<Device>().unwrap(), Device::Cuda(0));
+    assert_eq!("gpu".parse::<Device>().unwrap_err(), "expected cpu, openvino, cuda or cuda:N, got `gpu`");
+    assert_eq!("bf16".parse::<Precision>().unwrap().to_string(), "bf16");
+    assert!("f64".parse::<Precision>().is_err());
+}
+
+#[test]
+fn errors_can_cross_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<BackboneError>();
+    check::<ImageError>();
+    check::<CutModel>();
+}

@@ -310,8 +310,9 @@ impl OnnxModel {
             .zip(tensor.data_type.and_then(data_type::size))
             .and_then(|(n, size)| n.checked_mul(size));
         if expected != Some(bytes.len()) {
+            let needed = expected.map_or("an impossible number of".to_owned(), |it| it.to_string());
             let reason =
-                format!("its shape {:?} needs {expected:?} bytes, its data has {}", tensor.dims, bytes.len());
+                format!("its shape {:?} needs {needed} bytes, its data has {}", tensor.dims, bytes.len());
             return Err(OnnxError::Tensor { tensor: tensor.name().to_owned(), reason });
         }
         Ok(bytes)

@@ -54,6 +54,9 @@ impl PartWriter {
     }
 
     pub(crate) fn write(&mut self, path: &Path, digests: &[Digest], rows: &[f32]) -> Result<(), StoreError> {
+        if digests.is_empty() {
+            return Ok(());
+        }
         let digests: Vec<&[u8]> = digests.iter().map(|it| it.0.as_slice()).collect();
         let digests = FixedSizeBinaryArray::try_from(digests).map_err(parquet(path))?;
         let item = Arc::new(Field::new("item", DataType::Float32, false));

@@ -1,1 +1,298 @@
+//! The store: what survives, what is refused, what readers see.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, json};
+
+use crate::{
+    Digest, EmbeddingSpace, FileStat, Run, Sample, SampleTable, Store, StoreError, read_text_columns,
+};
+
+/// A folder of its own for a test, gone when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("headstart-store-{name}-{}", std::process::id()));
+        fs::remove_dir_all(&path).ok();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn space() -> EmbeddingSpace {
+    let description =
+        Map::from_iter([("model".to_owned(), json!("m")), ("tap".to_owned(), json!("features"))]);
+    EmbeddingSpace { n_features: 3, description }
+}
+
+fn digest(index: usize) -> Digest {
+    Digest::of(&index.to_le_bytes())
+}
+
+fn row(index: usize) -> [f32; 3] {
+    [index as f32, -0.5, f32::MIN_POSITIVE]
+}
+
+fn sample(index: usize, label: &str) -> Sample {
+    Sample {
+        path: format!("{label}/{index}.jpg"),
+        label: Some(label.to_owned()),
+        split: None,
+        group: Some("g\"1".to_owned()),
+        digest: digest(index),
+        stat: FileStat { size: index as u64, mtime_ns: -1, ctime_ns: i64::MAX },
+    }
+}
+
+fn table(samples: Vec<Sample>) -> SampleTable {
+    SampleTable { root: "/data".to_owned(), samples }
+}
+
+/// Writes rows `range` in one run.
+fn write(store: &Store, run: Run, range: std::ops::Range<usize>) {
+    let mut writer = store.writer(run).unwrap();
+    for index in range.clone() {
+        writer.append(&[digest(index)], &row(index)).unwrap();
+    }
+    writer.finish(&table(range.map(|it| sample(it, "ant")).collect())).unwrap();
+}
+
+fn files(dir: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for folder in ["", "embeddings", "samples"] {
+        for entry in fs::read_dir(dir.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                names.insert(path.strip_prefix(dir).unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn rows_and_samples_come_back_as_they_were() {
+    let folder = Folder::new("round-trip");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    write(&store, Run::Whole, 0..10);
+    let store = Store::open(&folder.0).unwrap();
+    assert_eq!(store.space(), &space());
+    let asked = [digest(7), digest(99), digest(0), digest(7)];
+    let rows = store.load(&asked).unwrap();
+    assert_eq!(rows.values, [row(7), [0.0; 3], row(0), row(7)].concat());
+    assert_eq!(rows.missing, [1]);
+    assert_eq!(store.samples().unwrap(), table((0..10).map(|it| sample(it, "ant")).collect()));
+    assert_eq!(store.digests().unwrap().len(), 10);
+}
+
+#[test]
+fn a_second_run_adds_and_skips_what_is_there() {
+    let folder = Folder::new("append");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    write(&store, Run::Whole, 0..5);
+    let before = files(&folder.0);
+    write(&store, Run::Whole, 0..5);
+    assert_eq!(files(&folder.0), before, "nothing new, no new part");
+    write(&store, Run::Whole, 3..8);
+    assert_eq!(store.digests().unwrap().len(), 8);
+    let n_rows: usize = store.batches().unwrap().map(|it| it.unwrap().digests.len()).sum();
+    assert_eq!(n_rows, 8, "a row was stored twice");
+}
+
+#[test]
+fn another_space_is_refused_and_the_difference_named() {
+    let folder = Folder::new("space");
+    Store::create(&folder.0, &space()).unwrap();
+    let mut other = space();
+    other.n_features = 4;
+    other.description.insert("tap".to_owned(), json!("logits"));
+    let err = Store::create(&folder.0, &other).unwrap_err().to_string();
+    let expected = "n_features: here 3, asked for 4; tap: here \"features\", asked for \"logits\"";
+    assert!(err.ends_with(expected), "{err}");
+    assert_ne!(space().fingerprint(), other.fingerprint());
+    assert_eq!(space().fingerprint().len(), 64);
+}
+
+/// Dropping a writer without `finish` is what a kill looks like to the disk.
+#[test]
+fn what_a_killed_run_appended_is_there_after_the_next_start() {
+    let folder = Folder::new("killed");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    let mut writer = store.writer(Run::Whole).unwrap();
+    writer.append(&[digest(0), digest(1)], &[row(0), row(1)].concat()).unwrap();
+    drop(writer);
+    assert!(store.digests().unwrap().is_empty(), "the rows are in the journal only");
+    let writer = store.writer(Run::Whole).unwrap();
+    assert_eq!(writer.recovery().n_recovered, 2);
+    assert!(writer.contains(&digest(1)));
+    drop(writer);
+    assert_eq!(store.load(&[digest(1)]).unwrap().values, row(1));
+    assert!(!folder.0.join("embeddings/journal-whole.bin").exists());
+}
+
+/// A kill may cut the journal at any byte: every whole record counts, the rest is dropped.
+#[test]
+fn a_journal_cut_at_any_byte_keeps_its_whole_records() {
+    let folder = Folder::new("torn");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    let mut writer = store.writer(Run::Whole).unwrap();
+    (0..3).for_each(|it| writer.append(&[digest(it)], &row(it)).unwrap());
+    drop(writer);
+    let journal = folder.0.join("embeddings/journal-whole.bin");
+    let bytes = fs::read(&journal).unwrap();
+    let record = bytes.len() / 3;
+    for length in 0..=bytes.len() {
+        let place = Folder::new(&format!("torn-{length}"));
+        let store = Store::create(&place.0, &space()).unwrap();
+        fs::write(place.0.join("embeddings/journal-whole.bin"), &bytes[..length]).unwrap();
+        let writer = store.writer(Run::Whole).unwrap();
+        assert_eq!(writer.recovery().n_recovered, length / record, "cut at {length} of {}", bytes.len());
+    }
+    // A flipped bit in the second record ends the journal there.
+    let mut damaged = bytes;
+    damaged[record + 40] ^= 1;
+    fs::write(&journal, damaged).unwrap();
+    assert_eq!(store.writer(Run::Whole).unwrap().recovery().n_recovered, 1);
+}
+
+/// A kill between the part's rename and the journal's removal leaves both.
+#[test]
+fn a_journal_that_is_a_part_already_adds_nothing() {
+    let folder = Folder::new("twice");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    let mut writer = store.writer(Run::Whole).unwrap();
+    writer.append(&[digest(0)], &row(0)).unwrap();
+    drop(writer);
+    let journal = folder.0.join("embeddings/journal-whole.bin");
+    let bytes = fs::read(&journal).unwrap();
+    drop(store.writer(Run::Whole).unwrap());
+    let before = files(&folder.0);
+    fs::write(&journal, bytes).unwrap();
+    let writer = store.writer(Run::Whole).unwrap();
+    assert_eq!(writer.recovery().n_recovered, 0);
+    assert_eq!(files(&folder.0), before);
+}
+
+#[test]
+fn temporary_files_of_killed_runs_go_and_those_of_running_ones_stay() {
+    let folder = Folder::new("temporary");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    let shard = Run::Shard { index: 1, count: 4 };
+    let running = store.writer(shard).unwrap();
+    let of_running = folder.0.join("embeddings/.shard-00001-of-00004.tmp");
+    let orphans = ["embeddings/.whole.tmp", "samples/.shard-00003-of-00004.tmp", ".manifest.tmp"]
+        .map(|it| folder.0.join(it));
+    fs::write(&of_running, b"half").unwrap();
+    orphans.iter().for_each(|it| fs::write(it, b"half").unwrap());
+    drop(store.writer(Run::Whole).unwrap());
+    assert!(of_running.exists());
+    assert!(orphans.iter().all(|it| !it.exists()), "{:?}", files(&folder.0));
+    drop(running);
+}
+
+#[test]
+fn two_runs_of_one_name_exclude_each_other() {
+    let folder = Folder::new("locked");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    let first = store.writer(Run::Whole).unwrap();
+    let err = store.writer(Run::Whole).unwrap_err();
+    assert!(matches!(err, StoreError::Locked { .. }));
+    assert!(err.to_string().starts_with("another run is writing to "), "{err}");
+    drop(first);
+    store.writer(Run::Whole).unwrap();
+}
+
+#[test]
+fn shards_in_any_order_repeated_or_not_give_the_store_of_a_single_run() {
+    let (single, sharded) = (Folder::new("single"), Folder::new("sharded"));
+    let one = Store::create(&single.0, &space()).unwrap();
+    write(&one, Run::Whole, 0..9);
+    let many = Store::create(&sharded.0, &space()).unwrap();
+    let ranges = [0..3, 3..6, 6..9];
+    for index in [2, 0, 2, 1, 0_u32] {
+        write(&many, Run::Shard { index, count: 3 }, ranges[index as usize].clone());
+    }
+    assert_eq!(many.samples().unwrap(), one.samples().unwrap());
+    let digests: Vec<Digest> = (0..9).map(digest).collect();
+    assert_eq!(many.load(&digests).unwrap(), one.load(&digests).unwrap());
+    // A whole run afterwards takes the place of the shards' samples.
+    write(&many, Run::Whole, 0..2);
+    assert_eq!(many.samples().unwrap().samples.len(), 2);
+}
+
+#[test]
+fn a_damaged_part_is_set_aside_and_the_rest_still_reads() {
+    let folder = Folder::new("damaged");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    write(&store, Run::Whole, 0..2);
+    write(&store, Run::Whole, 2..4);
+    let part = store.parts().unwrap().remove(0);
+    fs::write(&part, b"PAR1 not really").unwrap();
+    assert!(matches!(store.load(&[digest(0)]), Err(StoreError::Parquet { .. })), "readers are told");
+    let writer = store.writer(Run::Whole).unwrap();
+    assert_eq!(writer.recovery().set_aside, [part.with_extension("parquet.corrupt")]);
+    drop(writer);
+    assert_eq!(store.digests().unwrap().len(), 2);
+}
+
+#[test]
+fn rows_of_another_length_are_refused() {
+    let folder = Folder::new("length");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    let err = store.writer(Run::Whole).unwrap().append(&[digest(0)], &[1.0, 2.0]).unwrap_err();
+    assert_eq!(err.to_string(), "expected embeddings of 3 features, got 2");
+}
+
+#[test]
+fn folders_that_are_no_store_are_refused() {
+    let folder = Folder::new("none");
+    fs::create_dir_all(&folder.0).unwrap();
+    assert!(Store::open(&folder.0).unwrap_err().to_string().ends_with("is no store: it has no store.json"));
+    let manifest = folder.0.join("store.json");
+    fs::write(&manifest, "{}").unwrap();
+    let err = Store::open(&folder.0).unwrap_err().to_string();
+    assert!(err.ends_with("has format version 0, this program reads version 1"), "{err}");
+    fs::write(&manifest, "{\"format_version\": 1, \"n_features\": \"many\"}").unwrap();
+    assert!(Store::open(&folder.0).unwrap_err().to_string().ends_with("is damaged"));
+}
+
+#[test]
+fn many_rows_are_written_in_several_row_groups_and_read_back() {
+    let folder = Folder::new("many");
+    let wide = EmbeddingSpace { n_features: 1500, description: Map::new() };
+    let store = Store::create(&folder.0, &wide).unwrap();
+    let mut writer = store.writer(Run::Whole).unwrap();
+    let digests: Vec<Digest> = (0..6000).map(digest).collect();
+    let rows: Vec<f32> = (0..6000 * 1500).map(|it| (it % 977) as f32).collect();
+    writer.append(&digests, &rows).unwrap();
+    writer.finish(&SampleTable::default()).unwrap();
+    assert_eq!(store.load(&digests).unwrap().values, rows);
+}
+
+#[test]
+fn text_columns_are_cast_and_missing_ones_left_out() {
+    let folder = Folder::new("columns");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    write(&store, Run::Whole, 0..2);
+    let path = folder.0.join("samples/whole.parquet");
+    let rows = read_text_columns(&path, &["path", "size", "nothing"]).unwrap();
+    assert_eq!(rows[1]["size"], "1");
+    assert!(!rows[1].contains_key("nothing"));
+    let err = read_text_columns(&path, &["nothing"]).unwrap_err().to_string();
+    assert!(err.contains("has no column `nothing`; its columns are: path, label"), "{err}");
+}
+
+#[test]
+fn stores_can_be_shared_between_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<Store>();
+    check::<StoreError>();
+}
