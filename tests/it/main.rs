@@ -1,7 +1,9 @@
 //! Tests over the crates together: golden parity, surgery on real weights, real photos, references.
 
+mod export;
 mod extraction;
 mod golden;
+mod heads;
 mod logistic;
 mod manifest;
 mod support;

@@ -16,6 +16,11 @@ mod runtime;
 mod stat;
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "small literals, and results that are exact"
+)]
 mod tests;
 
 pub use backbone::Backbone;

@@ -10,6 +10,11 @@ mod scaler;
 mod split;
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "small literals, and results that are exact"
+)]
 mod tests;
 
 pub use error::HeadError;

@@ -143,8 +143,8 @@ fn the_same_input_gives_the_same_bits() {
 #[test]
 fn a_weight_counts_as_often_as_repeating_the_sample() {
     let (x, y) = relu_features(50, 5, 3, 7);
-    let weights: Vec<f64> = (0..50).map(|it| f64::from(it % 3)).collect();
-    let repeated: Vec<usize> = (0..50).flat_map(|it| std::iter::repeat_n(it, (it % 3) as usize)).collect();
+    let weights: Vec<f64> = (0..50).map(|it| (it % 3) as f64).collect();
+    let repeated: Vec<usize> = (0..50).flat_map(|it| std::iter::repeat_n(it, it % 3)).collect();
     let weighted = fit_logistic(x.view(), &y, 3, Some(&weights), &tight(1.0)).unwrap();
     let y_repeated: Vec<usize> = repeated.iter().map(|it| y[*it]).collect();
     let again = fit_logistic(x.select(Axis(0), &repeated).view(), &y_repeated, 3, None, &tight(1.0)).unwrap();

@@ -11,6 +11,11 @@ mod tap;
 mod wire;
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "small literals, and results that are exact"
+)]
 mod tests;
 
 pub use attach::{Activation, Layer, PIXELS, PixelInput, attach_head, output, take_pixels};

@@ -11,6 +11,11 @@ mod store;
 mod writer;
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "small literals, and results that are exact"
+)]
 mod tests;
 
 pub use digest::Digest;

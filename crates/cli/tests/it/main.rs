@@ -1,1 +1,7 @@
 //! The built program, end to end.
+
+mod datasets;
+mod failures;
+mod heads;
+mod program;
+mod runtime;

@@ -1,0 +1,170 @@
+//! Every form of dataset, and what changes in it cost.
+
+use std::fs;
+
+use crate::program::{Place, counts, extract, lines, settle};
+
+#[test]
+fn an_unchanged_dataset_is_neither_read_nor_embedded_again() {
+    let place = Place::new();
+    place.photos(4);
+    let first = extract(&place, "photos").expect(0);
+    assert_eq!(counts(&first), [12, 0, 0, 0]);
+    let json = first.json();
+    for key in ["images_per_second", "peak_memory_bytes", "seconds"] {
+        assert!(json[key].as_f64().is_some_and(|it| it > 0.0), "{key}: {json}");
+    }
+    assert_eq!(json["device"], "cpu");
+    assert_eq!(counts(&extract(&place, "photos").expect(0)), [0, 12, 0, 12]);
+}
+
+#[test]
+fn new_changed_deleted_moved_and_copied_files_cost_only_what_they_must() {
+    let place = Place::new();
+    place.photos(4);
+    extract(&place, "photos").expect(0);
+    place.picture("photos/red/new.png", [180, 0, 90], 77);
+    place.picture("photos/green/0.png", [10, 90, 20], 78);
+    fs::remove_file(place.path("photos/blue/0.png")).unwrap();
+    fs::rename(place.path("photos/blue/1.png"), place.path("photos/blue/moved.png")).unwrap();
+    fs::rename(place.path("photos/blue/2.png"), place.path("photos/green/relabelled.png")).unwrap();
+    fs::copy(place.path("photos/red/1.png"), place.path("photos/red/copy.png")).unwrap();
+    settle();
+    // Embedded: the new and the changed one. Read: those, the moved, the relabelled, the copy.
+    let second = extract(&place, "photos").expect(0);
+    assert_eq!(counts(&second), [2, 11, 0, 8]);
+    // A copy of new content within one run is embedded once.
+    place.picture("photos/red/twin-a.png", [1, 2, 3], 99);
+    fs::copy(place.path("photos/red/twin-a.png"), place.path("photos/red/twin-b.png")).unwrap();
+    assert_eq!(counts(&extract(&place, "photos").expect(0))[..3], [1, 14, 0]);
+}
+
+/// Times and size alone cannot be trusted when a program sets them back; the inode's change time can.
+#[cfg(unix)]
+#[test]
+fn a_change_that_hides_behind_the_same_size_and_time_is_found() {
+    let place = Place::new();
+    for (name, grey) in [("a", 10), ("b", 200)] {
+        let picture = image::RgbImage::from_pixel(8, 8, image::Rgb([grey; 3]));
+        fs::create_dir_all(place.path("photos/x")).unwrap();
+        picture.save(place.path(&format!("photos/x/{name}.bmp"))).unwrap();
+    }
+    settle();
+    extract(&place, "photos").expect(0);
+    let path = place.path("photos/x/a.bmp");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 0x40;
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    settle();
+    assert_eq!(counts(&extract(&place, "photos").expect(0)), [1, 1, 0, 1]);
+}
+
+#[test]
+fn splits_and_classes_come_from_the_folders() {
+    let place = Place::new();
+    for (split, n) in [("train", 3), ("val", 2)] {
+        for class in ["ant", "bee"] {
+            for index in 0..n {
+                let grey = if class == "ant" { 30 } else { 220 };
+                place.picture(&format!("photos/{split}/{class}/{index}.png"), [grey; 3], index + 10 * n);
+            }
+        }
+    }
+    fs::write(place.path("photos/SOURCE.txt"), "where from").unwrap();
+    fs::write(place.path("photos/train/ant/.DS_Store"), "hidden").unwrap();
+    let ran = extract(&place, "photos").expect(0);
+    assert_eq!(counts(&ran)[..3], [10, 0, 0]);
+    assert!(ran.stderr.contains("1 files that are no pictures by their name are left out"), "{}", ran.stderr);
+    let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0).json();
+    assert_eq!(
+        (&fit["labels"], &fit["validation"]["n_samples"]),
+        (&serde_json::json!(["ant", "bee"]), &4.into())
+    );
+    let train = place.run(&["eval", "--store", "store", "--head", "a.head", "--split", "train", "--json"]);
+    assert_eq!(train.expect(0).json()["n_samples"], 6);
+}
+
+#[test]
+fn manifests_of_every_form_and_lists_on_stdin_list_the_same_pictures() {
+    let place = Place::new();
+    place.photos(2);
+    let names: Vec<String> = ["red", "green", "blue"]
+        .iter()
+        .flat_map(|c| (0..2).map(move |i| format!("photos/{c}/{i}.png")))
+        .collect();
+    let label = |name: &str| name.split('/').nth(1).unwrap().to_owned();
+    let csv: String = names.iter().map(|it| format!("{},\"{it}\",train,g1\n", label(it))).collect();
+    fs::write(place.path("a.csv"), format!("\u{feff}label,path,split,group\n{csv}")).unwrap();
+    let tsv: String = names.iter().map(|it| format!("{it}\t{}\n", label(it))).collect();
+    fs::write(place.path("a.tsv"), format!("path\tlabel\n{tsv}")).unwrap();
+    let jsonl: String = names
+        .iter()
+        .map(|it| format!("{}\n\n", serde_json::json!({"path": it, "label": label(it)})))
+        .collect();
+    fs::write(place.path("a.jsonl"), jsonl).unwrap();
+
+    assert_eq!(counts(&extract(&place, "a.csv").expect(0))[..3], [6, 0, 0]);
+    // The samples table is a Parquet file with these columns: it can itself be a manifest.
+    fs::copy(place.path("store/samples/whole.parquet"), place.path("a.parquet")).unwrap();
+    for manifest in ["a.tsv", "a.jsonl", "a.parquet"] {
+        assert_eq!(counts(&extract(&place, manifest).expect(0))[..3], [0, 6, 0], "{manifest}");
+        let fit =
+            place.run(&["fit-head", "--store", "store", "--out", "a.head", "--validation", "0", "--json"]);
+        assert_eq!(fit.expect(0).json()["labels"], serde_json::json!(["blue", "green", "red"]), "{manifest}");
+    }
+    let list = names.join("\n");
+    let ran =
+        place.run_with_input(&["extract", "-", "--store", "store", "--json"], list.as_bytes()).expect(0);
+    assert_eq!(counts(&ran)[..3], [0, 6, 0]);
+    let list = names.join("\0");
+    let ran =
+        place.run_with_input(&["extract", "-", "--store", "store", "--json"], list.as_bytes()).expect(0);
+    assert_eq!(counts(&ran)[..3], [0, 6, 0]);
+}
+
+#[test]
+fn manifests_that_do_not_read_are_refused_with_row_and_column() {
+    let place = Place::new();
+    let cases = [
+        ("a.csv", "file,label\nx.png,1\n", "has no column `path`; its columns are: file, label"),
+        ("b.csv", "path,label\nx.png,1\n,2\n", "row 2 of b.csv has no `path`"),
+        ("c.jsonl", "{\"path\": \"x.png\"}\n{]\n", "line 2 of c.jsonl is no JSON object"),
+        ("d.parquet", "PAR1", "d.parquet is no Parquet file"),
+        ("e.xlsx", "", "expected .csv, .tsv, .jsonl, .ndjson or .parquet"),
+    ];
+    let n_cases = cases.len();
+    for (name, text, expected) in cases {
+        fs::write(place.path(name), text).unwrap();
+        let ran = extract(&place, name).expect(2);
+        assert!(ran.stderr.contains(expected), "{name}: {}", ran.stderr);
+    }
+    assert_eq!(n_cases, 5);
+    assert!(extract(&place, "nowhere").expect(2).stderr.contains("no dataset at nowhere"));
+    fs::create_dir(place.path("empty")).unwrap();
+    assert!(extract(&place, "empty").expect(2).stderr.contains("no pictures in empty"));
+}
+
+#[cfg(unix)]
+#[test]
+fn odd_names_and_odd_entries_cost_only_themselves() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    place.photos(1);
+    let source = place.path("photos/red/0.png");
+    let name = std::ffi::OsStr::from_bytes(b"not-utf8-\xff.png");
+    fs::copy(&source, place.path("photos/red").join(name)).unwrap();
+    fs::copy(&source, place.path("photos/red").join(format!("{}.png", "n".repeat(250)))).unwrap();
+    fs::copy(&source, place.path("photos/red/new\nline.png")).unwrap();
+    fs::create_dir(place.path("photos/red/folder.jpg")).unwrap();
+    std::os::unix::fs::symlink("..", place.path("photos/red/loop")).unwrap();
+    let fifo = std::process::Command::new("mkfifo").arg(place.path("photos/red/pipe.png")).status().unwrap();
+    assert!(fifo.success());
+    let ran = extract(&place, "photos").expect(1);
+    assert_eq!(counts(&ran)[..3], [3, 3, 2]);
+    let failures = lines(&place.path("store/failures.jsonl"));
+    let reason = |path: &str| failures.iter().find(|it| it["path"] == path).expect(path)["reason"].clone();
+    assert_eq!(reason("red/pipe.png"), "is no regular file");
+    assert!(reason("red/loop").as_str().unwrap().starts_with("is a link back to "));
+}
