@@ -35,8 +35,6 @@ const N_PROBES: usize = 16;
 /// The file is run over sample pictures and compared with the head's own scores before it is written.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Head file.
     #[arg(long, value_name = "FILE")]
     head: PathBuf,
@@ -46,6 +44,9 @@ pub(crate) struct ExportArgs {
     /// Pictures to compare on, besides the 16 that are made by code.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     samples: Vec<PathBuf>,
+    // Flattened last: their headings would hold for what follows.
+    #[command(flatten)]
+    model: ModelArgs,
     #[command(flatten)]
     run: RunArgs,
 }

@@ -23,13 +23,9 @@ use crate::{Outcome, machine, provision, report};
 pub(crate) struct ExtractArgs {
     /// Folder, manifest, or - for a list on stdin.
     dataset: PathBuf,
-    #[command(flatten)]
-    model: ModelArgs,
     /// Folder of the store; made when it does not exist.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    #[command(flatten)]
-    run: RunArgs,
     /// Column of a manifest that holds the path.
     #[arg(long, value_name = "NAME", default_value = "path")]
     path_column: String,
@@ -39,6 +35,11 @@ pub(crate) struct ExtractArgs {
     /// End with one JSON object on stdout.
     #[arg(long)]
     json: bool,
+    // Flattened last: their headings would hold for what follows.
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {

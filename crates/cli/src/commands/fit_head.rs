@@ -104,17 +104,20 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
 
     let certificate = head.metadata.fit.certificate;
     report::say(format!(
-        "{:?} head: {} features, {} labels, {} training samples, alpha {:.4e}; {} iterations, gradient {:.1e} (tolerance {:.0e}), at most {:.1e} above the minimum of {:.6}; {seconds:.1} s",
+        "{:?} head: {} features, {} labels, {} training samples, alpha {}, {seconds:.1} s",
         args.head,
         head.n_features(),
         head.metadata.labels.len(),
         train.len(),
-        head.metadata.fit.alpha,
-        certificate.n_iterations,
+        short_number(head.metadata.fit.alpha),
+    ));
+    report::say(format!(
+        "certificate: objective {:.6}, at most {:.1e} above its minimum; gradient {:.1e} (tolerance {:.0e}), {} iterations",
+        certificate.objective,
+        certificate.gap,
         certificate.gradient,
         certificate.tolerance,
-        certificate.gap,
-        certificate.objective,
+        certificate.n_iterations,
     ));
     let judged_by = [Role::Validation, Role::Test].into_iter().find(|it| roles.contains(it));
     let validation =
@@ -138,6 +141,11 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
         report::data(value.to_string())?;
     }
     Ok(Outcome::Good)
+}
+
+/// Three digits, without an exponent where that is short.
+fn short_number(value: f64) -> String {
+    if (1e-3..1e5).contains(&value) { format!("{value:.3}") } else { format!("{value:.2e}") }
 }
 
 fn choose_task(args: &FitHeadArgs, labelled: &Labelled) -> Result<Task> {

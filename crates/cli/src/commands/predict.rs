@@ -25,13 +25,9 @@ pub(crate) struct PredictArgs {
     /// Pictures, folders, or - for a list on stdin.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    #[command(flatten)]
-    model: ModelArgs,
     /// Head file; not needed for an exported model.
     #[arg(long, value_name = "FILE")]
     head: Option<PathBuf>,
-    #[command(flatten)]
-    run: RunArgs,
     /// Labels to show for each picture, most probable first.
     #[arg(long, value_name = "K", default_value_t = 1)]
     top: usize,
@@ -41,6 +37,11 @@ pub(crate) struct PredictArgs {
     /// Print CSV, with a column for every label.
     #[arg(long)]
     csv: bool,
+    // Flattened last: their headings would hold for what follows.
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 /// What the columns of scores mean.
