@@ -1,6 +1,5 @@
 //! Tests over the crates together: golden parity, surgery on real weights, real photos, references.
 
-mod export;
 mod extraction;
 mod golden;
 mod heads;

@@ -18,7 +18,8 @@ cargo xtask <verb>
   setup                get ONNX Runtime and prepare the Python environment of the tests
   demo [OPTIONS]       the main job on pictures drawn by code, or on --dataset DIR with --model ID
   test [ARGS]          set up, then run all tests (ARGS go to `cargo test`)
-  ci                   everything CI runs: format, lints, docs, licences, packages, tests
+  check                format, lints, docs, licences, packages
+  ci                   check and test: everything CI runs
   golden               write the reference arrays of the parity tests (target/golden)
 
   extract | fit-head | eval | predict | export | models | doctor
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         "setup" => headstart_setup().and_then(|()| python::prepare().map(drop)),
         "demo" => demo::run(rest),
         "test" => check::test(rest),
+        "check" => check::check(),
         "ci" => check::ci(),
         "golden" => python::golden(),
         "" | "help" | "-h" | "--help" => {
