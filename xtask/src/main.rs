@@ -1,5 +1,6 @@
 //! `cargo xtask <verb>`: what is done with this repository.
 
+mod bench;
 mod check;
 mod demo;
 mod python;
@@ -20,6 +21,7 @@ cargo xtask <verb>
   test [ARGS]          set up, then run all tests (ARGS go to `cargo test`)
   check                format, lints, docs, licences, packages
   ci                   check and test: everything CI runs
+  bench extract        images per second beside Python's ([--quick] [--json FILE])
   golden               write the reference arrays of the parity tests (target/golden)
 
   extract | fit-head | eval | predict | export | models | doctor
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         "check" => check::check(),
         "ci" => check::ci(),
         "golden" => python::golden(),
+        "bench" => bench::run(rest),
         "" | "help" | "-h" | "--help" => {
             say(USAGE);
             return ExitCode::SUCCESS;

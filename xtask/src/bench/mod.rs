@@ -1,0 +1,42 @@
+//! Measurements against peers: both sides on the same files, in turns, in one run.
+
+mod extract;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// What every benchmark takes: `bench NAME [--quick] [--json FILE]`.
+pub(crate) struct Options {
+    /// Fewer pictures, fewer rounds: under five minutes.
+    pub(crate) quick: bool,
+    /// Where the figures go besides the table on stdout.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Runs a benchmark by name.
+pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
+    let name = arguments.first().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut options = Options { quick: false, json: None };
+    let mut rest = arguments.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        match argument.to_string_lossy().as_ref() {
+            "--quick" => options.quick = true,
+            "--json" => options.json = Some(PathBuf::from(rest.next().context("--json needs a file")?)),
+            other => bail!("no option `{other}`; expected --quick, --json FILE"),
+        }
+    }
+    match name.as_str() {
+        "extract" => extract::run_benchmark(&options),
+        _ => bail!("no benchmark `{name}`; there is: extract"),
+    }
+}
+
+/// The middle of some values.
+fn median(values: &[f64]) -> Result<f64> {
+    ensure!(!values.is_empty(), "nothing was measured");
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    Ok(sorted[sorted.len() / 2])
+}
