@@ -31,7 +31,8 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Writes the reference arrays of the parity tests, unless they are there for this very script.
+/// Writes the reference arrays of the parity tests, unless they are there for these very scripts
+/// and packages.
 pub(crate) fn golden() -> Result<()> {
     let shared = root().join("../shared");
     ensure!(
@@ -43,7 +44,11 @@ pub(crate) fn golden() -> Result<()> {
     let script = root().join("tests/python/golden.py");
     let folder = target().join("golden");
     let stamp = folder.join("script.blake3");
-    let hash = blake3::hash(&fs::read(&script)?).to_string();
+    let mut hasher = blake3::Hasher::new();
+    for name in ["golden.py", "preprocess.py", "requirements.txt"] {
+        hasher.update(&fs::read(script.with_file_name(name))?);
+    }
+    let hash = hasher.finalize().to_string();
     if fs::read_to_string(&stamp).is_ok_and(|it| it == hash) {
         return Ok(());
     }

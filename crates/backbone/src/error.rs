@@ -93,14 +93,6 @@ pub enum BackboneError {
         /// What it has.
         actual: String,
     },
-    /// The model computes NaN or infinity.
-    #[error("the embedding of {} is not finite at feature {feature}", path.display())]
-    NonFinite {
-        /// The input.
-        path: PathBuf,
-        /// Index of the feature.
-        feature: usize,
-    },
     /// A registry or a model's own description does not read.
     #[error("{}", path.display())]
     Description {
@@ -182,7 +174,4 @@ pub enum ImageError {
         /// Index of the feature.
         feature: usize,
     },
-    /// The runtime refused a batch with this image in it.
-    #[error("could not be embedded: {0}")]
-    Run(String),
 }

@@ -46,8 +46,7 @@ impl CutModel {
         let bytes =
             std::fs::read(path).map_err(|source| BackboneError::Read { path: path.to_owned(), source })?;
         let mut hasher = Sha256::new_with_prefix(&bytes);
-        drop(bytes);
-        let model = OnnxModel::load(path).map_err(|err| model_error(&spec.id, err))?;
+        let model = OnnxModel::from_file_bytes(bytes, path).map_err(|err| model_error(&spec.id, err))?;
         // Weights in other files are as much the model as the file that names them.
         for location in model.external_data_locations() {
             let path = path.with_file_name(location);

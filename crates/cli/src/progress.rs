@@ -21,15 +21,13 @@ pub(crate) struct ExtractProgress {
 
 impl ExtractProgress {
     /// Begins to show.
-    pub(crate) fn new(quiet: bool) -> Self {
-        let is_terminal = stderr().is_terminal() && !quiet;
-        let bar = ProgressBar::with_draw_target(
-            None,
-            if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
-        );
+    pub(crate) fn new() -> Self {
+        let is_terminal = stderr().is_terminal();
+        // Hidden by itself where stderr is no terminal.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let style = "{bar:30} {pos}/{len} images, {msg}, {eta} left";
         bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
-        Self { bar, start: Instant::now(), last_line: Instant::now(), is_terminal: is_terminal || quiet }
+        Self { bar, start: Instant::now(), last_line: Instant::now(), is_terminal }
     }
 
     /// Shows a new state.

@@ -91,9 +91,6 @@ pub enum HeadError {
         /// Best objective reached.
         objective: f64,
     },
-    /// linfa's own solver failed.
-    #[error("linfa's solver failed")]
-    Linfa(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// linfa refused the dataset.
     #[error(transparent)]
     Dataset(#[from] linfa::Error),

@@ -33,19 +33,15 @@ pub const EMBEDDING: &str = "headstart_embedding";
 /// # }
 /// ```
 pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
-    let known = model.producers().contains_key(tap.tensor.as_str())
-        || model.inputs().iter().any(|it| it.name() == tap.tensor);
-    if !known {
-        return Err(model.no_such_tensor(&tap.tensor));
-    }
+    model.check_tensor(&tap.tensor)?;
     let opset = model.opset();
     let mut cut = model.clone();
     cut.allow_free_initializers();
-    let output = append_pool(cut.graph_mut(), tap, known_rank(model, &tap.tensor), opset);
+    let rank = known_rank(model, &tap.tensor);
+    let output = append_pool(cut.graph_mut(), tap, rank, opset);
     let graph = cut.graph_mut();
-    let rank = if tap.pool == Pool::None { known_rank(model, &tap.tensor) } else { Some(2) };
     let mut info = tensor_info(&output, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]);
-    if rank != Some(2) {
+    if tap.pool == Pool::None && rank != Some(2) {
         // A declared rank that is wrong would make the runtime refuse the graph.
         info.r#type.iter_mut().filter_map(|it| it.tensor_type.as_mut()).for_each(|it| it.shape = None);
     }

@@ -88,11 +88,15 @@ impl OnnxModel {
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes), and [`OnnxError::Io`].
     pub fn load(path: &Path) -> Result<Self, OnnxError> {
-        let bytes = fs::read(path).map_err(|source| OnnxError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        Self::from_file_bytes(fs::read(path).map_err(io("read", path))?, path)
+    }
+
+    /// Reads a model from the bytes of the file at `path`, which is not read again; weights in other
+    /// files are found relative to its folder.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes).
+    pub fn from_file_bytes(bytes: impl Into<Bytes>, path: &Path) -> Result<Self, OnnxError> {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(Self { folder: Some(folder), ..Self::from_bytes(bytes)? })
     }
@@ -369,6 +373,13 @@ impl OnnxModel {
             }
         }
         producers
+    }
+
+    /// Refuses the name of a tensor that is neither an input nor computed by a node.
+    pub(crate) fn check_tensor(&self, name: &str) -> Result<(), OnnxError> {
+        let is_input = || self.inputs().iter().any(|it| it.name() == name);
+        let is_known = self.producers().contains_key(name) || is_input();
+        if is_known { Ok(()) } else { Err(self.no_such_tensor(name)) }
     }
 
     pub(crate) fn no_such_tensor(&self, name: &str) -> OnnxError {

@@ -91,10 +91,7 @@ pub fn find_tap(model: &OnnxModel) -> Result<Tap, OnnxError> {
 /// # Errors
 /// [`OnnxError::NoSuchTensor`].
 pub fn tap_at(model: &OnnxModel, tensor: &str) -> Result<Tap, OnnxError> {
-    let known = model.producers().contains_key(tensor) || model.inputs().iter().any(|it| it.name() == tensor);
-    if !known {
-        return Err(model.no_such_tensor(tensor));
-    }
+    model.check_tensor(tensor)?;
     Ok(Search::new(model).tap_at(tensor))
 }
 

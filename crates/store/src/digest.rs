@@ -1,7 +1,6 @@
 //! Identity of an input's bytes.
 
 use std::fmt;
-use std::io::{self, Read};
 
 /// BLAKE3 of an input's bytes: what an embedding is filed under.
 ///
@@ -18,16 +17,6 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
-    }
-
-    /// The digest of everything a reader yields.
-    ///
-    /// # Errors
-    /// Those of the reader.
-    pub fn of_reader(reader: impl Read) -> io::Result<Self> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(reader)?;
-        Ok(Self(*hasher.finalize().as_bytes()))
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use headstart_head::{ClassificationReport, HeadModel, RegressionReport, Task, argmax};
 use headstart_store::Store;
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde_json::{Value, json};
 
 use super::{check_space, read_head};
@@ -56,7 +56,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
     };
     let split = args.split.as_deref().unwrap_or("val");
     ensure!(!rows.is_empty(), "no sample of {} is in the split `{split}`", args.store.display());
-    let judged = judge(&head, &store, &labelled, &rows)?;
+    let x = labelled.embeddings(&store, &rows)?;
+    let judged = judge(&head, x.view(), &labelled, &rows)?;
     if args.json {
         report::data(serde_json::to_string_pretty(&to_json(&judged))?)?;
     } else {
@@ -65,10 +66,14 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// Judges a head on some rows of the labelled samples.
-pub(crate) fn judge(head: &HeadModel, store: &Store, labelled: &Labelled, rows: &[usize]) -> Result<Judged> {
-    let x = labelled.embeddings(store, rows)?;
-    let scores = head.predict(x.view())?;
+/// Judges a head on some rows of the labelled samples, whose embeddings are `x`.
+pub(crate) fn judge(
+    head: &HeadModel,
+    x: ArrayView2<'_, f32>,
+    labelled: &Labelled,
+    rows: &[usize],
+) -> Result<Judged> {
+    let scores = head.predict(x)?;
     if head.metadata.task == Task::Regression {
         let truth = labelled.targets()?.select(Axis(0), rows);
         let (expected, found) = (head.metadata.labels.len(), truth.ncols());

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     if let Some(reason) = backbone.runner().one_by_one() {
         report::say(format!("images are run one by one: {reason}"));
     }
-    let mut progress = ExtractProgress::new(false);
+    let mut progress = ExtractProgress::new();
     let mut result = extract(
         &mut backbone,
         listing.inputs,

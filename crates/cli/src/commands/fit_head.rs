@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use headstart_head::{
-    Activation, Certificate, DenseLayer, FitRecord, HeadMetadata, HeadModel, LogisticConfig, Ridge, Scaler,
-    Task, fit_logistic, one_hot,
+    Activation, Certificate, DenseLayer, FitRecord, HeadMetadata, HeadModel, LogisticConfig, Ridge, RidgeFit,
+    Scaler, Task, fit_logistic, one_hot,
 };
 use headstart_store::Store;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
@@ -55,8 +55,7 @@ pub(crate) struct FitHeadArgs {
     json: bool,
 }
 
-/// On standardised features of hundreds to thousands of dimensions, 1 hardly regularises and 100 holds
-/// back; see `bench/RESULTS.md`.
+/// Good across backbones and datasets on standardised features: `bench/RESULTS.md`.
 const DEFAULT_ALPHA: f64 = 10.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,8 +72,12 @@ enum TaskKind {
     Regression,
 }
 
-/// A fitted linear map and what it took.
-struct Linear {
+/// A fitted linear map, what its outputs mean and what it took.
+struct Fitted {
+    task: Task,
+    activation: Activation,
+    labels: Vec<String>,
+    class_counts: Vec<usize>,
     coef: Array2<f64>,
     intercept: Array1<f64>,
     alpha: f64,
@@ -95,10 +98,16 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
     let train = rows_of(&roles, Role::Train);
     ensure!(!train.is_empty(), "no sample of {} is in the split `train`", args.store.display());
     let x = labelled.embeddings(&store, &train)?;
-    let head = match task {
-        Task::Classification => fit_classes(args, &labelled, &train, x.view(), &store)?,
-        Task::Regression => fit_numbers(args, &labelled, &train, x.view(), &store)?,
+    let scaler = (!args.no_standardize).then(|| Scaler::fit(x.view()));
+    let penalised = scaler.as_ref().map_or_else(|| x.mapv(f64::from), |it| it.transform(x.view()));
+    let mut fitted = match task {
+        Task::Classification => fit_classes(args, &labelled, &train, penalised.view())?,
+        Task::Regression => fit_numbers(args, &labelled, &train, penalised.view())?,
     };
+    if let Some(scaler) = scaler {
+        (fitted.coef, fitted.intercept) = scaler.fold(&fitted.coef, &fitted.intercept);
+    }
+    let head = head(args, &store, train.len(), fitted)?;
     let seconds = start.elapsed().as_secs_f64();
     write_file(&args.out, &head.to_bytes()?)?;
 
@@ -120,9 +129,12 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
         certificate.n_iterations,
     ));
     let judged_by = [Role::Validation, Role::Test].into_iter().find(|it| roles.contains(it));
-    let validation =
-        judged_by.map(|role| eval::judge(&head, &store, &labelled, &rows_of(&roles, role))).transpose()?;
-    let on_train = eval::judge(&head, &store, &labelled, &train)?;
+    let held_out = judged_by.map(|role| rows_of(&roles, role));
+    let judge_held_out = |rows: &Vec<usize>| -> Result<_> {
+        eval::judge(&head, labelled.embeddings(&store, rows)?.view(), &labelled, rows)
+    };
+    let validation = held_out.as_ref().map(judge_held_out).transpose()?;
+    let on_train = eval::judge(&head, x.view(), &labelled, &train)?;
     match &validation {
         Some(judged) => report::say(eval::describe(judged, "held-out samples")),
         None => report::say("no held-out samples: the figures below are of the training samples"),
@@ -173,9 +185,8 @@ fn fit_classes(
     args: &FitHeadArgs,
     labelled: &Labelled,
     train: &[usize],
-    x: ArrayView2<'_, f32>,
-    store: &Store,
-) -> Result<HeadModel> {
+    x: ArrayView2<'_, f64>,
+) -> Result<Fitted> {
     // Only classes that are trained on: a class seen in validation alone has nothing to learn from.
     let mut labels: Vec<String> = train.iter().map(|it| labelled.label(*it).to_owned()).collect();
     labels.sort();
@@ -189,55 +200,50 @@ fn fit_classes(
     let y: Vec<usize> = train.iter().map(class).collect();
     let mut class_counts = vec![0; labels.len()];
     y.iter().for_each(|it| class_counts[*it] += 1);
-    let linear = match args.head {
+    let (coef, intercept, alpha, certificate) = match args.head {
         HeadKind::Logistic => {
-            let config =
-                LogisticConfig { alpha: args.alpha.unwrap_or(DEFAULT_ALPHA), ..LogisticConfig::default() };
-            let fit = |x: ArrayView2<'_, f64>| fit_logistic(x, &y, labels.len(), None, &config);
-            if !args.no_standardize {
-                let scaler = Scaler::fit(x.reborrow());
-                let fitted = fit(scaler.transform(x).view())?;
-                let (coef, intercept) = scaler.fold(&fitted.coef, &fitted.intercept);
-                Linear { coef, intercept, alpha: config.alpha, certificate: fitted.certificate }
-            } else {
-                let fitted = fit_logistic(x, &y, labels.len(), None, &config)?;
-                Linear {
-                    coef: fitted.coef,
-                    intercept: fitted.intercept,
-                    alpha: config.alpha,
-                    certificate: fitted.certificate,
-                }
-            }
+            let alpha = args.alpha.unwrap_or(DEFAULT_ALPHA);
+            let config = LogisticConfig { alpha, ..LogisticConfig::default() };
+            let fit = fit_logistic(x, &y, labels.len(), None, &config)?;
+            (fit.coef, fit.intercept, alpha, fit.certificate)
         }
-        HeadKind::Linear => fit_ridge(args, x, one_hot(&y, labels.len()).view())?,
+        HeadKind::Linear => {
+            let (alpha, fit) = fit_ridge(args, x, one_hot(&y, labels.len()).view())?;
+            (fit.coef, fit.intercept, alpha, fit.certificate)
+        }
     };
     // Ridge scores of classes are no probabilities; softmax keeps their order and makes them sum to 1.
-    head(args, Task::Classification, Activation::Softmax, labels, class_counts, train.len(), linear, store)
+    let (task, activation) = (Task::Classification, Activation::Softmax);
+    Ok(Fitted { task, activation, labels, class_counts, coef, intercept, alpha, certificate })
 }
 
 fn fit_numbers(
     args: &FitHeadArgs,
     labelled: &Labelled,
     train: &[usize],
-    x: ArrayView2<'_, f32>,
-    store: &Store,
-) -> Result<HeadModel> {
+    x: ArrayView2<'_, f64>,
+) -> Result<Fitted> {
     let targets = labelled.targets()?.select(Axis(0), train);
-    let linear = fit_ridge(args, x, targets.view())?;
-    let names: Vec<String> = match targets.ncols() {
+    let (alpha, fit) = fit_ridge(args, x, targets.view())?;
+    let labels = match targets.ncols() {
         1 => vec!["target".to_owned()],
         n => (0..n).map(|it| format!("target_{it}")).collect(),
     };
-    head(args, Task::Regression, Activation::Identity, names, Vec::new(), train.len(), linear, store)
+    Ok(Fitted {
+        task: Task::Regression,
+        activation: Activation::Identity,
+        labels,
+        class_counts: Vec::new(),
+        coef: fit.coef,
+        intercept: fit.intercept,
+        alpha,
+        certificate: fit.certificate,
+    })
 }
 
 /// Ridge at the alpha asked for, or at the one of 45 with the smallest leave-one-out error.
-fn fit_ridge(args: &FitHeadArgs, x: ArrayView2<'_, f32>, y: ArrayView2<'_, f64>) -> Result<Linear> {
-    let scaler = (!args.no_standardize).then(|| Scaler::fit(x.reborrow()));
-    let ridge = match &scaler {
-        Some(scaler) => Ridge::new(scaler.transform(x).view(), y)?,
-        None => Ridge::new(x, y)?,
-    };
+fn fit_ridge(args: &FitHeadArgs, x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> Result<(f64, RidgeFit)> {
+    let ridge = Ridge::new(x, y)?;
     let alpha = match args.alpha {
         Some(alpha) => alpha,
         None => {
@@ -252,28 +258,14 @@ fn fit_ridge(args: &FitHeadArgs, x: ArrayView2<'_, f32>, y: ArrayView2<'_, f64>)
             best.1
         }
     };
-    let fit = ridge.fit(alpha)?;
-    let (coef, intercept) = match &scaler {
-        Some(scaler) => scaler.fold(&fit.coef, &fit.intercept),
-        None => (fit.coef, fit.intercept),
-    };
-    Ok(Linear { coef, intercept, alpha, certificate: fit.certificate })
+    Ok((alpha, ridge.fit(alpha)?))
 }
 
-#[expect(clippy::too_many_arguments, reason = "called twice, to gather what a head file records")]
-fn head(
-    args: &FitHeadArgs,
-    task: Task,
-    activation: Activation,
-    labels: Vec<String>,
-    class_counts: Vec<usize>,
-    n_samples: usize,
-    linear: Linear,
-    store: &Store,
-) -> Result<HeadModel> {
+fn head(args: &FitHeadArgs, store: &Store, n_samples: usize, fitted: Fitted) -> Result<HeadModel> {
     let head_name = args.head.to_possible_value().context("every head has a name")?;
+    let Fitted { task, activation, labels, class_counts, coef, intercept, alpha, certificate } = fitted;
     Ok(HeadModel {
-        layers: vec![DenseLayer { weight: linear.coef, bias: linear.intercept, activation }],
+        layers: vec![DenseLayer { weight: coef, bias: intercept, activation }],
         metadata: HeadMetadata {
             task,
             labels,
@@ -282,13 +274,13 @@ fn head(
             fit: FitRecord {
                 head: head_name.get_name().to_owned(),
                 solver: format!("headstart {}", env!("CARGO_PKG_VERSION")),
-                alpha: linear.alpha,
+                alpha,
                 standardized: !args.no_standardize,
                 n_samples,
                 class_counts,
                 validation: args.validation,
                 seed: args.seed,
-                certificate: linear.certificate,
+                certificate,
             },
         },
     })
