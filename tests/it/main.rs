@@ -5,5 +5,6 @@ mod golden;
 mod heads;
 mod logistic;
 mod manifest;
+mod odd_models;
 mod support;
 mod surgery;

@@ -38,7 +38,7 @@ impl Backbone {
         description.insert("runtime".to_owned(), json!(format!("onnxruntime {}", runtime.version())));
         description.insert("execution_provider".to_owned(), json!(config.device.execution_provider()));
         description.insert("precision".to_owned(), json!(config.precision));
-        let space = EmbeddingSpace { n_features: runner.width(), description };
+        let space = EmbeddingSpace { model: model.id.clone(), n_features: runner.width(), description };
         Ok(Self { model, runner, space, config: config.clone() })
     }
 

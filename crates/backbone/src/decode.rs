@@ -8,6 +8,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 
 use crate::error::ImageError;
 use crate::jpeg;
+use crate::palette_tiff;
 use crate::preprocess::{Background, Channels, Preprocess};
 
 /// Names the decoders in the fingerprint: another decoder gives other pixels.
@@ -16,13 +17,14 @@ pub(crate) const DECODER: &str = "libjpeg-turbo-rs 0.9, image 0.25";
 /// What one image may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Most memory the decoder of one image may allocate, in bytes.
+    /// Most memory that one image may take while it is decoded, turned and converted, in bytes, besides
+    /// its file and 16 MiB for the resize. An image that would take more is refused by its header.
     pub max_bytes: u64,
     /// Longest file that is read, in bytes.
     pub max_file_bytes: u64,
 }
 
-/// 512 MiB for one picture (a 170-megapixel RGB photo), 256 MiB for its file.
+/// 512 MiB for one picture (an 89-megapixel JPEG, 59 where it is progressive), 256 MiB for its file.
 impl Default for DecodeLimits {
     fn default() -> Self {
         Self { max_bytes: 512 << 20, max_file_bytes: 256 << 20 }
@@ -73,21 +75,52 @@ fn decode_dynamic(
         return Ok(oriented(image.into(), orientation.filter(|_| orient)));
     }
     let boxed = |err| match err {
-        image::ImageError::Unsupported(_) => ImageError::UnknownFormat,
+        image::ImageError::Unsupported(err) => ImageError::Unsupported(err.to_string()),
         err => ImageError::Decode(Box::new(err)),
     };
+    if format == ImageFormat::Tiff
+        && let Some(image) = palette_tiff::decode(bytes, decode_limits)?
+    {
+        return Ok(image.into());
+    }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(boxed)?;
     let (width, height) = decoder.dimensions();
+    let decoded = u64::from(decoder.color_type().bytes_per_pixel());
+    // Turning copies the pixels; laying them over a background goes through RGBA to RGB.
+    let own = if matches!(format, ImageFormat::WebP | ImageFormat::Gif) { 4 } else { 0 };
+    check_memory(width, height, own + (2 * decoded).max(decoded + 4).max(7), decode_limits)?;
     let mut limits = Limits::default();
     limits.max_alloc = Some(decode_limits.max_bytes);
-    // Turning and laying over a background need a second copy of the pixels.
-    if decoder.total_bytes().saturating_mul(2) > decode_limits.max_bytes {
-        return Err(ImageError::TooLarge { width, height, limit_bytes: decode_limits.max_bytes });
-    }
     limits.reserve(decoder.total_bytes()).map_err(boxed)?;
     decoder.set_limits(limits).map_err(boxed)?;
-    let orientation = orient.then(|| decoder.orientation().ok()).flatten();
+    let orientation = orient.then(|| orientation_of(&mut decoder)).flatten();
     Ok(oriented(DynamicImage::from_decoder(decoder).map_err(boxed)?, orientation))
+}
+
+/// Refuses an image by its size, before anything is allocated for it.
+///
+/// `bytes_per_pixel` is the most that its pixels take at one time; the coefficients of the resize grow
+/// with its sides.
+pub(crate) fn check_memory(
+    width: u32,
+    height: u32,
+    bytes_per_pixel: u64,
+    limits: &DecodeLimits,
+) -> Result<(), ImageError> {
+    let sides = 16 * (u64::from(width) + u64::from(height));
+    let pixels = u64::from(width) * u64::from(height);
+    let needed = pixels.saturating_mul(bytes_per_pixel).saturating_add(sides);
+    if needed > limits.max_bytes {
+        return Err(ImageError::TooLarge { width, height, limit_bytes: limits.max_bytes });
+    }
+    Ok(())
+}
+
+/// The EXIF orientation. Some writers of WebP put JPEG's marker before the EXIF data, as Pillow knows.
+fn orientation_of(decoder: &mut impl ImageDecoder) -> Option<Orientation> {
+    let exif = decoder.exif_metadata().ok().flatten();
+    let marked = exif.as_deref().and_then(|it| it.strip_prefix(b"Exif\0\0"));
+    marked.map_or_else(|| decoder.orientation().ok(), Orientation::from_exif_chunk)
 }
 
 fn oriented(mut image: DynamicImage, orientation: Option<Orientation>) -> DynamicImage {

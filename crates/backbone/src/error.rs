@@ -74,6 +74,14 @@ pub enum BackboneError {
         #[source]
         source: Box<ort::Error>,
     },
+    /// What a run gave cannot be told apart into one row an image.
+    #[error("a batch of {n_images} images gave an output of shape {shape:?}, which is not a row an image")]
+    Output {
+        /// Images of the batch.
+        n_images: usize,
+        /// Shape of the output.
+        shape: Vec<i64>,
+    },
     /// The model file could not be read or cut.
     #[error("model {model}")]
     Model {
@@ -143,8 +151,11 @@ pub enum ImageError {
     /// The bytes are of none of the formats that are read.
     #[error("is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
     UnknownFormat,
+    /// A picture of a kind its decoder does not know.
+    #[error("cannot be decoded: {0}")]
+    Unsupported(String),
     /// Decoding would need more memory than allowed.
-    #[error("is {width}×{height} pixels, which needs more than the limit of {limit_bytes} bytes to decode")]
+    #[error("is {width}×{height} pixels, which needs more than the limit of {} MiB to decode", limit_bytes >> 20)]
     TooLarge {
         /// Width in pixels.
         width: u32,
@@ -168,6 +179,9 @@ pub enum ImageError {
     /// The file changed while it was read.
     #[error("changed while it was read")]
     Changed,
+    /// The runtime failed on this picture, but not on others.
+    #[error("made the model fail: {0}")]
+    Run(String),
     /// The embedding has a value that is NaN or infinite.
     #[error("has an embedding that is not finite at feature {feature}")]
     NonFinite {

@@ -51,6 +51,8 @@ pub struct Report {
     pub n_recovered: usize,
     /// Damaged files of the store that were set aside.
     pub set_aside: Vec<PathBuf>,
+    /// Folder and number of the samples of another dataset, which these took the place of.
+    pub replaced: Option<(String, usize)>,
     /// Time spent in each stage.
     pub stages: StageTimes,
 }
@@ -153,12 +155,15 @@ pub fn extract(
     let n_embedded = state.n_embedded;
     let n_cached = inputs.len() - n_embedded - failures.len();
     let recovery = writer.recovery().clone();
+    let previous = writer.previous_samples();
+    let is_other = !previous.samples.is_empty() && previous.root != root;
+    let replaced = is_other.then(|| (previous.root.clone(), previous.samples.len()));
     let table = SampleTable { root: root.to_owned(), samples: samples(inputs, found) };
     let start = Instant::now();
     writer.finish(&table)?;
     stages.deliver += start.elapsed();
     let (n_recovered, set_aside) = (recovery.n_recovered, recovery.set_aside);
-    Ok(Report { n_embedded, n_cached, n_unchanged, failures, n_recovered, set_aside, stages })
+    Ok(Report { n_embedded, n_cached, n_unchanged, failures, n_recovered, set_aside, replaced, stages })
 }
 
 /// The digests of inputs that look exactly as they did in the last run.

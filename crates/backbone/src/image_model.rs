@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use headstart_onnx::{OnnxModel, Pool};
+use headstart_onnx::OnnxModel;
 
 use crate::error::BackboneError;
 use crate::model::{CutModel, model_error};
@@ -100,7 +100,8 @@ impl ImageModel {
     /// - returns `(n, width)`, row-major.
     ///
     /// # Errors
-    /// [`BackboneError::Session`] when the runtime fails.
+    /// [`BackboneError::Session`] when the runtime fails, [`BackboneError::Output`] when its output has
+    /// not one row an image.
     pub fn run(&mut self, pixels: &[u8]) -> Result<Vec<f32>, BackboneError> {
         let batch = self.max_batch(32) * self.preprocess.n_bytes();
         let mut out = Vec::new();
@@ -136,8 +137,7 @@ impl ImageModel {
         let mut together = Vec::new();
         let both = [ramp, noise].concat();
         if let Err(err) = run_session(session, &preprocess, &both, &mut together) {
-            let err = std::error::Error::source(&err).map_or(err.to_string(), ToString::to_string);
-            self.one_by_one = Some(format!("it does not take two images at once ({err})"));
+            self.one_by_one = Some(format!("it does not take two images at once ({})", cause(&err)));
             return Ok(());
         }
         let largest = alone.iter().fold(f32::MIN_POSITIVE, |a, b| a.max(b.abs()));
@@ -151,6 +151,11 @@ impl ImageModel {
 
 /// Key of the preprocessing, as JSON, in the metadata of an exported model.
 pub const PREPROCESS_KEY: &str = "headstart.preprocess";
+
+/// What the runtime said, where an error carries it.
+pub(crate) fn cause(err: &BackboneError) -> String {
+    std::error::Error::source(err).map_or(err.to_string(), ToString::to_string)
+}
 
 pub(crate) fn run_session(
     session: &mut Session,
@@ -175,17 +180,11 @@ pub(crate) fn load_cut(
         ImageModel::load(runtime, &model.id, &model.graph, preprocess, one_by_one, config, n_sessions)
     };
     let loaded = load(&model)?;
-    match (loaded.output_rank(), model.tap.pool) {
-        (4, Pool::None) => {
-            let model = model.with_pool(Pool::Mean)?;
-            let loaded = load(&model)?;
-            Ok((model, loaded))
+    match model.pooled_by_rank(loaded.output_rank())? {
+        Some(pooled) => {
+            let loaded = load(&pooled)?;
+            Ok((pooled, loaded))
         }
-        (3, Pool::None) => Err(BackboneError::Shape {
-            model: model.id.clone(),
-            expected: "a tap of one row an image, or a choice of pooling: `mean` or `first`".to_owned(),
-            actual: format!("tap `{}` with one row a token", model.tap.tensor),
-        }),
-        _ => Ok((model, loaded)),
+        None => Ok((model, loaded)),
     }
 }

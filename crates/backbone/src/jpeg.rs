@@ -3,7 +3,7 @@
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{DecodeLimits as JpegLimits, Decoder, PixelFormat};
 
-use crate::decode::{DecodeLimits, Pixels};
+use crate::decode::{DecodeLimits, Pixels, check_memory};
 use crate::error::ImageError;
 
 /// Decodes to RGB; the second value is the EXIF orientation.
@@ -24,11 +24,13 @@ pub(crate) fn decode(
         height: u32::try_from(height).unwrap_or(u32::MAX),
         limit_bytes: limits.max_bytes,
     };
-    // RGB, a copy for turning it, and the decoder's own planes.
-    if (width as u64).saturating_mul(height as u64).saturating_mul(9) > limits.max_bytes {
-        return Err(too_large());
-    }
     let is_cmyk = n_components == 4;
+    // The pixels and a copy for turning or converting them; a progressive file is held whole as 16-bit
+    // coefficients before that.
+    let coefficients = if header.is_progressive { 2 * n_components as u64 } else { 0 };
+    let pixels = if is_cmyk { 7 } else { 6 };
+    let [w, h] = [width, height].map(|it| u32::try_from(it).unwrap_or(u32::MAX));
+    check_memory(w, h, pixels.max(3 + coefficients), limits)?;
     decoder.set_output_format(if is_cmyk { PixelFormat::Cmyk } else { PixelFormat::Rgb });
     let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
     let image = decoder.decode_image().map_err(|err| match err {

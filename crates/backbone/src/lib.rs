@@ -8,6 +8,7 @@ mod extract;
 mod image_model;
 mod jpeg;
 mod model;
+mod palette_tiff;
 mod pipeline;
 mod preprocess;
 mod registry;

@@ -33,6 +33,8 @@ pub struct CutModel {
     pub one_by_one: Option<String>,
     /// Whether the file was fixed to one sample a run before.
     pub batch_was_fixed: bool,
+    /// Whether the pooling was asked for; else it is chosen by the rank of the tap.
+    pool_is_chosen: bool,
 }
 
 impl CutModel {
@@ -48,8 +50,7 @@ impl CutModel {
         let mut hasher = Sha256::new_with_prefix(&bytes);
         let model = OnnxModel::from_file_bytes(bytes, path).map_err(|err| model_error(&spec.id, err))?;
         // Weights in other files are as much the model as the file that names them.
-        for location in model.external_data_locations() {
-            let path = path.with_file_name(location);
+        for path in model.external_data_files().map_err(|err| model_error(&spec.id, err))? {
             let read_error = |source| BackboneError::Read { path: path.clone(), source };
             let mut file = std::fs::File::open(&path).map_err(read_error)?;
             let mut buffer = vec![0; 1 << 20];
@@ -83,9 +84,8 @@ impl CutModel {
             None => find_tap(&model),
         }
         .map_err(failed)?;
-        if let Some(pool) = spec.pool {
-            tap.pool = pool;
-        }
+        let pool_is_chosen = spec.pool.is_some();
+        tap.pool = spec.pool.unwrap_or(tap.pool);
         let one_by_one = dynamic_quantisation(&model);
         let backbone = cut(&model, &tap).map_err(failed)?;
         let (mean, std) = spec.preprocess.mean_std_levels();
@@ -98,20 +98,35 @@ impl CutModel {
         };
         let graph = take_pixels(&backbone, &pixels).map_err(failed)?;
         let preprocess = spec.preprocess.clone();
-        Ok(Self { id: spec.id.clone(), graph, tap, preprocess, sha256, one_by_one, batch_was_fixed })
+        let id = spec.id.clone();
+        Ok(Self { id, graph, tap, preprocess, sha256, one_by_one, batch_was_fixed, pool_is_chosen })
     }
 
-    /// Cuts the same model again with another pooling: the rank of the tap is known only once it is loaded.
-    pub(crate) fn with_pool(&self, pool: Pool) -> Result<Self, BackboneError> {
-        let tap = Tap { tensor: self.tap.tensor.clone(), pool };
-        let graph = cut(&self.graph, &tap).map_err(|err| model_error(&self.id, err))?;
-        Ok(Self { graph, tap, ..self.clone() })
+    /// Pools the output of a tap that turned out to have positions, where no pooling was asked for.
+    ///
+    /// The rank of a tap is known only once the model is loaded.
+    pub(crate) fn pooled_by_rank(&self, rank: usize) -> Result<Option<Self>, BackboneError> {
+        if self.pool_is_chosen || self.tap.pool != Pool::None || rank <= 2 {
+            return Ok(None);
+        }
+        if rank != 4 {
+            return Err(BackboneError::Shape {
+                model: self.id.clone(),
+                expected: "a tap of one row an image, or a choice of pooling: `mean`, `first` or `none`"
+                    .to_owned(),
+                actual: format!("tap `{}` of rank {rank}", self.tap.tensor),
+            });
+        }
+        // The tensor itself may have been renamed or cast on the way out.
+        let output = Tap { tensor: self.graph.output_names()[0].clone(), pool: Pool::Mean };
+        let graph = cut(&self.graph, &output).map_err(|err| model_error(&self.id, err))?;
+        let tap = Tap { tensor: self.tap.tensor.clone(), pool: Pool::Mean };
+        Ok(Some(Self { graph, tap, ..self.clone() }))
     }
 
     /// What the embeddings depend on besides the image and the runtime.
     pub(crate) fn description(&self) -> Map<String, Value> {
         let mut description = Map::new();
-        description.insert("model".to_owned(), json!(self.id));
         description.insert("model_sha256".to_owned(), json!(self.sha256));
         description.insert("tap".to_owned(), json!(self.tap));
         description.insert("preprocess".to_owned(), json!(self.preprocess));

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -18,7 +18,7 @@ use headstart_store::{Digest, FileStat};
 
 use crate::decode::DecodeLimits;
 use crate::error::{BackboneError, ImageError};
-use crate::image_model::{ImageModel, run_session};
+use crate::image_model::{ImageModel, cause, run_session};
 use crate::preprocess::Preprocess;
 use crate::runtime::Session;
 use crate::stat::file_stat;
@@ -82,6 +82,7 @@ struct Decoded {
 }
 
 enum Event {
+    /// Images and their rows, `(n_images, width)`.
     Batch(Vec<Decoded>, Vec<f32>),
     Outcome(usize, Outcome),
     Fatal(BackboneError),
@@ -109,8 +110,11 @@ fn timed<T>(total: &AtomicU64, work: impl FnOnce() -> T) -> T {
 /// stops the run.
 ///
 /// # Errors
-/// [`BackboneError::Session`] when the runtime fails, and whatever `deliver` returns. A file that
-/// cannot be embedded is an [`Outcome`], not an error.
+/// [`BackboneError::Session`] when the runtime fails on every image, and whatever `deliver` returns. A
+/// file that cannot be embedded is an [`Outcome`], not an error.
+///
+/// # Panics
+/// When `deliver` does.
 pub fn run_files(
     model: &mut ImageModel,
     paths: &[PathBuf],
@@ -118,40 +122,37 @@ pub fn run_files(
     is_known: &(dyn Fn(&Digest) -> bool + Sync),
     deliver: &mut dyn FnMut(Delivery<'_>) -> Result<(), BackboneError>,
 ) -> Result<StageTimes, BackboneError> {
-    let batch_size = model.max_batch(config.batch_size);
+    // More than there are files would only cost memory.
+    let batch_size = model.max_batch(config.batch_size).min(paths.len().max(1));
+    let n_workers = config.n_workers.clamp(1, paths.len().max(1));
     let width = model.width;
     let ImageModel { sessions, preprocess, .. } = model;
     let n_sessions = sessions.len();
     let preprocess = &*preprocess;
-    let clock = Clock::default();
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
-    let claimed = Mutex::new(HashSet::new());
-    let (decoded_in, decoded_out) = bounded::<Decoded>(batch_size * n_sessions + config.n_workers);
-    let (event_in, event_out) = bounded::<Event>(2 * n_sessions + config.n_workers);
-    let decoded_out = Mutex::new(decoded_out);
+    let clock = &Clock::default();
+    let next = &AtomicUsize::new(0);
+    let stop = &AtomicBool::new(false);
+    let claimed = &Mutex::new(HashSet::new());
+    let (decoded_in, decoded_out) = bounded::<Decoded>(batch_size * n_sessions + n_workers);
+    let (event_in, event_out) = bounded::<Event>(2 * n_sessions + n_workers);
+    // Every receiver lives in what it receives for: one that panics closes its queue, and nobody waits.
+    let decoded_out = Arc::new(Mutex::new(decoded_out));
 
-    std::thread::scope(|scope| {
-        for _ in 0..config.n_workers.max(1) {
+    std::thread::scope(move |scope| {
+        let event_out = event_out;
+        for _ in 0..n_workers {
             let (decoded_in, event_in) = (decoded_in.clone(), event_in.clone());
-            let worker = Worker {
-                next: &next,
-                stop: &stop,
-                claimed: &claimed,
-                clock: &clock,
-                paths,
-                preprocess,
-                limits: &config.limits,
-                is_known,
-            };
+            let worker =
+                Worker { next, stop, claimed, clock, paths, preprocess, limits: &config.limits, is_known };
             scope.spawn(move || worker.run(&decoded_in, &event_in));
         }
         for session in sessions.iter_mut() {
-            let (decoded_out, event_in, clock) = (&decoded_out, event_in.clone(), &clock);
-            scope.spawn(move || run_batches(session, preprocess, batch_size, decoded_out, &event_in, clock));
+            let (decoded, events) = (Arc::clone(&decoded_out), event_in.clone());
+            let runner = BatchRunner { session, preprocess, batch_size, width, clock };
+            scope.spawn(move || runner.run(&decoded, &events));
         }
-        // Only the threads hold senders now: the queues end when the threads do.
-        drop((decoded_in, event_in));
+        // Only the threads hold the other ends now: the queues end when the threads do.
+        drop((decoded_in, decoded_out, event_in));
 
         let mut times = StageTimes::default();
         let mut result = Ok(());
@@ -289,32 +290,66 @@ fn settled(stat: FileStat) -> FileStat {
     FileStat { mtime_ns: i64::MIN, ..stat }
 }
 
-fn run_batches(
-    session: &mut Session,
-    preprocess: &Preprocess,
+/// One session's view of the run.
+struct BatchRunner<'a> {
+    session: &'a mut Session,
+    preprocess: &'a Preprocess,
     batch_size: usize,
-    decoded: &Mutex<Receiver<Decoded>>,
-    events: &Sender<Event>,
-    clock: &Clock,
-) {
-    loop {
-        // One session at a time fills its batch, so that batches are full and not shared out.
-        let batch: Vec<Decoded> = {
-            let decoded = decoded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            decoded.iter().take(batch_size).collect()
-        };
-        if batch.is_empty() {
-            return;
+    width: usize,
+    clock: &'a Clock,
+}
+
+impl BatchRunner<'_> {
+    fn run(mut self, decoded: &Mutex<Receiver<Decoded>>, events: &Sender<Event>) {
+        loop {
+            // One session at a time fills its batch, so that batches are full and not shared out.
+            let batch: Vec<Decoded> = {
+                let decoded = decoded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                decoded.iter().take(self.batch_size).collect()
+            };
+            if batch.is_empty() {
+                return;
+            }
+            let pixels = batch.iter().map(|it| it.pixels.as_slice()).collect::<Vec<_>>().concat();
+            let sent = match self.infer(&pixels, batch.len()) {
+                Ok(rows) => events.send(Event::Batch(batch, rows)).is_ok(),
+                Err(_) => self.one_by_one(batch, events),
+            };
+            if !sent {
+                return;
+            }
         }
-        let pixels = batch.iter().map(|it| it.pixels.as_slice()).collect::<Vec<_>>().concat();
-        let mut rows = Vec::new();
-        let result = timed(&clock.infer, || run_session(session, preprocess, &pixels, &mut rows));
-        let event = match result {
-            Ok(_) => Event::Batch(batch, rows),
-            Err(err) => Event::Fatal(err),
-        };
-        if events.send(event).is_err() {
-            return;
+    }
+
+    /// Runs the images of a batch that failed each by itself; whether anybody still listens.
+    fn one_by_one(&mut self, batch: Vec<Decoded>, events: &Sender<Event>) -> bool {
+        for image in batch {
+            let event = match self.infer(&image.pixels, 1) {
+                Ok(rows) => Event::Batch(vec![image], rows),
+                // A black image fails too: it is not the image, it is the runtime or the device.
+                Err(err) if self.infer(&vec![0; image.pixels.len()], 1).is_err() => Event::Fatal(err),
+                Err(err) => {
+                    let failed = Outcome::Failed(Some(image.digest), ImageError::Run(cause(&err)));
+                    Event::Outcome(image.index, failed)
+                }
+            };
+            let is_fatal = matches!(event, Event::Fatal(_));
+            if events.send(event).is_err() || is_fatal {
+                return false;
+            }
         }
+        true
+    }
+
+    /// Rows of preprocessed images, `(n_images, width)`.
+    fn infer(&mut self, pixels: &[u8], n_images: usize) -> Result<Vec<f32>, BackboneError> {
+        let mut rows = Vec::with_capacity(n_images * self.width);
+        let run = || run_session(self.session, self.preprocess, pixels, &mut rows);
+        let width = timed(&self.clock.infer, run)?;
+        if width != self.width {
+            let shape = vec![n_images as i64, width as i64];
+            return Err(BackboneError::Output { n_images, shape });
+        }
+        Ok(rows)
     }
 }

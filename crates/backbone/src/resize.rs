@@ -7,6 +7,10 @@ use crate::preprocess::{Filter, Preprocess};
 /// Names the resizer in the fingerprint.
 pub(crate) const RESIZER: &str = "pillow";
 
+/// Most memory for rows that are resized in one direction and not yet in the other. Photos take a
+/// twentieth of it; a picture a million pixels high would take gigabytes.
+const SQUEEZED_BYTES: usize = 16 << 20;
+
 /// Fraction bits of a coefficient: products with 8-bit pixels and their sum stay within 32 bits.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
@@ -29,12 +33,17 @@ pub(crate) fn resize_and_crop(image: &Pixels, preprocess: &Preprocess) -> Result
     let columns = Coefficients::new(width, full_width, left..left + out_width, preprocess.filter);
     let rows = Coefficients::new(height, full_height, top..top + out_height, preprocess.filter);
     // A resize to the same size is a copy in Pillow, and exact coefficients of 1 here.
-    let needed = rows.span();
-    let squeezed = match preprocess.n_channels() {
-        1 => horizontal::<1>(&image.data, width, needed.clone(), &columns),
-        _ => horizontal::<3>(&image.data, width, needed.clone(), &columns),
-    };
-    Ok(vertical(&squeezed, needed.start, out_width * preprocess.n_channels(), &rows))
+    let stride = out_width * preprocess.n_channels();
+    let mut out = Vec::with_capacity(out_height * stride);
+    for rows in rows.pieces(SQUEEZED_BYTES / stride) {
+        let needed = rows.span();
+        let squeezed = match preprocess.n_channels() {
+            1 => horizontal::<1>(&image.data, width, needed.clone(), &columns),
+            _ => horizontal::<3>(&image.data, width, needed.clone(), &columns),
+        };
+        vertical(&squeezed, needed.start, stride, &rows, &mut out);
+    }
+    Ok(out)
 }
 
 /// Width and height after the short side became `side`.
@@ -93,6 +102,20 @@ impl Coefficients {
     fn span(&self) -> std::ops::Range<usize> {
         let first = self.bounds.first().map_or(0, |it| it.0);
         first..self.bounds.iter().map(|it| it.0 + it.1).max().unwrap_or(first)
+    }
+
+    /// The same in pieces, each of which needs at most `max_rows` input positions, or is a single one.
+    fn pieces(self, max_rows: usize) -> Vec<Self> {
+        if self.span().len() <= max_rows {
+            return vec![self];
+        }
+        let positions = self.bounds.iter().zip(self.weights.chunks_exact(self.n_taps));
+        let single = |(bounds, weights): (&(usize, usize), &[i32])| Self {
+            bounds: vec![*bounds],
+            weights: weights.to_vec(),
+            n_taps: self.n_taps,
+        };
+        positions.map(single).collect()
     }
 
     fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
@@ -163,9 +186,8 @@ fn horizontal<const CHANNELS: usize>(
     out
 }
 
-/// Resizes columns: `data` holds rows of `stride` bytes, the first of them input row `first_row`.
-fn vertical(data: &[u8], first_row: usize, stride: usize, rows: &Coefficients) -> Vec<u8> {
-    let mut out = Vec::with_capacity(rows.bounds.len() * stride);
+/// Resizes columns and appends them: `data` holds rows of `stride` bytes, from input row `first_row` on.
+fn vertical(data: &[u8], first_row: usize, stride: usize, rows: &Coefficients, out: &mut Vec<u8>) {
     let mut sums = vec![0_i32; stride];
     for (first, weights) in rows.iter() {
         sums.fill(HALF);
@@ -177,5 +199,4 @@ fn vertical(data: &[u8], first_row: usize, stride: usize, rows: &Coefficients) -
         }
         out.extend(sums.iter().map(|it| to_pixel(*it)));
     }
-    out
 }

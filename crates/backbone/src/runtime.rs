@@ -187,7 +187,7 @@ impl Session {
         Ok(Self { session, output })
     }
 
-    /// Runs a batch of uint8 images and appends the rows of the first output to `out`.
+    /// Runs a batch of uint8 images, appends the rows of the first output to `out` and returns their width.
     pub(crate) fn run(
         &mut self,
         shape: [usize; 4],
@@ -195,12 +195,16 @@ impl Session {
         out: &mut Vec<f32>,
     ) -> Result<usize, BackboneError> {
         let failed = |source| BackboneError::Session { action: "run the model", source: Box::new(source) };
+        let n_images = shape[0];
         let input = TensorRef::from_array_view((shape, pixels)).map_err(failed)?;
         let outputs = self.session.run(ort::inputs![input]).map_err(failed)?;
         let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
-        let width = values.len() / usize::try_from(shape[0]).unwrap_or(1).max(1);
+        // What the shape says first is not trusted: a squeezed output has no batch dimension at all.
+        if n_images == 0 || !values.len().is_multiple_of(n_images) {
+            return Err(BackboneError::Output { n_images, shape: shape.to_vec() });
+        }
         out.extend_from_slice(values);
-        Ok(width)
+        Ok(values.len() / n_images)
     }
 }
 
@@ -218,11 +222,7 @@ fn session_builder(runtime: &Runtime, config: &SessionConfig) -> Result<SessionB
     let Some(provider) = execution_provider(config)? else { return Ok(builder) };
     with_provider(builder, &provider).map_err(|err| BackboneError::Device {
         device: config.device.to_string(),
-        reason: format!(
-            "{} does not load; `headstart setup --device {}` provides it",
-            provider.name(),
-            config.device.kind()
-        ),
+        reason: format!("{} does not load; its libraries must lie beside ONNX Runtime's", provider.name(),),
         source: Some(Box::new(err)),
     })
 }
@@ -253,10 +253,7 @@ fn with_external_data(builder: SessionBuilder, folder: &Path) -> ort::Result<Ses
 fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProviderDispatch>, BackboneError> {
     let not_compiled = |name: &str| BackboneError::Device {
         device: config.device.to_string(),
-        reason: format!(
-            "this ONNX Runtime has no {name}; `headstart setup --device {}` provides one that does",
-            config.device.kind()
-        ),
+        reason: format!("this ONNX Runtime has no {name}; set ORT_DYLIB_PATH to one that does",),
         source: None,
     };
     let offered = config.device.precisions();

@@ -178,12 +178,84 @@ fn bad_pictures_are_refused_with_a_reason() {
 
 #[test]
 fn a_picture_over_the_memory_limit_is_refused_before_it_is_decoded() {
-    let limits = DecodeLimits { max_bytes: 100_000, ..DecodeLimits::default() };
+    let limits = DecodeLimits { max_bytes: 100 << 10, ..DecodeLimits::default() };
     let picture: DynamicImage = RgbImage::new(300, 300).into();
     for bytes in [encode(&picture, ImageFormat::Png), jpeg(&picture.to_rgb8())] {
         let err = Preprocess::imagenet().apply(&bytes, &limits).unwrap_err().to_string();
-        assert_eq!(err, "is 300×300 pixels, which needs more than the limit of 100000 bytes to decode");
+        assert_eq!(err, "is 300×300 pixels, which needs more than the limit of 0 MiB to decode");
     }
+    // One grey byte a pixel on disk, three in the end, and four on the way where it is turned.
+    let grey: DynamicImage = GrayImage::new(300, 300).into();
+    let needed = 300 * 300 * 7 + 16 * 600;
+    for (max_bytes, fits) in [(needed, true), (needed - 1, false)] {
+        let limits = DecodeLimits { max_bytes, ..DecodeLimits::default() };
+        let result = Preprocess::imagenet().apply(&encode(&grey, ImageFormat::Png), &limits);
+        assert_eq!(result.is_ok(), fits, "{max_bytes}");
+    }
+}
+
+/// A picture a hundred thousand pixels high, squeezed: in pieces, and still what Pillow's formula says.
+#[test]
+fn a_very_tall_picture_is_resized_in_pieces() {
+    let tall = GrayImage::from_fn(2, 100_000, |_, y| Luma([(y / 400) as u8]));
+    let pixels = apply(&as_is(250, 200), &encode(&tall.into(), ImageFormat::Png)).unwrap();
+    for (y, row) in pixels.chunks_exact(200 * 3).enumerate().skip(1).take(248) {
+        // 400 input rows an output row, each of one grey level.
+        assert!(row.iter().all(|it| usize::from(*it) == y), "row {y}: {}", row[0]);
+    }
+}
+
+/// A WebP file whose EXIF begins with JPEG's marker, as some writers have it.
+#[test]
+fn the_orientation_of_webp_is_found_behind_jpegs_marker() {
+    let picture = picture();
+    let simple = encode(&picture.clone().into(), ImageFormat::WebP);
+    let chunk = |name: &[u8; 4], data: &[u8]| {
+        let mut bytes = name.to_vec();
+        bytes.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(2), 0);
+        bytes
+    };
+    let turned = |marker: &[u8]| {
+        let exif = [marker, b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0\0\0\0\0"].concat();
+        // Flags (EXIF), width - 1 and height - 1 in 24 bits each.
+        let header = chunk(b"VP8X", &[8, 0, 0, 0, 1, 0, 0, 2, 0, 0]);
+        let body = [b"WEBP".to_vec(), header, simple[12..].to_vec(), chunk(b"EXIF", &exif)].concat();
+        apply(&as_is(3, 2), &chunk(b"RIFF", &body)).unwrap()
+    };
+    let upside_down: Vec<u8> = picture.pixels().rev().flat_map(|it| it.0).collect();
+    assert_eq!(turned(b""), upside_down);
+    assert_eq!(turned(b"Exif\0\0"), upside_down);
+}
+
+/// An uncompressed TIFF of 2×1 palette indices, by hand.
+#[test]
+fn a_tiff_with_a_palette_is_decoded() {
+    let entries: [(u16, u16, u32, u32); 9] = [
+        (256, 3, 1, 2),     // width
+        (257, 3, 1, 1),     // height
+        (258, 3, 1, 8),     // bits a sample
+        (259, 3, 1, 1),     // not compressed
+        (262, 3, 1, 3),     // palette
+        (273, 4, 1, 8),     // the strip's place
+        (278, 3, 1, 1),     // rows a strip
+        (279, 4, 1, 2),     // bytes of the strip
+        (320, 3, 768, 126), // the palette's place
+    ];
+    let mut bytes = b"II*\0\x0c\0\0\0\x05\xfa\0\0".to_vec();
+    bytes.extend(9_u16.to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(count.to_le_bytes());
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes.extend([0; 4]);
+    assert_eq!(bytes.len(), 126);
+    let plane = |scale: u16| (0..256_u16).flat_map(move |it| ((it / scale) << 8).to_le_bytes());
+    bytes.extend(plane(1).chain(plane(2)).chain(plane(5)));
+    assert_eq!(apply(&as_is(1, 2), &bytes).unwrap(), [5, 2, 1, 250, 125, 50]);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A store's samples with their labels, splits and embeddings, ready for a fit or an evaluation.
 
+use std::collections::{BTreeSet, HashMap};
+
 use anyhow::{Context, Result, bail, ensure};
-use headstart_head::{Task, stratified_split};
-use headstart_store::{Sample, Store};
+use headstart_head::{HeadModel, Task, stratified_split};
+use headstart_store::{Digest, Sample, Store};
 use ndarray::Array2;
 
 /// What a split is for.
@@ -14,6 +16,8 @@ pub(crate) enum Role {
     Validation,
     /// Judged by.
     Test,
+    /// None of these: left out.
+    Other,
 }
 
 /// A held-out part drawn by seed, for datasets that bring no split of their own.
@@ -94,19 +98,59 @@ impl Labelled {
         (labels, classes)
     }
 
+    /// The role of each sample by the dataset's own splits, where it has any.
+    pub(crate) fn own_roles(&self) -> Option<Vec<Role>> {
+        let of = |it: &Sample| it.split.as_deref().map_or(Role::Train, |it| role(it).unwrap_or(Role::Other));
+        let has_splits = self.samples.iter().any(|it| it.split.is_some());
+        has_splits.then(|| self.samples.iter().map(of).collect())
+    }
+
     /// The role of each sample; drawn when no sample has a split of its own.
-    pub(crate) fn roles(&self, task: Task, drawn: DrawnSplit) -> Result<Vec<Role>> {
-        if self.samples.iter().any(|it| it.split.is_some()) {
-            return self.samples.iter().map(|it| it.split.as_deref().map_or(Ok(Role::Train), role)).collect();
+    pub(crate) fn roles(&self, task: Task, drawn: DrawnSplit) -> Vec<Role> {
+        if let Some(roles) = self.own_roles() {
+            return roles;
         }
         let classes = match task {
             Task::Classification => self.classes().1,
             // One stratum: numbers have no classes to keep in proportion.
             Task::Regression => vec![0; self.samples.len()],
         };
-        let groups: Vec<Option<String>> = self.samples.iter().map(|it| it.group.clone()).collect();
-        let held_out = stratified_split(&classes, &groups, drawn.fraction, drawn.seed);
-        Ok(held_out.into_iter().map(|it| if it { Role::Validation } else { Role::Train }).collect())
+        let held_out = stratified_split(&classes, &self.groups(), drawn.fraction, drawn.seed);
+        held_out.into_iter().map(|it| if it { Role::Validation } else { Role::Train }).collect()
+    }
+
+    /// A number for each sample, the same for those that a split must keep together: samples of one
+    /// group, and equal files.
+    pub(crate) fn groups(&self) -> Vec<u64> {
+        fn root(parents: &HashMap<u64, u64>, mut key: u64) -> u64 {
+            while let Some(parent) = parents.get(&key) {
+                key = *parent;
+            }
+            key
+        }
+        let mut parents = HashMap::new();
+        for sample in &self.samples {
+            let roots = identities(sample).map(|it| root(&parents, it)).collect::<BTreeSet<_>>();
+            // The smallest is the root: the result does not depend on the order of the samples.
+            if let (Some(first), Some(last)) = (roots.first(), roots.last())
+                && first != last
+            {
+                parents.insert(*last, *first);
+            }
+        }
+        let of = |it: &Sample| root(&parents, key(&it.digest));
+        self.samples.iter().map(of).collect()
+    }
+
+    /// What a head that is trained on some samples remembers of them: see [`HeadModel::trained_on`].
+    pub(crate) fn identities(&self, rows: &[usize]) -> Vec<u64> {
+        let all: BTreeSet<u64> = rows.iter().flat_map(|it| identities(&self.samples[*it])).collect();
+        all.into_iter().collect()
+    }
+
+    /// Whether a head was trained on a sample, on an equal file or on one of its group.
+    pub(crate) fn was_trained_on(&self, head: &HeadModel, row: usize) -> bool {
+        identities(&self.samples[row]).any(|it| head.trained_on.binary_search(&it).is_ok())
     }
 
     /// Embeddings of some samples, `(n_rows, n_features)`.
@@ -124,6 +168,16 @@ impl Labelled {
         }
         Ok(Array2::from_shape_vec((rows.len(), store.space().n_features), loaded.values)?)
     }
+}
+
+/// The numbers of a sample's content and of its group.
+fn identities(sample: &Sample) -> impl Iterator<Item = u64> {
+    let group = sample.group.as_ref().map(|it| key(&Digest::of(format!("group {it}").as_bytes())));
+    [key(&sample.digest)].into_iter().chain(group)
+}
+
+fn key(digest: &Digest) -> u64 {
+    u64::from_le_bytes(*digest.0.first_chunk().expect("a digest is longer"))
 }
 
 /// The role a split's name stands for.

@@ -1,11 +1,11 @@
 //! Datasets: folders, manifests, lists. Which files there are, and what is known of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use headstart_backbone::Input;
 use walkdir::WalkDir;
 
@@ -18,9 +18,17 @@ pub(crate) struct Listing {
     pub(crate) root: String,
     /// Files of a folder that are no pictures by their extension.
     pub(crate) n_ignored: usize,
-    /// Entries of a folder that could not be looked at, with the reason.
-    pub(crate) unreadable: Vec<(String, String)>,
+    /// Entries of a folder or rows of a manifest that are no inputs, with the reason.
+    pub(crate) unreadable: Vec<Unreadable>,
+    /// How a folder was understood, in words.
+    pub(crate) layout: Option<String>,
 }
+
+/// Where something is, and why it does not read.
+pub(crate) type Unreadable = (String, String);
+
+/// A manifest's rows, named fields each.
+type Rows = Vec<Result<HashMap<String, String>, Unreadable>>;
 
 /// Columns of a manifest.
 #[derive(Debug, Clone)]
@@ -34,6 +42,15 @@ pub(crate) struct Columns {
 impl Default for Columns {
     fn default() -> Self {
         Self { path: "path".to_owned(), labels: vec!["label".to_owned()] }
+    }
+}
+
+impl Columns {
+    /// Columns a manifest must have: the path, and those of the label that the user named.
+    fn required(&self) -> impl Iterator<Item = &str> {
+        let default = Self::default().labels;
+        let named = self.labels.iter().filter(move |it| !default.contains(it));
+        [self.path.as_str()].into_iter().chain(named.map(String::as_str))
     }
 }
 
@@ -59,9 +76,11 @@ pub(crate) fn list(dataset: &Path, columns: &Columns) -> Result<Listing> {
         "tsv" => read_delimited(dataset, b'\t', columns)?,
         "jsonl" | "ndjson" => read_json_lines(dataset, columns)?,
         "parquet" => {
-            let mut names = vec![columns.path.as_str(), "split", "group"];
-            names.extend(columns.labels.iter().map(String::as_str));
-            headstart_store::read_text_columns(dataset, &names)?
+            let required: Vec<&str> = columns.required().collect();
+            let mut optional = vec!["split", "group"];
+            optional.extend(columns.labels.iter().map(String::as_str).filter(|it| !required.contains(it)));
+            let rows = headstart_store::read_text_columns(dataset, &required, &optional)?;
+            rows.into_iter().map(Ok).collect()
         }
         _ => bail!(
             "{} is no folder and no manifest; expected .csv, .tsv, .jsonl, .ndjson or .parquet",
@@ -75,9 +94,10 @@ fn from_folder(folder: &Path) -> Result<Listing> {
     let mut listing = Listing { root: absolute(folder)?, ..Listing::default() };
     let mut files = Vec::new();
     // Following links finds pictures kept elsewhere; walkdir notices loops.
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+    for entry in entries.into_iter().filter_entry(|it| !is_hidden(it)) {
         match entry {
-            Ok(entry) if entry.file_type().is_dir() || is_hidden(&entry) => {}
+            Ok(entry) if entry.file_type().is_dir() => {}
             Ok(entry) if is_picture(entry.path()) => files.push(entry.into_path()),
             Ok(_) => listing.n_ignored += 1,
             Err(err) => {
@@ -93,7 +113,7 @@ fn from_folder(folder: &Path) -> Result<Listing> {
         }
     }
     let relative: Vec<&Path> = files.iter().map(|it| it.strip_prefix(folder).unwrap_or(it)).collect();
-    let has_splits = has_splits(&relative);
+    let has_splits = has_splits(folder, &relative)?;
     for (file, path) in files.iter().zip(relative) {
         let folders: Vec<String> = path
             .parent()
@@ -106,17 +126,50 @@ fn from_folder(folder: &Path) -> Result<Listing> {
         };
         listing.inputs.push(Input { path: key(path), file: file.clone(), label, split, group: None });
     }
+    listing.layout = Some(layout(&listing.inputs));
     Ok(listing)
 }
 
 /// `<split>/<class>/*`: every top-level folder with pictures is named like a split.
-fn has_splits(paths: &[&Path]) -> bool {
-    let tops =
-        || paths.iter().filter(|it| it.components().count() > 1).filter_map(|it| it.components().next());
-    let is_split = |it: std::path::Component<'_>| {
-        SPLITS.contains(&it.as_os_str().to_string_lossy().to_lowercase().as_str())
+///
+/// A class may well be called `train` or `test`; `train` and `test` beside a third folder are refused,
+/// because either reading would be wrong for somebody without a word.
+fn has_splits(folder: &Path, paths: &[&Path]) -> Result<bool> {
+    let nested = paths.iter().filter(|it| it.components().count() > 1);
+    let tops: BTreeSet<String> =
+        nested.filter_map(|it| it.components().next()).map(|it| key(it.as_os_str().as_ref())).collect();
+    let is_split = |it: &&String| SPLITS.contains(&it.to_lowercase().as_str());
+    let (splits, others): (Vec<&String>, Vec<&String>) = tops.iter().partition(is_split);
+    if let (true, Some(other)) = (splits.len() > 1, others.first()) {
+        bail!(
+            "{} has the splits {} and beside them the folder {other}; move that elsewhere, or list the pictures in a manifest",
+            folder.display(),
+            splits.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
+        );
+    }
+    Ok(!splits.is_empty() && others.is_empty())
+}
+
+/// Splits and classes of a folder's pictures, in words.
+fn layout(inputs: &[Input]) -> String {
+    let splits: BTreeSet<&str> = inputs.iter().filter_map(|it| it.split.as_deref()).collect();
+    let classes: BTreeSet<&str> = inputs.iter().filter_map(|it| it.label.as_deref()).collect();
+    let mut text = match classes.len() {
+        0 => "no classes (pictures lie in no folder of their own)".to_owned(),
+        n => format!("{n} classes ({}{})", join(classes.iter().take(5)), if n > 5 { ", …" } else { "" }),
     };
-    tops().next().is_some() && tops().all(is_split)
+    if !splits.is_empty() {
+        text = format!("splits {}; {text}", join(&splits));
+    }
+    let unlabelled = inputs.iter().filter(|it| it.label.is_none()).count();
+    if unlabelled > 0 && !classes.is_empty() {
+        text = format!("{text}; {unlabelled} pictures without a class");
+    }
+    text
+}
+
+fn join<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> String {
+    names.into_iter().copied().collect::<Vec<_>>().join(", ")
 }
 
 fn is_hidden(entry: &walkdir::DirEntry) -> bool {
@@ -140,14 +193,22 @@ fn from_stdin() -> Result<Listing> {
     Ok(Listing { inputs: inputs.collect(), root: absolute(Path::new("."))?, ..Listing::default() })
 }
 
-fn from_manifest(manifest: &Path, rows: Vec<HashMap<String, String>>, columns: &Columns) -> Result<Listing> {
+fn from_manifest(manifest: &Path, rows: Rows, columns: &Columns) -> Result<Listing> {
     let folder = manifest.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut listing = Listing { root: absolute(folder)?, ..Listing::default() };
-    for (index, mut row) in rows.into_iter().enumerate() {
-        let path = row.remove(&columns.path).filter(|it| !it.is_empty());
-        let path = path.ok_or_else(|| {
-            anyhow!("row {} of {} has no `{}`", index + 1, manifest.display(), columns.path)
-        })?;
+    for (index, row) in rows.into_iter().enumerate() {
+        let mut row = match row {
+            Ok(row) => row,
+            Err(unreadable) => {
+                listing.unreadable.push(unreadable);
+                continue;
+            }
+        };
+        let Some(path) = row.remove(&columns.path).filter(|it| !it.is_empty()) else {
+            let place = format!("row {} of {}", index + 1, manifest.display());
+            listing.unreadable.push((place, format!("has no `{}`", columns.path)));
+            continue;
+        };
         let labels: Vec<String> =
             columns.labels.iter().filter_map(|it| row.remove(it)).filter(|it| !it.is_empty()).collect();
         let mut text = |name: &str| row.remove(name).filter(|it| !it.is_empty());
@@ -155,39 +216,55 @@ fn from_manifest(manifest: &Path, rows: Vec<HashMap<String, String>>, columns: &
         let label = (labels.len() == columns.labels.len()).then(|| labels.join("|"));
         listing.inputs.push(Input { file: folder.join(&path), path, label, split, group });
     }
+    if let (true, Some((place, reason))) = (listing.inputs.is_empty(), listing.unreadable.first()) {
+        bail!("no row of {} can be used: {place} {reason}", manifest.display());
+    }
     Ok(listing)
 }
 
-fn read_delimited(path: &Path, delimiter: u8, columns: &Columns) -> Result<Vec<HashMap<String, String>>> {
+fn read_delimited(path: &Path, delimiter: u8, columns: &Columns) -> Result<Rows> {
     let reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_path(path);
     let mut reader = reader.with_context(|| format!("cannot read {}", path.display()))?;
     let header = reader.headers().with_context(|| format!("cannot read {}", path.display()))?.clone();
     let header: Vec<String> =
         header.iter().map(|it| it.trim_start_matches('\u{feff}').trim().to_owned()).collect();
     check_columns(path, &header, columns)?;
-    let rows = reader.records().map(|record| {
-        let record = record.with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(header.iter().cloned().zip(record.iter().map(str::to_owned)).collect())
-    });
-    rows.collect()
+    let mut rows = Vec::new();
+    for (index, record) in reader.records().enumerate() {
+        rows.push(match record {
+            Ok(record) => Ok(header.iter().cloned().zip(record.iter().map(str::to_owned)).collect()),
+            Err(err) if err.is_io_error() => {
+                return Err(err).with_context(|| format!("cannot read {}", path.display()));
+            }
+            Err(err) => Err((format!("row {} of {}", index + 1, path.display()), err.to_string())),
+        });
+    }
+    Ok(rows)
 }
 
-fn read_json_lines(path: &Path, columns: &Columns) -> Result<Vec<HashMap<String, String>>> {
+fn read_json_lines(path: &Path, columns: &Columns) -> Result<Rows> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut rows = Vec::new();
-    for (index, line) in BufReader::new(file).lines().enumerate() {
+    let mut rows = Rows::new();
+    let mut is_checked = false;
+    for (index, line) in BufReader::new(file).split(b'\n').enumerate() {
         let line = line.with_context(|| format!("cannot read {}", path.display()))?;
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let context = || format!("line {} of {} is no JSON object", index + 1, path.display());
-        let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(&line).with_context(context)?;
-        if rows.is_empty() {
+        let object: serde_json::Map<String, serde_json::Value> = match serde_json::from_slice(&line) {
+            Ok(object) => object,
+            Err(err) => {
+                let place = format!("line {} of {}", index + 1, path.display());
+                rows.push(Err((place, format!("is no JSON object: {err}"))));
+                continue;
+            }
+        };
+        if !is_checked {
             check_columns(path, &object.keys().cloned().collect::<Vec<_>>(), columns)?;
+            is_checked = true;
         }
         let fields = object.into_iter().filter_map(|(name, value)| Some((name, text_of(&value)?)));
-        rows.push(fields.collect());
+        rows.push(Ok(fields.collect()));
     }
     Ok(rows)
 }
@@ -205,13 +282,9 @@ fn text_of(value: &serde_json::Value) -> Option<String> {
 }
 
 fn check_columns(path: &Path, found: &[String], columns: &Columns) -> Result<()> {
-    let default = Columns::default();
-    let mut needed = vec![&columns.path];
-    // A label is optional unless the user named its column.
-    needed.extend(columns.labels.iter().filter(|it| !default.labels.contains(it)));
-    for name in needed {
+    for name in columns.required() {
         ensure!(
-            found.contains(name),
+            found.iter().any(|it| it == name),
             "{} has no column `{name}`; its columns are: {}",
             path.display(),
             found.join(", ")

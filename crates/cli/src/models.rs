@@ -23,13 +23,14 @@ pub(crate) struct ModelArgs {
 }
 
 /// How images become a model's input, where that is not the registry's or the TOML's word.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "How images are fed (default: the registry's entry, or the .toml beside FILE)")]
 pub(crate) struct InputArgs {
     /// Tensor to cut at, by name; found by structure when not given.
     #[arg(long, value_name = "TENSOR")]
     pub(crate) tap: Option<String>,
-    /// How a tap with positions becomes one row: none, mean or first.
+    /// How a tap with positions becomes one row: mean, first, or none to take all its numbers. Default:
+    /// mean for (n, c, h, w).
     #[arg(long, value_name = "HOW", value_parser = parse_pool)]
     pub(crate) pool: Option<Pool>,
     /// Height and width of the model's input.
@@ -79,13 +80,18 @@ pub(crate) fn prepare(args: &ModelArgs) -> Result<CutModel> {
         Source::File(path) => CutModel::load(path, &spec),
     }
     .with_context(|| format!("cannot use {}", args.model))?;
-    if let (Some(expected), Source::File(path)) = (&spec.sha256, &source) {
-        ensure!(
-            *expected == model.sha256,
-            "{} has SHA-256 {}, the registry expects {expected}; remove it, or pass it as a path if it is another model",
-            path.display(),
-            model.sha256
-        );
+    if let Source::File(path) = &source {
+        expect_hash(&spec, path, &model.sha256)?;
+    }
+    // Nothing vouches for what is fed to a file of the user's own but these words.
+    if spec.sha256.is_none() || args.input != InputArgs::default() {
+        report::say(format!("{}: images are fed as {}", args.model, describe(&spec.preprocess)));
+        report::say(format!(
+            "{}: cut at `{}`, pooling {}",
+            args.model,
+            model.tap.tensor,
+            pool_name(model.tap.pool)
+        ));
     }
     if args.model == EMBEDDED_ID {
         report::say(format!(
@@ -102,9 +108,8 @@ pub(crate) fn resolve(model: &str) -> Result<(ModelSpec, Source)> {
     if looks_like_path {
         ensure!(path.is_file(), "no model file at {model}");
         let (spec, description) = ModelSpec::of_file(path)?;
-        match description {
-            Some(toml) => report::say(format!("{model}: described by {}", toml.display())),
-            None => report::say(format!("{model}: assuming {}", describe(&spec.preprocess))),
+        if let Some(toml) = description {
+            report::say(format!("{model}: described by {}", toml.display()));
         }
         return Ok((spec, Source::File(path.to_owned())));
     }
@@ -130,6 +135,21 @@ pub(crate) fn find_local(spec: &ModelSpec) -> Result<Option<Source>> {
     }
     let folders = folders::model_folders().into_iter().chain([folders::cached_models()?]);
     Ok(folders.map(|it| it.join(&spec.file)).find(|it| it.is_file()).map(Source::File))
+}
+
+/// Refuses a file that is not the registry's.
+pub(crate) fn check_hash(spec: &ModelSpec, path: &Path) -> Result<()> {
+    expect_hash(spec, path, &network::hash_of(path)?)
+}
+
+fn expect_hash(spec: &ModelSpec, path: &Path, found: &str) -> Result<()> {
+    let expected = spec.sha256.as_deref().unwrap_or(found);
+    ensure!(
+        expected == found,
+        "{} has SHA-256 {found}, the registry expects {expected}; remove it, or pass it as a path if it is another model",
+        path.display(),
+    );
+    Ok(())
 }
 
 /// Downloads a model into the cache.
@@ -173,9 +193,12 @@ impl InputArgs {
         let preprocess = &mut spec.preprocess;
         if let Some(size) = &self.size {
             let [height, width] = [size[0], *size.last().unwrap_or(&size[0])];
+            // As much of the picture as before: ImageNet's 256 for a crop of 224 is 110 for one of 96.
+            let (old, new) = (preprocess.size.into_iter().max(), height.max(width));
+            let scaled = |it: u32| u64::from(it) * u64::from(new) / u64::from(old.unwrap_or(new).max(1));
+            preprocess.short_side =
+                preprocess.short_side.map(|it| u32::try_from(scaled(it)).unwrap_or(new).max(new));
             preprocess.size = [height, width];
-            // A new size with the old short side would crop too much or not fit.
-            preprocess.short_side = Some(height.max(width));
         }
         if let Some(side) = self.short_side {
             preprocess.short_side = (side > 0).then_some(side);
@@ -205,8 +228,16 @@ impl InputArgs {
     }
 }
 
+const POOLS: [(&str, Pool); 3] = [("none", Pool::None), ("mean", Pool::Mean), ("first", Pool::First)];
+
 fn parse_pool(text: &str) -> Result<Pool, String> {
-    choice(text, &[("none", Pool::None), ("mean", Pool::Mean), ("first", Pool::First)])
+    choice(text, &POOLS)
+}
+
+/// The word for a pooling.
+#[must_use]
+pub(crate) fn pool_name(pool: Pool) -> &'static str {
+    POOLS.iter().find(|(_, it)| *it == pool).map_or("", |(name, _)| name)
 }
 
 fn parse_filter(text: &str) -> Result<Filter, String> {

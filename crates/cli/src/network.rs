@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,7 +36,7 @@ fn fetch(url: &str, part: &Path, bytes: Option<u64>) -> Result<()> {
     if bytes.is_some_and(|it| have >= it) {
         return Ok(()); // All there: the hash decides.
     }
-    let mut request = ureq::get(url);
+    let mut request = agent().get(url);
     if have > 0 {
         request = request.header("Range", format!("bytes={have}-"));
     }
@@ -65,6 +66,16 @@ fn fetch(url: &str, part: &Path, bytes: Option<u64>) -> Result<()> {
     file.sync_all()?;
     bar.finish_and_clear();
     Ok(())
+}
+
+/// A server that says nothing for this long is given up; a slow one may take its time.
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_resolve(Some(Duration::from_secs(20)))
+        .timeout_connect(Some(Duration::from_secs(20)))
+        .timeout_recv_response(Some(Duration::from_secs(60)))
+        .build()
+        .into()
 }
 
 /// SHA-256 of a file, hexadecimal.

@@ -12,6 +12,7 @@ use crate::logistic::Certificate;
 
 const FORMAT_VERSION: u32 = 1;
 const METADATA_KEY: &str = "headstart";
+const TRAINED_ON: &str = "trained_on";
 
 /// A fitted head: layers on top of an embedding, and everything needed to use and to trust them.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,9 @@ pub struct HeadModel {
     pub layers: Vec<DenseLayer>,
     /// What the outputs mean and how they came about.
     pub metadata: HeadMetadata,
+    /// Identities of the samples it was trained on and of their groups, sorted, 64 bits each: an
+    /// evaluation must not judge the head by them.
+    pub trained_on: Vec<u64>,
 }
 
 /// `activation(x · weight + bias)`.
@@ -150,8 +154,8 @@ impl HeadModel {
         Err(HeadError::FingerprintMismatch { differences: differences() })
     }
 
-    /// Writes the head as a safetensors file: `layers.<i>.weight`, `layers.<i>.bias` (f64), everything
-    /// else as JSON under the metadata key `headstart`. The same head gives the same bytes.
+    /// Writes the head as a safetensors file: `layers.<i>.weight`, `layers.<i>.bias` (f64),
+    /// `trained_on` (u64), everything else as JSON under the metadata key `headstart`. The same head gives the same bytes.
     ///
     /// # Errors
     /// [`HeadError::Malformed`] when a number in the metadata has no JSON form (NaN).
@@ -169,10 +173,16 @@ impl HeadModel {
             tensors.push((format!("layers.{index}.weight"), shape, bytes(layer.weight.iter())));
             tensors.push((format!("layers.{index}.bias"), vec![layer.bias.len()], bytes(layer.bias.iter())));
         }
+        let trained_on: Vec<u8> = self.trained_on.iter().flat_map(|it| it.to_le_bytes()).collect();
+        let trained_on = TensorView::new(Dtype::U64, vec![self.trained_on.len()], &trained_on)
+            .map(|view| (TRAINED_ON, view));
         let views = tensors.iter().map(|(name, shape, data)| {
             TensorView::new(Dtype::F64, shape.clone(), data).map(|view| (name.as_str(), view))
         });
-        let views = views.collect::<Result<Vec<_>, _>>().map_err(|err| malformed(err.to_string()))?;
+        let views = views
+            .chain([trained_on])
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|err| malformed(err.to_string()))?;
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
         safetensors::serialize(views, Some(metadata)).map_err(|err| malformed(err.to_string()))
     }
@@ -209,10 +219,13 @@ impl HeadModel {
                 Array2::from_shape_vec((rows, columns), weight).map_err(|err| malformed(err.to_string()))?;
             layers.push(DenseLayer { weight, bias: Array1::from(bias), activation: *activation });
         }
-        if layers.last().map(|it| it.bias.len()) != Some(header.metadata.labels.len()) {
-            return Err(malformed("the number of outputs is not the number of labels".to_owned()));
+        let n_outputs = layers.last().map_or(0, |it| it.bias.len());
+        if n_outputs == 0 || n_outputs != header.metadata.labels.len() {
+            let n_labels = header.metadata.labels.len();
+            return Err(malformed(format!("{n_outputs} outputs for {n_labels} labels")));
         }
-        Ok(Self { layers, metadata: header.metadata })
+        let trained_on = eight_bytes(&tensors, TRAINED_ON, Dtype::U64)?.1.map(u64::from_le_bytes).collect();
+        Ok(Self { layers, metadata: header.metadata, trained_on })
     }
 }
 
@@ -231,15 +244,26 @@ fn bytes<'a>(values: impl Iterator<Item = &'a f64>) -> Vec<u8> {
 }
 
 fn floats(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f64>), HeadError> {
+    let (shape, values) = eight_bytes(tensors, name, Dtype::F64)?;
+    let values: Vec<f64> = values.map(f64::from_le_bytes).collect();
+    if values.iter().any(|it| !it.is_finite()) {
+        let reason = format!("`{name}` has values that are not finite");
+        return Err(HeadError::Malformed { reason });
+    }
+    Ok((shape, values))
+}
+
+/// Shape and elements of a tensor whose elements have eight bytes.
+fn eight_bytes<'a>(
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    dtype: Dtype,
+) -> Result<(Vec<usize>, impl Iterator<Item = [u8; 8]> + use<'a>), HeadError> {
     let malformed = |reason: String| HeadError::Malformed { reason };
     let tensor = tensors.tensor(name).map_err(|_| malformed(format!("no tensor `{name}`")))?;
-    if tensor.dtype() != Dtype::F64 {
-        return Err(malformed(format!("`{name}` is {:?}, expected F64", tensor.dtype())));
+    if tensor.dtype() != dtype {
+        return Err(malformed(format!("`{name}` is {:?}, expected {dtype:?}", tensor.dtype())));
     }
-    let values = tensor.data().chunks_exact(8);
-    let values: Vec<f64> = values.map(|it| f64::from_le_bytes(it.try_into().expect("eight bytes"))).collect();
-    if values.iter().any(|it| !it.is_finite()) {
-        return Err(malformed(format!("`{name}` has values that are not finite")));
-    }
-    Ok((tensor.shape().to_vec(), values))
+    let (elements, _) = tensor.data().as_chunks();
+    Ok((tensor.shape().to_vec(), elements.iter().copied()))
 }

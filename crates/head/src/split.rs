@@ -2,62 +2,72 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-
 /// Marks the samples to hold out for validation: about `fraction` of every class, whole groups only.
 ///
-/// Every class with at least two groups keeps one on either side. Samples without a group are groups of
-/// their own. The same seed, classes and groups give the same split.
+/// Every class with at least two groups keeps one on either side, unless `fraction` is zero. Groups are
+/// drawn by a hash of their number and the seed: the draw depends neither on the order of the samples
+/// nor, but for the last few groups of a class, on what other samples there are.
 ///
 /// # Shapes
-/// - `classes`, `groups`: `(n_samples,)`; `groups` may be empty: no sample has a group then.
+/// - `classes`: `(n_samples,)`.
+/// - `groups`: `(n_samples,)`; samples of equal numbers stay together.
 /// - returns `(n_samples,)`, true where held out.
+///
+/// # Panics
+/// When `classes` and `groups` differ in length.
 ///
 /// # Examples
 /// ```
-/// let held_out = headstart_head::stratified_split(&[0, 0, 0, 0, 1, 1, 1, 1], &[], 0.25, 7);
+/// let groups: Vec<u64> = (0..8).collect();
+/// let held_out = headstart_head::stratified_split(&[0, 0, 0, 0, 1, 1, 1, 1], &groups, 0.25, 7);
 /// assert_eq!(held_out.iter().filter(|it| **it).count(), 2);
 /// ```
 #[must_use]
-pub fn stratified_split(classes: &[usize], groups: &[Option<String>], fraction: f64, seed: u64) -> Vec<bool> {
-    let mut units: Vec<Vec<usize>> = Vec::new();
-    let mut unit_of: HashMap<&str, usize> = HashMap::new();
-    for sample in 0..classes.len() {
-        match groups.get(sample).and_then(Option::as_deref) {
-            Some(group) => {
-                let unit = *unit_of.entry(group).or_insert_with(|| {
-                    units.push(Vec::new());
-                    units.len() - 1
-                });
-                units[unit].push(sample);
-            }
-            None => units.push(vec![sample]),
-        }
-    }
-    // A group with several classes is placed by its first sample's.
-    let mut by_class: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (unit, samples) in units.iter().enumerate() {
-        by_class.entry(classes[samples[0]]).or_default().push(unit);
-    }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+pub fn stratified_split(classes: &[usize], groups: &[u64], fraction: f64, seed: u64) -> Vec<bool> {
+    assert_eq!(classes.len(), groups.len(), "a class and a group for every sample");
     let mut held_out = vec![false; classes.len()];
-    for class_units in by_class.values_mut() {
-        class_units.shuffle(&mut rng);
-        let n_samples: usize = class_units.iter().map(|it| units[*it].len()).sum();
+    if fraction <= 0.0 {
+        return held_out;
+    }
+    for class_units in units_by_class(classes, groups, seed).values() {
+        let n_samples: usize = class_units.iter().map(Vec::len).sum();
         let wanted = fraction * n_samples as f64;
         let mut taken = 0;
         for (position, unit) in class_units.iter().enumerate() {
-            let length = units[*unit].len();
             let is_last = position + 1 == class_units.len();
-            let overshoots = taken as f64 + 0.5 * length as f64 > wanted;
+            let overshoots = taken as f64 + 0.5 * unit.len() as f64 > wanted;
             if is_last || (overshoots && taken > 0) {
                 break;
             }
-            units[*unit].iter().for_each(|it| held_out[*it] = true);
-            taken += length;
+            unit.iter().for_each(|it| held_out[*it] = true);
+            taken += unit.len();
         }
     }
     held_out
+}
+
+/// The samples of each group, in an order drawn by the seed, filed by the class of the group: the
+/// smallest of those its samples have.
+fn units_by_class(classes: &[usize], groups: &[u64], seed: u64) -> BTreeMap<usize, Vec<Vec<usize>>> {
+    let mut units: HashMap<u64, Vec<usize>> = HashMap::new();
+    for (sample, group) in groups.iter().enumerate() {
+        units.entry(*group).or_default().push(sample);
+    }
+    let mut units: Vec<(u64, Vec<usize>)> = units.into_iter().collect();
+    units.sort_by_key(|(group, _)| (mix(group ^ mix(seed)), *group));
+    let mut by_class: BTreeMap<usize, Vec<Vec<usize>>> = BTreeMap::new();
+    for (_, unit) in units {
+        let class = unit.iter().map(|it| classes[*it]).min().unwrap_or(0);
+        by_class.entry(class).or_default().push(unit);
+    }
+    by_class
+}
+
+/// The output function of SplitMix64 (Steele, Lea & Flood 2014): every bit of the input moves every bit
+/// of the output.
+fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }

@@ -330,6 +330,7 @@ fn head() -> HeadModel {
     let (x, y) = relu_features(30, 4, 3, 15);
     let fit = fit_logistic(x.view(), &y, 3, None, &config(1.0)).unwrap();
     HeadModel {
+        trained_on: vec![3, u64::MAX],
         layers: vec![DenseLayer { weight: fit.coef, bias: fit.intercept, activation: Activation::Softmax }],
         metadata: HeadMetadata {
             task: Task::Classification,
@@ -439,20 +440,38 @@ fn regression_metrics_follow_their_formulas() {
 #[test]
 fn a_split_is_stratified_seeded_and_keeps_groups_together() {
     let classes: Vec<usize> = (0..200).map(|it| usize::from(it % 10 == 0)).collect();
-    let held_out = stratified_split(&classes, &[], 0.2, 1);
+    let own: Vec<u64> = (0..200).collect();
+    let held_out = stratified_split(&classes, &own, 0.2, 1);
     let count = |class: usize| (0..200).filter(|it| held_out[*it] && classes[*it] == class).count();
     assert_eq!((count(0), count(1)), (36, 4));
-    assert_eq!(held_out, stratified_split(&classes, &[], 0.2, 1));
-    assert_ne!(held_out, stratified_split(&classes, &[], 0.2, 2));
-    let groups: Vec<Option<String>> = (0..200).map(|it| Some((it / 8).to_string())).collect();
+    assert_eq!(held_out, stratified_split(&classes, &own, 0.2, 1));
+    assert_ne!(held_out, stratified_split(&classes, &own, 0.2, 2));
+    let groups: Vec<u64> = (0..200).map(|it| it / 8).collect();
     let held_out = stratified_split(&classes, &groups, 0.2, 1);
     for group in held_out.chunks(8) {
         assert!(group.iter().all(|it| *it == group[0]), "a group was torn apart");
     }
     assert!((20..=60).contains(&held_out.iter().filter(|it| **it).count()));
     // A class of one sample stays with the training samples.
-    assert_eq!(stratified_split(&[0], &[], 0.5, 3), [false]);
+    assert_eq!(stratified_split(&[0], &[0], 0.5, 3), [false]);
     assert!(stratified_split(&[], &[], 0.5, 3).is_empty());
+    assert!(!stratified_split(&classes, &own, 0.0, 1).contains(&true), "nothing was asked to be held out");
+}
+
+/// Where a sample stands in the listing says nothing about it; what it is does.
+#[test]
+fn a_split_does_not_depend_on_the_order_of_samples_and_hardly_on_new_ones() {
+    let classes: Vec<usize> = (0..300).map(|it| it % 3).collect();
+    let own: Vec<u64> = (0..300).map(|it| it * it + 7).collect();
+    let held_out = stratified_split(&classes, &own, 0.2, 1);
+    let reversed = |it: &[usize]| it.iter().rev().copied().collect::<Vec<_>>();
+    let own_reversed: Vec<u64> = own.iter().rev().copied().collect();
+    let mut again = stratified_split(&reversed(&classes), &own_reversed, 0.2, 1);
+    again.reverse();
+    assert_eq!(held_out, again);
+    let fewer = stratified_split(&classes[..290], &own[..290], 0.2, 1);
+    let moved = fewer.iter().zip(&held_out).filter(|(a, b)| a != b).count();
+    assert!(moved <= 6, "{moved} of 290 samples changed sides because of 10 new ones");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::cut::{Dim, tensor_info};
 use crate::error::OnnxError;
-use crate::model::{OnnxModel, data_type};
+use crate::model::{OnnxModel, data_type, free_names};
 use crate::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// A fully connected layer of a head: `activation(x · weight + bias)`.
@@ -56,6 +56,7 @@ pub fn attach_head(
 ) -> Result<OnnxModel, OnnxError> {
     let mut model = backbone.clone();
     let graph = model.graph_mut();
+    free_names(graph, &[output::LOGITS, output::PROBABILITIES, output::PREDICTIONS]);
     let mut tensor = graph.output[0].name().to_owned();
     let mut width = n_features;
     let mut outputs = Vec::new();
@@ -117,6 +118,17 @@ pub struct PixelInput {
 /// Name of the pixel input.
 pub const PIXELS: &str = "image";
 
+/// The pixel input and what is computed from it on the way to the old input.
+const PIXEL_TENSORS: [&str; 7] = [
+    PIXELS,
+    "image/channels_first",
+    "image/float",
+    "image/centred",
+    "image/scaled",
+    "image/mean",
+    "image/scale",
+];
+
 /// Replaces the input of a model by pixels: `image`, uint8 `(n, height, width, channels)`.
 ///
 /// The graph then computes `(pixel - mean) / std` itself, and moves the channels where the backbone
@@ -126,13 +138,14 @@ pub const PIXELS: &str = "image";
 /// [`OnnxError::InputCount`] unless the model has exactly one input;
 /// [`OnnxError::OpsetTooOld`] below opset 7, whose arithmetic does not broadcast.
 pub fn take_pixels(model: &OnnxModel, pixels: &PixelInput) -> Result<OnnxModel, OnnxError> {
-    let input = model.single_input()?;
-    let (input_name, elem_type) = (input.name().to_owned(), input.elem_type());
     let opset = model.opset();
     if opset < 7 {
         return Err(OnnxError::OpsetTooOld { found: opset, needed: 7 });
     }
     let mut model = model.clone();
+    free_names(model.graph_mut(), &PIXEL_TENSORS);
+    let input = model.single_input()?;
+    let (input_name, elem_type) = (input.name().to_owned(), input.elem_type());
     let graph = model.graph_mut();
     let channels = pixels.mean.len();
     let mut nodes = Vec::new();

@@ -38,8 +38,11 @@ pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
     let mut cut = model.clone();
     cut.allow_free_initializers();
     let rank = known_rank(model, &tap.tensor);
-    let output = append_pool(cut.graph_mut(), tap, rank, opset);
     let graph = cut.graph_mut();
+    // Embeddings are f32 whatever the backbone computes in.
+    let tensor =
+        if is_f32(model, &tap.tensor) { tap.tensor.clone() } else { append_cast(graph, &tap.tensor) };
+    let output = append_pool(graph, &tensor, tap.pool, rank, opset);
     let mut info = tensor_info(&output, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]);
     if tap.pool == Pool::None && rank != Some(2) {
         // A declared rank that is wrong would make the runtime refuse the graph.
@@ -85,6 +88,27 @@ pub(crate) fn known_rank(model: &OnnxModel, tensor: &str) -> Option<usize> {
     None
 }
 
+/// Whether a tensor holds 32-bit floats: by its declared type, else because nothing in the graph is of
+/// another float type.
+fn is_f32(model: &OnnxModel, tensor: &str) -> bool {
+    let graph = model.graph();
+    let infos = || graph.value_info.iter().chain(&graph.output).chain(&graph.input);
+    if let Some(known) = infos().filter(|it| it.name() == tensor).find_map(|it| it.elem_type()) {
+        return known == data_type::FLOAT;
+    }
+    let weights = graph.initializer.iter().filter_map(|it| it.data_type);
+    let mut types = weights.chain(infos().filter_map(|it| it.elem_type()));
+    let other = [data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE];
+    !types.any(|it| other.contains(&it))
+}
+
+fn append_cast(graph: &mut GraphProto, tensor: &str) -> String {
+    let output = format!("{EMBEDDING}_f32");
+    let to = AttributeProto::int("to", data_type::FLOAT);
+    graph.node.push(NodeProto::new("Cast", &[tensor], &output, vec![to]));
+    output
+}
+
 /// A dimension of a tensor that surgery declares.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Dim {
@@ -109,11 +133,11 @@ pub(crate) fn tensor_info(name: &str, elem_type: i64, dims: &[Dim]) -> ValueInfo
     }
 }
 
-/// Appends what makes one row of the tap, and returns the name of the tensor that holds it.
-fn append_pool(graph: &mut GraphProto, tap: &Tap, rank: Option<usize>, opset: i64) -> String {
+/// Appends what makes one row of a tensor, and returns the name of the tensor that holds it.
+fn append_pool(graph: &mut GraphProto, tensor: &str, pool: Pool, rank: Option<usize>, opset: i64) -> String {
     let pooled = format!("{EMBEDDING}_pooled");
-    match tap.pool {
-        Pool::None => return tap.tensor.clone(),
+    match pool {
+        Pool::None => return tensor.to_owned(),
         Pool::First => {
             let index = format!("{EMBEDDING}_first");
             graph.initializer.push(TensorProto::from_raw(
@@ -123,17 +147,17 @@ fn append_pool(graph: &mut GraphProto, tap: &Tap, rank: Option<usize>, opset: i6
                 0_i64.to_le_bytes().to_vec(),
             ));
             let axis = AttributeProto::int("axis", 1);
-            graph.node.push(NodeProto::new("Gather", &[&tap.tensor, &index], EMBEDDING, vec![axis]));
+            graph.node.push(NodeProto::new("Gather", &[tensor, &index], EMBEDDING, vec![axis]));
             return EMBEDDING.to_owned();
         }
         Pool::Mean => {}
     }
     if rank == Some(3) {
         let axes = graph_axes(graph, opset);
-        graph.node.push(reduce_mean(axes, &tap.tensor, EMBEDDING));
+        graph.node.push(reduce_mean(axes, tensor, EMBEDDING));
         return EMBEDDING.to_owned();
     }
-    graph.node.push(NodeProto::new("GlobalAveragePool", &[&tap.tensor], &pooled, vec![]));
+    graph.node.push(NodeProto::new("GlobalAveragePool", &[tensor], &pooled, vec![]));
     let axis = AttributeProto::int("axis", 1);
     graph.node.push(NodeProto::new("Flatten", &[&pooled], EMBEDDING, vec![axis]));
     EMBEDDING.to_owned()

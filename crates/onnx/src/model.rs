@@ -97,7 +97,8 @@ impl OnnxModel {
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes).
     pub fn from_file_bytes(bytes: impl Into<Bytes>, path: &Path) -> Result<Self, OnnxError> {
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.to_owned();
         Ok(Self { folder: Some(folder), ..Self::from_bytes(bytes)? })
     }
 
@@ -188,6 +189,15 @@ impl OnnxModel {
         locations.into_iter().collect()
     }
 
+    /// The files external data lies in, each once and in order: regular files inside the model's folder.
+    ///
+    /// # Errors
+    /// [`OnnxError::ExternalData`] for a file outside the folder, or none at all; [`OnnxError::Io`].
+    pub fn external_data_files(&self) -> Result<Vec<PathBuf>, OnnxError> {
+        let bad = |reason| OnnxError::ExternalData { tensor: "its weights".to_owned(), reason };
+        self.external_data_locations().iter().map(|it| self.external_file(it, bad)).collect()
+    }
+
     /// The protobuf message.
     #[must_use]
     pub fn proto(&self) -> &ModelProto {
@@ -219,6 +229,12 @@ impl OnnxModel {
     pub fn inputs(&self) -> Vec<&ValueInfoProto> {
         let weights: HashSet<&str> = self.graph().initializer.iter().map(TensorProto::name).collect();
         self.graph().input.iter().filter(|it| !weights.contains(it.name())).collect()
+    }
+
+    /// Names of the outputs.
+    #[must_use]
+    pub fn output_names(&self) -> Vec<String> {
+        self.graph().output.iter().map(|it| it.name().to_owned()).collect()
     }
 
     /// The one input that is no weight.
@@ -334,22 +350,8 @@ impl OnnxModel {
             Some(text) => text.parse::<u64>().map(Some).map_err(|_| bad(format!("{key} is `{text}`"))),
         };
         let location = value("location").ok_or_else(|| bad("no location".to_owned()))?;
-        let folder = self
-            .folder
-            .as_deref()
-            .ok_or_else(|| bad(format!("lies in `{location}`, but the model was read from memory")))?;
-        let relative = Path::new(&location);
-        if !relative.components().all(|it| matches!(it, Component::Normal(_) | Component::CurDir)) {
-            return Err(bad(format!("`{location}` leaves the model's folder")));
-        }
-        let path = folder.join(relative);
-        // A link inside the folder may still point out of it.
-        let real = path.canonicalize().map_err(io("read", &path))?;
-        let root = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        if !real.starts_with(root.canonicalize().map_err(io("read", root))?) {
-            return Err(bad(format!("`{location}` leaves the model's folder")));
-        }
-        let mut file = fs::File::open(&real).map_err(io("read", &path))?;
+        let path = self.external_file(&location, bad)?;
+        let mut file = fs::File::open(&path).map_err(io("read", &path))?;
         let size = file.metadata().map_err(io("read", &path))?.len();
         let offset = number("offset")?.unwrap_or(0);
         let length = number("length")?.unwrap_or(size.saturating_sub(offset));
@@ -362,6 +364,29 @@ impl OnnxModel {
             return Err(bad(format!("`{location}` ended after {copied} of {length} bytes")));
         }
         Ok(length)
+    }
+
+    /// A file of external data: inside the model's folder, links followed, and a regular file.
+    fn external_file(&self, location: &str, bad: impl Fn(String) -> OnnxError) -> Result<PathBuf, OnnxError> {
+        let folder = self
+            .folder
+            .as_deref()
+            .ok_or_else(|| bad(format!("lies in `{location}`, but the model was read from memory")))?;
+        let relative = Path::new(location);
+        if !relative.components().all(|it| matches!(it, Component::Normal(_) | Component::CurDir)) {
+            return Err(bad(format!("`{location}` leaves the model's folder")));
+        }
+        let path = folder.join(relative);
+        // A link inside the folder may still point out of it.
+        let real = path.canonicalize().map_err(io("read", &path))?;
+        if !real.starts_with(folder.canonicalize().map_err(io("read", folder))?) {
+            return Err(bad(format!("`{location}` leaves the model's folder")));
+        }
+        // Looked at before it is opened: opening a pipe would wait for its writer.
+        if !real.metadata().map_err(io("read", &path))?.is_file() {
+            return Err(bad(format!("`{location}` is no regular file")));
+        }
+        Ok(real)
     }
 
     /// Which node writes each tensor.
@@ -391,6 +416,40 @@ impl OnnxModel {
         let nodes = &self.graph().node;
         let outputs = nodes.iter().rev().filter_map(|node| node.output.first());
         outputs.take(8).cloned().collect()
+    }
+}
+
+/// Makes names free for tensors that surgery adds: a tensor that has one of them gets another.
+pub(crate) fn free_names(graph: &mut GraphProto, wanted: &[&str]) {
+    let mut taken = HashSet::new();
+    visit_names(graph, &mut |name| {
+        taken.insert(name.clone());
+    });
+    for name in wanted {
+        if !taken.contains(*name) {
+            continue;
+        }
+        let candidates = (1..).map(|it| format!("{name}__{it}"));
+        let free = candidates.into_iter().find(|it| !taken.contains(it)).expect("names never run out");
+        visit_names(graph, &mut |it| {
+            if it == name {
+                free.clone_into(it);
+            }
+        });
+        taken.insert(free);
+    }
+}
+
+/// Visits the name of every tensor wherever it is written or read, bodies of control flow included.
+fn visit_names(graph: &mut GraphProto, visit: &mut dyn FnMut(&mut String)) {
+    let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
+    infos.filter_map(|it| it.name.as_mut()).for_each(&mut *visit);
+    graph.initializer.iter_mut().filter_map(|it| it.name.as_mut()).for_each(&mut *visit);
+    for node in &mut graph.node {
+        node.input.iter_mut().chain(&mut node.output).for_each(&mut *visit);
+        for body in node.attribute.iter_mut().flat_map(|it| it.g.iter_mut().chain(&mut it.graphs)) {
+            visit_names(body, visit);
+        }
     }
 }
 

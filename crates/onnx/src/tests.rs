@@ -270,6 +270,45 @@ fn pixels_go_through_a_normalisation_that_ends_in_the_old_inputs_name() {
     assert_eq!(model.f32_values("image/scale").unwrap(), [0.5; 3]);
 }
 
+/// A model whose own tensors are named as surgery names its additions: they make way.
+#[test]
+fn names_that_surgery_needs_are_taken_from_other_tensors() {
+    let mut model = vgg();
+    let graph = model.graph_mut();
+    graph.input[0].name = Some("image".to_owned());
+    graph.node[0].input[0] = "image".to_owned();
+    graph.node[1].output[0] = "predictions".to_owned();
+    graph.node[2].input[0] = "predictions".to_owned();
+    let pixels =
+        PixelInput { height: 8, width: 8, mean: vec![1.0; 3], std: vec![2.0; 3], channels_first: true };
+    let backbone = cut(&model, &tap_at(&model, "predictions").unwrap()).unwrap();
+    let backbone = take_pixels(&backbone, &pixels).unwrap();
+    assert_eq!(backbone.inputs()[0].name(), "image");
+    let layer = Layer { weight: vec![0.0; 6], bias: vec![0.0; 2], activation: Activation::Softmax };
+    let model = attach_head(&backbone, 3, &[layer]).unwrap();
+    let mut written = std::collections::HashSet::new();
+    for node in &model.graph().node {
+        assert!(node.output.iter().all(|it| written.insert(it)), "{:?} is written twice", node.output);
+    }
+    assert_eq!(model.graph().node[3].output, ["image__1"]);
+    assert_eq!(model.graph().node[5].output, ["predictions__1"]);
+    assert_eq!(model.graph().node[6].input[0], "predictions__1");
+}
+
+/// Weights of 16 bits make a tap of 16 bits, where the file does not say otherwise.
+#[test]
+fn embeddings_of_another_float_type_are_cast() {
+    let mut model = vgg();
+    assert_eq!(
+        operators(&cut(&model, &tap_at(&model, "flat").unwrap()).unwrap()),
+        ["GlobalAveragePool", "Flatten"]
+    );
+    model.graph_mut().initializer[0].data_type = Some(data_type::FLOAT16);
+    let backbone = cut(&model, &tap_at(&model, "flat").unwrap()).unwrap();
+    assert_eq!(operators(&backbone), ["GlobalAveragePool", "Flatten", "Cast"]);
+    assert_eq!(Summary::of(&backbone).outputs[0].dtype, "float32");
+}
+
 #[test]
 fn pixels_are_refused_where_arithmetic_does_not_broadcast() {
     let mut proto = vgg().proto().clone();
@@ -358,17 +397,26 @@ fn nesting_is_bounded() {
     assert_eq!(err, "not a readable ONNX file: messages nested deeper than 64");
 }
 
-/// Two bytes a message on disk, hundreds in memory: four million would be a gigabyte.
+/// A few bytes on disk, hundreds in memory: empty nodes, empty names, unknown fields, packed numbers.
 #[test]
-fn the_number_of_messages_is_bounded() {
-    let n = 2_100_000;
-    let mut graph = Vec::with_capacity(2 * n);
-    (0..n).for_each(|_| graph.extend_from_slice(&[0x0a, 0x00]));
-    let mut bytes = vec![0x3a];
-    crate::wire::write_varint(graph.len() as u64, &mut bytes);
-    bytes.extend(graph);
-    let err = OnnxModel::from_bytes(bytes).unwrap_err().to_string();
-    assert_eq!(err, "not a readable ONNX file: more than 2000000 messages in one file");
+fn the_memory_of_a_files_structure_is_bounded() {
+    let delimited = |number: u8, payload: &[u8]| {
+        let mut bytes = vec![number << 3 | 2];
+        crate::wire::write_varint(payload.len() as u64, &mut bytes);
+        bytes.extend(payload);
+        bytes
+    };
+    let n = 12_000_000;
+    let nodes = [0x0a, 0x00].repeat(2_100_000);
+    let node_of_names = delimited(1, &[0x0a, 0x00].repeat(n));
+    let node_of_unknown = delimited(1, &[0x58, 0x00].repeat(n));
+    let tensor_of_dims = delimited(5, &delimited(1, &vec![1; 40_000_000]));
+    let cases = [nodes, node_of_names, node_of_unknown, tensor_of_dims];
+    for graph in &cases {
+        let err = OnnxModel::from_bytes(delimited(7, graph)).unwrap_err().to_string();
+        assert_eq!(err, "not a readable ONNX file: its structure needs more than 512 MiB of memory");
+    }
+    assert_eq!(cases.len(), 4);
 }
 
 #[test]
@@ -442,6 +490,10 @@ fn external_data_follows_the_model_to_where_it_is_saved() {
     let copy = OnnxModel::load(&there.join("b.onnx")).unwrap();
     assert_eq!(copy.f32_values("w1").unwrap(), values);
     assert_eq!(copy.external_data_locations(), ["b.onnx.data"]);
+    assert_eq!(copy.external_data_files().unwrap(), [there.join("b.onnx.data").canonicalize().unwrap()]);
+    // A file named without a folder lies in the current one.
+    let bare = OnnxModel::from_file_bytes(copy.to_bytes().unwrap(), "b.onnx".as_ref()).unwrap();
+    assert_eq!(bare.external_data_folder(), Some(".".as_ref()));
     // A cut that does not need the weight does not carry it.
     cut(&model, &tap_at(&model, "flat").unwrap()).unwrap().save(&there.join("c.onnx")).unwrap();
     let mut names: Vec<_> =
@@ -475,6 +527,10 @@ fn external_data_outside_the_folder_or_past_its_end_is_refused() {
         std::fs::write(&path, external("link.bin", "0", "1").to_bytes().unwrap()).unwrap();
         let err = OnnxModel::load(&path).unwrap().f32_values("w1").unwrap_err().to_string();
         assert!(err.ends_with("`link.bin` leaves the model's folder"), "{err}");
+        std::fs::create_dir(folder.0.join("folder.bin")).unwrap();
+        std::fs::write(&path, external("folder.bin", "0", "1").to_bytes().unwrap()).unwrap();
+        let err = OnnxModel::load(&path).unwrap().external_data_files().unwrap_err().to_string();
+        assert!(err.ends_with("`folder.bin` is no regular file"), "{err}");
     }
 }
 

@@ -14,9 +14,10 @@ use crate::error::OnnxError;
 /// Deepest nesting of messages; ONNX control flow nests a graph per level, real models stay under 10.
 const MAX_DEPTH: u32 = 64;
 
-/// Most messages in one file. A message of two bytes on disk costs a few hundred in memory, so this
-/// is what bounds the memory of a hostile file: about 600 MB at the very worst, whatever its size.
-const MAX_MESSAGES: u32 = 2_000_000;
+/// Most memory the structure of one file may take, besides its own bytes. A message of two bytes on disk
+/// costs a few hundred in memory; weights are slices of the file and cost nothing. Models of 100,000
+/// nodes stay under a tenth of this.
+const MAX_STRUCTURE_BYTES: usize = 512 << 20;
 
 /// One field as it lies on the wire.
 #[derive(Debug, Clone)]
@@ -32,12 +33,24 @@ pub(crate) enum Value {
 #[derive(Debug)]
 pub(crate) struct Budget {
     depth: u32,
-    messages_left: u32,
+    bytes_left: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { depth: 0, messages_left: MAX_MESSAGES }
+        Self { depth: 0, bytes_left: MAX_STRUCTURE_BYTES }
+    }
+}
+
+impl Budget {
+    /// Takes the memory of one more element of a list, which may hold as much again in reserve.
+    pub(crate) fn charge<T>(&mut self, heap_bytes: usize) -> Result<(), OnnxError> {
+        let cost = 2 * size_of::<T>() + heap_bytes;
+        let left = self.bytes_left.checked_sub(cost);
+        self.bytes_left = left.ok_or_else(|| {
+            malformed(format!("its structure needs more than {} MiB of memory", MAX_STRUCTURE_BYTES >> 20))
+        })?;
+        Ok(())
     }
 }
 
@@ -58,10 +71,6 @@ pub(crate) trait Message: Default + Sized {
         if budget.depth == MAX_DEPTH {
             return Err(malformed(format!("messages nested deeper than {MAX_DEPTH}")));
         }
-        if budget.messages_left == 0 {
-            return Err(malformed(format!("more than {MAX_MESSAGES} messages in one file")));
-        }
-        budget.messages_left -= 1;
         budget.depth += 1;
         let mut reader = Reader { bytes: &bytes, position: 0 };
         while let Some((number, value, raw)) = reader.next_field()? {
@@ -253,14 +262,16 @@ macro_rules! scalar_fields {
 
         /// Read packed or not, written unpacked: the form of ONNX's proto2 schema, which every reader takes.
         impl Field for Vec<$scalar> {
-            fn merge(&mut self, value: Value, _: &mut Budget) -> Result<(), OnnxError> {
+            fn merge(&mut self, value: Value, budget: &mut Budget) -> Result<(), OnnxError> {
                 if let Value::Bytes(bytes) = &value {
                     let mut reader = Reader { bytes, position: 0 };
                     while reader.position < bytes.len() {
+                        budget.charge::<$scalar>(0)?;
                         self.push(<$scalar>::read_packed(&mut reader)?);
                     }
                     return Ok(());
                 }
+                budget.charge::<$scalar>(0)?;
                 self.push(
                     <$scalar>::from_value(&value)
                         .ok_or_else(|| wrong_wire_type(<$scalar>::EXPECTED, &value))?,
@@ -328,8 +339,10 @@ macro_rules! blob_fields {
         }
 
         impl Field for Vec<$blob> {
-            fn merge(&mut self, value: Value, _: &mut Budget) -> Result<(), OnnxError> {
-                self.push(<$blob as Blob>::from_bytes(expect_bytes(value)?)?);
+            fn merge(&mut self, value: Value, budget: &mut Budget) -> Result<(), OnnxError> {
+                let bytes = expect_bytes(value)?;
+                budget.charge::<$blob>(bytes.len())?;
+                self.push(<$blob as Blob>::from_bytes(bytes)?);
                 Ok(())
             }
             fn len(&self, number: u32) -> usize {
@@ -364,6 +377,7 @@ impl<M: Message> Field for Option<M> {
 
 impl<M: Message> Field for Vec<M> {
     fn merge(&mut self, value: Value, budget: &mut Budget) -> Result<(), OnnxError> {
+        budget.charge::<M>(0)?;
         let mut it = M::default();
         it.merge(expect_bytes(value)?, budget)?;
         self.push(it);
@@ -385,8 +399,10 @@ impl<M: Message> Field for Vec<M> {
 pub struct Unknown(Vec<(u32, Bytes)>);
 
 impl Unknown {
-    pub(crate) fn push(&mut self, number: u32, raw: Bytes) {
+    pub(crate) fn push(&mut self, number: u32, raw: Bytes, budget: &mut Budget) -> Result<(), OnnxError> {
+        budget.charge::<(u32, Bytes)>(0)?;
         self.0.push((number, raw));
+        Ok(())
     }
 
     /// The payloads of one length-delimited field, for the few that are read only now and then.
@@ -448,15 +464,11 @@ macro_rules! messages {
                 number: u32,
                 value: $crate::wire::Value,
                 raw: bytes::Bytes,
-                #[allow(unused_variables, reason = "not every message has fields that use it")]
                 budget: &mut $crate::wire::Budget,
             ) -> Result<(), $crate::error::OnnxError> {
                 match number {
                     $( $number => $crate::wire::Field::merge(&mut self.$field, value, budget), )*
-                    _ => {
-                        self.unknown.push(number, raw);
-                        Ok(())
-                    }
+                    _ => self.unknown.push(number, raw, budget),
                 }
             }
 

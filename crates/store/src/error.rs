@@ -26,6 +26,12 @@ pub enum StoreError {
         #[source]
         source: Box<parquet::errors::ParquetError>,
     },
+    /// A file's bytes are not those that were written.
+    #[error("{} is damaged; where it belongs to a store, the next extraction sets it aside and makes it anew", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The folder holds no `store.json`.
     #[error("{} is no store: it has no store.json", path.display())]
     NotAStore {
@@ -92,5 +98,28 @@ pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Erro
 
 pub(crate) fn parquet<E: Into<parquet::errors::ParquetError>>(path: &Path) -> impl FnOnce(E) -> StoreError {
     let path = path.to_owned();
-    move |source| StoreError::Parquet { path, source: Box::new(source.into()) }
+    move |source| {
+        let source = source.into();
+        // A disk that fails is not a file that is damaged.
+        match io_error_of(&source) {
+            Some(err) => io("read or write", &path)(err),
+            None => StoreError::Parquet { path, source: Box::new(source) },
+        }
+    }
+}
+
+/// The error of the file system that a Parquet error wraps; a file that is merely too short has none.
+fn io_error_of(err: &parquet::errors::ParquetError) -> Option<std::io::Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(err);
+    while let Some(err) = cause {
+        if let Some(io) = err.downcast_ref::<std::io::Error>() {
+            let is_format = [std::io::ErrorKind::UnexpectedEof, std::io::ErrorKind::InvalidData];
+            return (!is_format.contains(&io.kind())).then(|| match io.raw_os_error() {
+                Some(code) => std::io::Error::from_raw_os_error(code),
+                None => std::io::Error::new(io.kind(), io.to_string()),
+            });
+        }
+        cause = err.source();
+    }
+    None
 }

@@ -1,10 +1,13 @@
 //! Files that are there whole or not at all.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::{StoreError, io as io_error};
+
+/// Who writes `store.json`: no run, so its temporary files are anybody's to clean up.
+pub(crate) const MANIFEST_OWNER: &str = "manifest";
 
 /// The temporary name that writer `owner` uses beside `path`; one per writer, so a repeat reuses it.
 pub(crate) fn temporary(path: &Path, owner: &str) -> PathBuf {
@@ -52,6 +55,20 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     }
     paths.sort();
     Ok(paths)
+}
+
+/// BLAKE3 of a file's bytes, hexadecimal; computed on all cores.
+pub(crate) fn hash(path: &Path) -> Result<String, StoreError> {
+    let mut file = File::open(path).map_err(io_error("read", path))?;
+    let mut hasher = blake3::Hasher::new();
+    // Read and not mapped: a disk that fails under a mapping kills the process.
+    let mut buffer = vec![0; 8 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(io_error("read", path))? {
+            0 => return Ok(hasher.finalize().to_hex().to_string()),
+            n => hasher.update_rayon(&buffer[..n]),
+        };
+    }
 }
 
 /// Removes a file; one that is gone already is no error.

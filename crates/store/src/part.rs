@@ -13,6 +13,10 @@ use parquet::file::properties::WriterProperties;
 
 use crate::digest::Digest;
 use crate::error::{StoreError, parquet};
+use crate::file;
+
+/// Hexadecimal digits of the hash in a part's name.
+const HASH_DIGITS: usize = 32;
 
 /// Bytes of a row group: what a writer holds in memory, and a reader at a time.
 const ROW_GROUP_BYTES: usize = 16 << 20;
@@ -72,8 +76,27 @@ impl PartWriter {
     }
 }
 
+/// The name of a part whose bytes have this hash.
+pub(crate) fn name(hash: &str) -> String {
+    format!("part-{}.parquet", &hash[..HASH_DIGITS])
+}
+
+/// Refuses a part whose bytes are not those it is named after. Parts written by other programs have
+/// other names and are taken as they are.
+fn check(path: &Path) -> Result<(), StoreError> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let is_hash = |it: &&str| it.len() == HASH_DIGITS && it.bytes().all(|it| it.is_ascii_hexdigit());
+    match stem.strip_prefix("part-").filter(is_hash) {
+        Some(expected) if !file::hash(path)?.starts_with(expected) => {
+            Err(StoreError::Damaged { path: path.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The digests of a part, in row order; its embeddings are not read.
 pub(crate) fn read_digests(path: &Path) -> Result<Vec<Digest>, StoreError> {
+    check(path)?;
     let mut digests = Vec::new();
     for batch in reader(path, 1 << 16, &["digest"])? {
         let batch = batch.map_err(parquet(path))?;
@@ -87,6 +110,7 @@ pub(crate) fn read_batches(
     path: &Path,
     n_features: usize,
 ) -> Result<impl Iterator<Item = Result<EmbeddingBatch, StoreError>> + use<>, StoreError> {
+    check(path)?;
     let batch_rows = (ROW_GROUP_BYTES / (32 + 4 * n_features)).clamp(1, 8192);
     let path = path.to_owned();
     let batches = reader(&path, batch_rows, &["digest", "embedding"])?;

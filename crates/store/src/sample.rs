@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::error::{StoreError, io, parquet};
 use crate::file;
 
 const ROOT_KEY: &str = "headstart.root";
+const CHECKSUM_KEY: &str = "headstart.blake3";
 
 /// One row of the samples table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,16 +87,28 @@ pub(crate) fn write(path: &Path, owner: &str, table: &SampleTable) -> Result<(),
     let out = File::create(&temporary).map_err(io("write", &temporary))?;
     let mut writer = ArrowWriter::try_new(out, batch.schema(), Some(properties)).map_err(parquet(path))?;
     writer.append_key_value_metadata(KeyValue::new(ROOT_KEY.to_owned(), table.root.clone()));
+    writer.append_key_value_metadata(KeyValue::new(CHECKSUM_KEY.to_owned(), checksum(samples)));
     writer.write(&batch).map_err(parquet(path))?;
     let out = writer.into_inner().map_err(parquet(path))?;
     file::commit(out, &temporary, path)
 }
 
 pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
+    or_damaged(path, || read_unguarded(path))
+}
+
+/// Runs a read of Parquet; its decoder was not written for damaged files, and divides by their zeros.
+fn or_damaged<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let damaged = StoreError::Damaged { path: path.to_owned() };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(damaged))
+}
+
+fn read_unguarded(path: &Path) -> Result<SampleTable, StoreError> {
     let file = File::open(path).map_err(io("read", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
     let metadata = builder.metadata().file_metadata().key_value_metadata();
-    let root = metadata.and_then(|all| all.iter().find(|it| it.key == ROOT_KEY)?.value.clone());
+    let value = |key| metadata.and_then(|all| all.iter().find(|it| it.key == key)?.value.clone());
+    let (root, expected) = (value(ROOT_KEY), value(CHECKSUM_KEY));
     let mut samples = Vec::new();
     for batch in builder.build().map_err(parquet(path))? {
         let batch = batch.map_err(parquet(path))?;
@@ -131,22 +145,53 @@ pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
             });
         }
     }
+    // Tables written by other programs have no checksum and are taken as they are.
+    if expected.is_some_and(|it| it != checksum(&samples)) {
+        return Err(StoreError::Damaged { path: path.to_owned() });
+    }
     Ok(SampleTable { root: root.unwrap_or_default(), samples })
 }
 
-/// Reads columns of any Parquet file as text; columns that are not there come back as `None`.
+/// BLAKE3 of everything in the rows, each field with its length before it.
+fn checksum(samples: &[Sample]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for Sample { path, label, split, group, digest, stat } in samples {
+        for text in [Some(path), label.as_ref(), split.as_ref(), group.as_ref()] {
+            let length = text.map_or(u64::MAX, |it| it.len() as u64);
+            hasher.update(&length.to_le_bytes()).update(text.map_or(&[], |it| it.as_bytes()));
+        }
+        hasher.update(&digest.0).update(&stat.size.to_le_bytes());
+        hasher.update(&stat.mtime_ns.to_le_bytes()).update(&stat.ctime_ns.to_le_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Reads columns of any Parquet file as text, one map a row.
 ///
-/// For manifests: numbers are written as Rust prints them, nulls stay nulls.
+/// For manifests: numbers are written as Rust prints them, nulls are left out of their row, as are
+/// optional columns that the file does not have.
 ///
 /// # Errors
 /// [`StoreError::Io`] and [`StoreError::Parquet`] when the file does not read;
-/// [`StoreError::MissingColumn`] when the first column named is not there.
-pub fn read_text_columns(path: &Path, columns: &[&str]) -> Result<Vec<HashMap<String, String>>, StoreError> {
+/// [`StoreError::MissingColumn`] when a required column is not there.
+pub fn read_text_columns(
+    path: &Path,
+    required: &[&str],
+    optional: &[&str],
+) -> Result<Vec<HashMap<String, String>>, StoreError> {
+    or_damaged(path, || read_text_columns_unguarded(path, required, optional))
+}
+
+fn read_text_columns_unguarded(
+    path: &Path,
+    required: &[&str],
+    optional: &[&str],
+) -> Result<Vec<HashMap<String, String>>, StoreError> {
     let file = File::open(path).map_err(io("read", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
     let found: Vec<String> = builder.schema().fields().iter().map(|it| it.name().clone()).collect();
-    if let Some(first) = columns.first().filter(|it| !found.iter().any(|name| name == *it)) {
-        let column = (*first).to_owned();
+    if let Some(missing) = required.iter().find(|it| !found.iter().any(|name| name == *it)) {
+        let column = (*missing).to_owned();
         return Err(StoreError::MissingColumn { path: path.to_owned(), column, found });
     }
     let mut rows = Vec::new();
@@ -154,7 +199,7 @@ pub fn read_text_columns(path: &Path, columns: &[&str]) -> Result<Vec<HashMap<St
         let batch = batch.map_err(parquet(path))?;
         let first_row = rows.len();
         rows.resize_with(first_row + batch.num_rows(), HashMap::new);
-        for name in columns {
+        for name in required.iter().chain(optional) {
             let Some(column) = batch.column_by_name(name) else {
                 continue;
             };

@@ -1,5 +1,6 @@
 //! What makes two embeddings comparable, and the file that says so.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -17,6 +18,8 @@ pub(crate) const MANIFEST: &str = "store.json";
 /// The store does not interpret the description; two spaces are the same when it is equal, key by key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EmbeddingSpace {
+    /// What people call the model. No part of the space's identity: a file may be renamed.
+    pub model: String,
     /// Length of every vector.
     pub n_features: usize,
     /// What the vectors depend on: model sha256, tap, preprocessing, precision, runtime, …
@@ -25,13 +28,11 @@ pub struct EmbeddingSpace {
 
 impl EmbeddingSpace {
     /// Identity of the space: BLAKE3 of its description and length, 64 hexadecimal digits.
-    ///
-    /// # Panics
-    /// Never: a map of JSON values always serialises.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         // `serde_json`'s map is sorted by key, so equal descriptions have equal text.
-        let text = serde_json::to_string(self).expect("JSON values serialise");
+        let identity = serde_json::json!({"n_features": self.n_features, "description": self.description});
+        let text = identity.to_string();
         crate::Digest::of(text.as_bytes()).to_string()
     }
 
@@ -43,16 +44,52 @@ impl EmbeddingSpace {
             let (here, there) = (self.n_features, asked.n_features);
             differences.push(format!("n_features: here {here}, asked for {there}"));
         }
-        let keys: std::collections::BTreeSet<&String> =
-            self.description.keys().chain(asked.description.keys()).collect();
-        for key in keys {
-            let (here, there) = (self.description.get(key), asked.description.get(key));
-            if here != there {
-                let text = |it: Option<&Value>| it.map_or("nothing".to_owned(), Value::to_string);
-                differences.push(format!("{key}: here {}, asked for {}", text(here), text(there)));
-            }
+        compare("", &self.description, &asked.description, &mut differences);
+        if !differences.is_empty() && self.model != asked.model {
+            differences.insert(0, format!("model: here {}, asked for {}", self.model, asked.model));
         }
         differences
+    }
+}
+
+/// Lists the keys in which two objects differ, those of nested objects as `outer.inner`.
+fn compare(
+    prefix: &str,
+    here: &Map<String, Value>,
+    asked: &Map<String, Value>,
+    differences: &mut Vec<String>,
+) {
+    let keys: BTreeSet<&String> = here.keys().chain(asked.keys()).collect();
+    for key in keys {
+        let name = format!("{prefix}{key}");
+        match (here.get(key), asked.get(key)) {
+            (Some(Value::Object(here)), Some(Value::Object(asked))) => {
+                compare(&format!("{name}."), here, asked, differences);
+            }
+            (here, asked) if here != asked => {
+                let text = |it: Option<&Value>| it.map_or("nothing".to_owned(), short);
+                differences.push(format!("{name}: here {}, asked for {}", text(here), text(asked)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A value as people would write it: 32-bit floats without the digits that 64 bits add to them.
+fn short(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(short).collect::<Vec<_>>().join(", ")),
+        Value::Number(number) => match number.as_f64() {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::float_cmp,
+                reason = "only when nothing is lost"
+            )]
+            Some(wide) if number.is_f64() && f64::from(wide as f32) == wide => (wide as f32).to_string(),
+            _ => number.to_string(),
+        },
+        other => other.to_string(),
     }
 }
 
@@ -88,7 +125,9 @@ pub(crate) fn write(dir: &Path, space: &EmbeddingSpace) -> Result<(), StoreError
     let path = dir.join(MANIFEST);
     let text = serde_json::to_string_pretty(&manifest)
         .map_err(|source| StoreError::Manifest { path: path.clone(), source })?;
-    file::write_atomically(&path, "manifest", |file| {
+    // Two processes may make one store at once: each writes a file of its own.
+    let owner = format!("{}-{}", file::MANIFEST_OWNER, std::process::id());
+    file::write_atomically(&path, &owner, |file| {
         use std::io::Write;
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")

@@ -20,7 +20,11 @@ use crate::{file, part};
 /// use headstart_store::{Digest, EmbeddingSpace, Run, SampleTable, Store};
 ///
 /// # let dir = std::env::temp_dir().join(format!("headstart-doc-{}", std::process::id()));
-/// let space = EmbeddingSpace { n_features: 2, description: serde_json::Map::new() };
+/// let space = EmbeddingSpace {
+///     model: "mobilenet".to_owned(),
+///     n_features: 2,
+///     description: serde_json::Map::new(),
+/// };
 /// let store = Store::create(&dir, &space)?;
 /// let mut writer = store.writer(Run::Whole)?;
 /// writer.append(&[Digest::of(b"a photo")], &[0.5, 1.5])?;

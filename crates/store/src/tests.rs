@@ -28,9 +28,11 @@ impl Drop for Folder {
 }
 
 fn space() -> EmbeddingSpace {
-    let description =
-        Map::from_iter([("model".to_owned(), json!("m")), ("tap".to_owned(), json!("features"))]);
-    EmbeddingSpace { n_features: 3, description }
+    let description = Map::from_iter([
+        ("preprocess".to_owned(), json!({"mean": 0.485_f32, "size": [224, 224]})),
+        ("tap".to_owned(), json!("features")),
+    ]);
+    EmbeddingSpace { model: "m".to_owned(), n_features: 3, description }
 }
 
 fn digest(index: usize) -> Digest {
@@ -115,8 +117,19 @@ fn another_space_is_refused_and_the_difference_named() {
     other.n_features = 4;
     other.description.insert("tap".to_owned(), json!("logits"));
     let err = Store::create(&folder.0, &other).unwrap_err().to_string();
-    let expected = "n_features: here 3, asked for 4; tap: here \"features\", asked for \"logits\"";
-    assert!(err.ends_with(expected), "{err}");
+    other.description.insert("preprocess".to_owned(), json!({"mean": 0.5_f32, "size": [224, 224]}));
+    other.model = "other".to_owned();
+    let err = format!("{err}{}", Store::create(&folder.0, &other).unwrap_err());
+    let expected = [
+        "another space: n_features: here 3, asked for 4; tap: here features, asked for logits",
+        "another space: model: here m, asked for other; n_features: here 3, asked for 4; \
+         preprocess.mean: here 0.485, asked for 0.5; tap: here features, asked for logits",
+    ];
+    assert!(expected.iter().all(|it| err.contains(it)), "{err}");
+    // A model file that was renamed is the same model.
+    let renamed = EmbeddingSpace { model: "renamed".to_owned(), ..space() };
+    assert!(Store::create(&folder.0, &renamed).is_ok());
+    assert_eq!(renamed.fingerprint(), space().fingerprint());
     assert_ne!(space().fingerprint(), other.fingerprint());
     assert_eq!(space().fingerprint().len(), 64);
 }
@@ -188,7 +201,7 @@ fn temporary_files_of_killed_runs_go_and_those_of_running_ones_stay() {
     let shard = Run::Shard { index: 1, count: 4 };
     let running = store.writer(shard).unwrap();
     let of_running = folder.0.join("embeddings/.shard-00001-of-00004.tmp");
-    let orphans = ["embeddings/.whole.tmp", "samples/.shard-00003-of-00004.tmp", ".manifest.tmp"]
+    let orphans = ["embeddings/.whole.tmp", "samples/.shard-00003-of-00004.tmp", ".manifest-1.tmp"]
         .map(|it| folder.0.join(it));
     fs::write(&of_running, b"half").unwrap();
     orphans.iter().for_each(|it| fs::write(it, b"half").unwrap());
@@ -236,11 +249,56 @@ fn a_damaged_part_is_set_aside_and_the_rest_still_reads() {
     write(&store, Run::Whole, 2..4);
     let part = store.parts().unwrap().remove(0);
     fs::write(&part, b"PAR1 not really").unwrap();
-    assert!(matches!(store.load(&[digest(0)]), Err(StoreError::Parquet { .. })), "readers are told");
+    assert!(matches!(store.load(&[digest(0)]), Err(StoreError::Damaged { .. })), "readers are told");
     let writer = store.writer(Run::Whole).unwrap();
     assert_eq!(writer.recovery().set_aside, [part.with_extension("parquet.corrupt")]);
     drop(writer);
     assert_eq!(store.digests().unwrap().len(), 2);
+}
+
+/// One bit in an embedding: the file still reads as Parquet, and its digests are all there.
+#[test]
+fn a_flipped_bit_in_a_row_or_a_label_is_found() {
+    let folder = Folder::new("flipped");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    write(&store, Run::Whole, 0..4);
+    let part = store.parts().unwrap().remove(0);
+    let mut bytes = fs::read(&part).unwrap();
+    let place = bytes.windows(4).position(|it| it == 3_f32.to_le_bytes()).unwrap();
+    bytes[place] ^= 1;
+    fs::write(&part, &bytes).unwrap();
+    let err = store.load(&[digest(0)]).unwrap_err();
+    assert!(matches!(err, StoreError::Damaged { .. }), "{err}");
+    let writer = store.writer(Run::Whole).unwrap();
+    assert_eq!((writer.recovery().set_aside.len(), writer.stored().len()), (1, 0));
+    drop(writer);
+
+    let path = store.sample_files().unwrap().remove(0);
+    let (bytes, before) = (fs::read(&path).unwrap(), store.samples().unwrap());
+    let mut n_found = 0;
+    for place in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 4;
+        fs::write(&path, &flipped).unwrap();
+        match store.samples() {
+            Ok(samples) => assert!(samples.samples == before.samples, "byte {place} changed a sample unseen"),
+            Err(_) => n_found += 1,
+        }
+    }
+    assert!(n_found > bytes.len() / 4, "only {n_found} of {} flips were found", bytes.len());
+}
+
+/// A failing disk must not make the store throw away what it holds.
+#[test]
+fn a_failing_disk_is_told_from_a_damaged_file() {
+    use parquet::errors::ParquetError;
+    let as_store_error = |err: ParquetError| crate::error::parquet::<ParquetError>(Path::new("p"))(err);
+    let failing = std::io::Error::from_raw_os_error(5);
+    let err = as_store_error(ParquetError::External(Box::new(failing)));
+    assert!(matches!(&err, StoreError::Io { source, .. } if source.raw_os_error() == Some(5)), "{err}");
+    let short = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    assert!(matches!(as_store_error(ParquetError::External(Box::new(short))), StoreError::Parquet { .. }));
+    assert!(matches!(as_store_error(ParquetError::EOF("x".to_owned())), StoreError::Parquet { .. }));
 }
 
 #[test]
@@ -267,7 +325,7 @@ fn folders_that_are_no_store_are_refused() {
 #[test]
 fn many_rows_are_written_in_several_row_groups_and_read_back() {
     let folder = Folder::new("many");
-    let wide = EmbeddingSpace { n_features: 1500, description: Map::new() };
+    let wide = EmbeddingSpace { model: "m".to_owned(), n_features: 1500, description: Map::new() };
     let store = Store::create(&folder.0, &wide).unwrap();
     let mut writer = store.writer(Run::Whole).unwrap();
     let digests: Vec<Digest> = (0..6000).map(digest).collect();
@@ -283,10 +341,10 @@ fn text_columns_are_cast_and_missing_ones_left_out() {
     let store = Store::create(&folder.0, &space()).unwrap();
     write(&store, Run::Whole, 0..2);
     let path = folder.0.join("samples/whole.parquet");
-    let rows = read_text_columns(&path, &["path", "size", "nothing"]).unwrap();
+    let rows = read_text_columns(&path, &["path"], &["size", "nothing"]).unwrap();
     assert_eq!(rows[1]["size"], "1");
     assert!(!rows[1].contains_key("nothing"));
-    let err = read_text_columns(&path, &["nothing"]).unwrap_err().to_string();
+    let err = read_text_columns(&path, &["path", "nothing"], &[]).unwrap_err().to_string();
     assert!(err.contains("has no column `nothing`; its columns are: path, label"), "{err}");
 }
 

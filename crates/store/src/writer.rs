@@ -213,8 +213,8 @@ impl Writer {
             let Some(owner) = journal_of.or(temporary_of) else {
                 continue;
             };
-            // A run that still holds its lock still needs its files; `manifest` is nobody's run.
-            if owner != own && owner != "manifest" {
+            // A run that still holds its lock still needs its files.
+            if owner != own && !owner.starts_with(file::MANIFEST_OWNER) {
                 if !held.contains_key(owner) {
                     held.insert(owner.to_owned(), try_lock(self.store.dir(), owner)?);
                 }
@@ -249,13 +249,11 @@ impl Writer {
         let out = File::create(&temporary).map_err(io("write", &temporary))?;
         let mut part = PartWriter::new(out, &temporary, n_features)?;
         let mut added = HashSet::new();
-        let mut id = blake3::Hasher::new();
         journal::replay(journal, n_features, |digests, rows| {
             let mut new_digests = Vec::with_capacity(digests.len());
             let mut new_rows = Vec::with_capacity(rows.len());
             for (digest, row) in digests.iter().zip(rows.chunks_exact(n_features)) {
                 if !self.in_parts.contains(digest) && added.insert(*digest) {
-                    id.update(&digest.0);
                     new_digests.push(*digest);
                     new_rows.extend_from_slice(row);
                 }
@@ -268,9 +266,9 @@ impl Writer {
             file::remove(&temporary)?;
             return Ok(0);
         }
-        // Named after its content: folding the same journal twice gives the same file.
-        let id = id.finalize().to_hex();
-        file::commit(out, &temporary, &dir.join(format!("part-{}.parquet", &id[..16])))?;
+        // Named after its bytes: folding the same journal twice gives the same file, and damage shows.
+        let name = part::name(&file::hash(&temporary)?);
+        file::commit(out, &temporary, &dir.join(name))?;
         let n_added = added.len();
         self.in_parts.extend(added);
         Ok(n_added)

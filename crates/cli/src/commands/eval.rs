@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use headstart_head::{ClassificationReport, HeadModel, RegressionReport, Task, argmax};
 use headstart_store::Store;
@@ -11,7 +11,7 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde_json::{Value, json};
 
 use super::{check_space, read_head};
-use crate::data::{DrawnSplit, Labelled, Role, role, rows_of};
+use crate::data::{Labelled, Role, role, rows_of};
 use crate::{Outcome, report};
 
 /// Judge a head on samples of a store.
@@ -24,7 +24,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     head: PathBuf,
     /// Split to judge on: train, val, test or all. Default: val, else test. Where the dataset has none,
-    /// val is what fit-head held out.
+    /// train is what the head was fitted on and val is everything else.
     #[arg(long)]
     split: Option<String>,
     /// Print JSON.
@@ -43,25 +43,40 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
     let head = read_head(&args.head)?;
     check_space(&head, store.space())?;
     let labelled = Labelled::read(&store)?;
-    let fit = &head.metadata.fit;
-    let drawn = DrawnSplit { fraction: fit.validation, seed: fit.seed };
-    let roles = labelled.roles(head.metadata.task, drawn)?;
-    let rows: Vec<usize> = match args.split.as_deref() {
-        Some("all") => (0..roles.len()).collect(),
-        Some(split) => rows_of(&roles, role(split)?),
-        None => {
-            let held_out = [Role::Validation, Role::Test].into_iter().find(|it| roles.contains(it));
-            rows_of(&roles, held_out.unwrap_or(Role::Train))
-        }
+    let trained_on: Vec<bool> =
+        (0..labelled.samples.len()).map(|it| labelled.was_trained_on(&head, it)).collect();
+    let drawn = |trained_on: &bool| if *trained_on { Role::Train } else { Role::Validation };
+    let roles = labelled.own_roles().unwrap_or_else(|| trained_on.iter().map(drawn).collect());
+    let split = match args.split.as_deref() {
+        Some(split) => split,
+        None if roles.contains(&Role::Validation) => "val",
+        None if roles.contains(&Role::Test) => "test",
+        None => bail!(
+            "no sample of {} was held out; `--split train` or `--split all` judges by those it was fitted on",
+            args.store.display()
+        ),
     };
-    let split = args.split.as_deref().unwrap_or("val");
+    let rows = match split {
+        "all" => (0..roles.len()).collect(),
+        split => rows_of(&roles, role(split)?),
+    };
     ensure!(!rows.is_empty(), "no sample of {} is in the split `{split}`", args.store.display());
+    let n_trained_on = rows.iter().filter(|it| trained_on[**it]).count();
+    if n_trained_on > 0 {
+        let n = rows.len();
+        report::say(format!(
+            "the head was trained on {n_trained_on} of these {n} samples (or on their groups)"
+        ));
+    }
     let x = labelled.embeddings(&store, &rows)?;
     let judged = judge(&head, x.view(), &labelled, &rows)?;
     if args.json {
-        report::data(serde_json::to_string_pretty(&to_json(&judged))?)?;
+        let mut value = to_json(&judged);
+        value["split"] = json!(split);
+        value["n_trained_on"] = json!(n_trained_on);
+        report::data(serde_json::to_string_pretty(&value)?)?;
     } else {
-        report::data(describe(&judged, "samples"))?;
+        report::data(describe(&judged, &format!("samples of `{split}`")))?;
     }
     Ok(Outcome::Good)
 }

@@ -51,9 +51,13 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     if listing.n_ignored > 0 {
         report::say(format!("{} files that are no pictures by their name are left out", listing.n_ignored));
     }
+    if let Some(layout) = &listing.layout {
+        report::say(format!("{}: {} pictures, {layout}", args.dataset.display(), listing.inputs.len()));
+    }
     let runtime = provision::load_runtime()?;
     let mut backbone = load_backbone(&runtime, &args.model, &args.run, listing.inputs.len())?;
     let store = Store::create(&args.store, backbone.space())?;
+    report::say(format!("model {}: {} features", backbone.model().id, backbone.space().n_features));
     if let Some(reason) = backbone.runner().one_by_one() {
         report::say(format!("images are run one by one: {reason}"));
     }
@@ -118,6 +122,11 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64, failures: Optio
     }
     for path in &result.set_aside {
         report::say(format!("{} is damaged and was set aside; its rows were computed again", path.display()));
+    }
+    if let Some((root, n)) = &result.replaced {
+        report::say(format!(
+            "the store listed {n} samples of {root} before; these took their place (embeddings stay, and cost nothing to list again)"
+        ));
     }
     let memory = machine::peak_memory_bytes().map_or("unknown".to_owned(), report::bytes);
     report::say(format!(

@@ -94,7 +94,13 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
     }
     let task = choose_task(args, &labelled)?;
     let drawn = DrawnSplit { fraction: args.validation, seed: args.seed };
-    let roles = labelled.roles(task, drawn)?;
+    let roles = labelled.roles(task, drawn);
+    let others = rows_of(&roles, Role::Other);
+    if let Some(first) = others.first() {
+        let name = labelled.samples[*first].split.as_deref().unwrap_or_default();
+        let n = others.len();
+        report::say(format!("{n} samples are left out: `{name}`, for one, is none of train, val, test"));
+    }
     let train = rows_of(&roles, Role::Train);
     ensure!(!train.is_empty(), "no sample of {} is in the split `train`", args.store.display());
     let x = labelled.embeddings(&store, &train)?;
@@ -107,7 +113,7 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
     if let Some(scaler) = scaler {
         (fitted.coef, fitted.intercept) = scaler.fold(&fitted.coef, &fitted.intercept);
     }
-    let head = head(args, &store, train.len(), fitted)?;
+    let head = head(args, &store, labelled.identities(&train), train.len(), fitted)?;
     let seconds = start.elapsed().as_secs_f64();
     write_file(&args.out, &head.to_bytes()?)?;
 
@@ -261,10 +267,17 @@ fn fit_ridge(args: &FitHeadArgs, x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>)
     Ok((alpha, ridge.fit(alpha)?))
 }
 
-fn head(args: &FitHeadArgs, store: &Store, n_samples: usize, fitted: Fitted) -> Result<HeadModel> {
+fn head(
+    args: &FitHeadArgs,
+    store: &Store,
+    trained_on: Vec<u64>,
+    n_samples: usize,
+    fitted: Fitted,
+) -> Result<HeadModel> {
     let head_name = args.head.to_possible_value().context("every head has a name")?;
     let Fitted { task, activation, labels, class_counts, coef, intercept, alpha, certificate } = fitted;
     Ok(HeadModel {
+        trained_on,
         layers: vec![DenseLayer { weight: coef, bias: intercept, activation }],
         metadata: HeadMetadata {
             task,

@@ -11,7 +11,7 @@ pub(crate) mod setup;
 
 use anyhow::Result;
 use clap::Args;
-use headstart_backbone::{Backbone, Device, PipelineConfig, Precision, Runtime, SessionConfig};
+use headstart_backbone::{Backbone, DecodeLimits, Device, PipelineConfig, Precision, Runtime, SessionConfig};
 use headstart_head::HeadModel;
 use headstart_store::EmbeddingSpace;
 
@@ -33,6 +33,9 @@ pub(crate) struct RunArgs {
     /// Images a session runs at once.
     #[arg(long, value_name = "N", default_value_t = PipelineConfig::default().batch_size)]
     batch_size: usize,
+    /// Most memory one picture may take while it is decoded, in MiB; larger ones are failures.
+    #[arg(long, value_name = "MIB", default_value_t = DecodeLimits::default().max_bytes >> 20)]
+    max_image_memory: u64,
 }
 
 impl RunArgs {
@@ -45,7 +48,7 @@ impl RunArgs {
         PipelineConfig {
             n_workers: self.workers.unwrap_or(default.n_workers).max(1),
             batch_size: self.batch_size.max(1),
-            ..default
+            limits: DecodeLimits { max_bytes: self.max_image_memory << 20, ..default.limits },
         }
     }
 

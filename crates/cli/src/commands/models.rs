@@ -8,7 +8,7 @@ use headstart_backbone::Registry;
 use headstart_onnx::{OnnxModel, Summary, TensorSummary, find_tap};
 use serde_json::json;
 
-use crate::models::{Source, find_local, pull};
+use crate::models::{Source, check_hash, find_local, pool_name, pull};
 use crate::{Outcome, report};
 
 /// List, download and inspect models.
@@ -50,7 +50,10 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<Outcome> {
             let spec = spec.with_context(|| format!("no model `{id}`; see `headstart models list`"))?;
             match find_local(spec)? {
                 Some(Source::Embedded) => report::say(format!("{id} is compiled in")),
-                Some(Source::File(path)) => report::say(format!("{id} is at {}", path.display())),
+                Some(Source::File(path)) => {
+                    check_hash(spec, &path)?;
+                    report::say(format!("{id} is at {}", path.display()));
+                }
                 None => report::say(format!("{id} is at {}", pull(spec)?.display())),
             }
             Ok(Outcome::Good)
@@ -120,7 +123,7 @@ fn inspect(file: &std::path::Path, as_json: bool) -> Result<Outcome> {
     row(
         "tap",
         match &tap {
-            Ok(tap) => format!("{} (pooling: {:?})", tap.tensor, tap.pool).to_lowercase(),
+            Ok(tap) => format!("{} (pooling: {})", tap.tensor, pool_name(tap.pool)),
             Err(err) => err.to_string(),
         },
     );

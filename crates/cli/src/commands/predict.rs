@@ -51,7 +51,7 @@ struct ScoreColumns {
 }
 
 pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
-    let files = files_of(&args.paths)?;
+    let (files, unreadable) = files_of(&args.paths)?;
     let runtime = provision::load_runtime()?;
     let (scores, failures, columns) = match &args.head {
         Some(head) => {
@@ -72,31 +72,40 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
             let (mut model, graph) =
                 ImageModel::load_exported(&runtime, path, &args.run.session(), n_sessions)?;
             let columns = columns_of(&graph).with_context(|| format!("{}", path.display()))?;
+            let (n_labels, width) = (columns.labels.len(), model.width());
+            ensure!(
+                n_labels == width,
+                "{} names {n_labels} labels, but its output has {width} columns",
+                path.display()
+            );
             let score = |row: &[f32]| Ok(row.iter().map(|it| f64::from(*it)).collect());
             let (scores, failures) = run_all(args, &mut model, &files, &score)?;
             (scores, failures, columns)
         }
     };
     print(args, &files, &scores, &columns)?;
+    let failures = failures.into_iter().map(|(file, reason)| (dataset::key(&file), reason));
+    let failures: Vec<dataset::Unreadable> = failures.chain(unreadable).collect();
     for (file, reason) in &failures {
-        report::say(format!("{} {reason}", file.display()));
+        report::say(format!("{file} {reason}"));
     }
     Ok(if failures.is_empty() { Outcome::Good } else { Outcome::SomeFailed })
 }
 
-/// The pictures named, folders listed.
-fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// The pictures named, folders listed; and what in the folders could not be looked at, with the reason.
+fn files_of(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<dataset::Unreadable>)> {
+    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     for path in paths {
         if path.is_dir() || path == Path::new("-") {
             let listing = dataset::list(path, &Columns::default())?;
             files.extend(listing.inputs.into_iter().map(|it| it.file));
+            unreadable.extend(listing.unreadable);
         } else {
             files.push(path.clone());
         }
     }
-    ensure!(!files.is_empty(), "no pictures in the paths given");
-    Ok(files)
+    ensure!(!files.is_empty() || !unreadable.is_empty(), "no pictures in the paths given");
+    Ok((files, unreadable))
 }
 
 fn score_row(head: &HeadModel, row: &[f32]) -> Result<Vec<f64>> {

@@ -129,8 +129,8 @@ fn manifests_that_do_not_read_are_refused_with_row_and_column() {
     let place = Place::new();
     let cases = [
         ("a.csv", "file,label\nx.png,1\n", "has no column `path`; its columns are: file, label"),
-        ("b.csv", "path,label\nx.png,1\n,2\n", "row 2 of b.csv has no `path`"),
-        ("c.jsonl", "{\"path\": \"x.png\"}\n{]\n", "line 2 of c.jsonl is no JSON object"),
+        ("b.csv", "path,label\n,1\n,2\n", "no row of b.csv can be used: row 1 of b.csv has no `path`"),
+        ("c.jsonl", "{]\n", "no row of c.jsonl can be used: line 1 of c.jsonl is no JSON object"),
         ("d.parquet", "PAR1", "d.parquet is no Parquet file"),
         ("e.xlsx", "", "expected .csv, .tsv, .jsonl, .ndjson or .parquet"),
     ];
@@ -141,9 +141,70 @@ fn manifests_that_do_not_read_are_refused_with_row_and_column() {
         assert!(ran.stderr.contains(expected), "{name}: {}", ran.stderr);
     }
     assert_eq!(n_cases, 5);
+    // A column that the user names must be there, in Parquet too.
+    place.photos(1);
+    extract(&place, "photos").expect(0);
+    fs::copy(place.path("store/samples/whole.parquet"), place.path("f.parquet")).unwrap();
+    let ran = place.run(&["extract", "f.parquet", "--store", "g", "--label-columns", "labell"]).expect(2);
+    assert!(ran.stderr.contains("has no column `labell`; its columns are: path, label"), "{}", ran.stderr);
     assert!(extract(&place, "nowhere").expect(2).stderr.contains("no dataset at nowhere"));
     fs::create_dir(place.path("empty")).unwrap();
     assert!(extract(&place, "empty").expect(2).stderr.contains("no pictures in empty"));
+}
+
+#[test]
+fn hidden_folders_are_no_classes_and_a_folder_beside_the_splits_is_refused() {
+    let place = Place::new();
+    place.photos(1);
+    place.picture("photos/.thumbnails/a.png", [9; 3], 9);
+    let ran = extract(&place, "photos").expect(0);
+    assert_eq!(counts(&ran)[..3], [3, 0, 0]);
+    assert!(ran.stderr.contains("3 pictures, 3 classes (blue, green, red)"), "{}", ran.stderr);
+    place.picture("split/train/a/1.png", [1; 3], 1);
+    place.picture("split/val/a/2.png", [2; 3], 2);
+    let ran = extract(&place, "split").expect(0);
+    assert!(ran.stderr.contains("2 pictures, splits train, val; 1 classes (a)"), "{}", ran.stderr);
+    place.picture("split/extra/3.png", [3; 3], 3);
+    let ran = extract(&place, "split").expect(2);
+    assert!(ran.stderr.contains("the splits train, val and beside them the folder extra"), "{}", ran.stderr);
+    // One such name among classes is a class.
+    place.picture("vehicles/train/1.png", [1; 3], 1);
+    place.picture("vehicles/car/2.png", [2; 3], 2);
+    let ran = extract(&place, "vehicles").expect(0);
+    assert!(ran.stderr.contains("2 classes (car, train)"), "{}", ran.stderr);
+}
+
+/// What a head was fitted on is not what it is judged by, whatever is added to the dataset later; and
+/// equal files are one sample to a split.
+#[test]
+fn a_head_is_not_judged_by_what_it_was_fitted_on() {
+    let place = Place::new();
+    place.photos(10);
+    for index in 0..10 {
+        let from = place.path(&format!("photos/red/{index}.png"));
+        fs::copy(from, place.path(&format!("photos/red/copy-{index}.png"))).unwrap();
+    }
+    extract(&place, "photos").expect(0);
+    let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0).json();
+    let held_out = fit["validation"]["n_samples"].as_u64().unwrap();
+    let eval = |split: &[&str]| {
+        let arguments = [&["eval", "--store", "store", "--head", "a.head", "--json"], split].concat();
+        place.run(&arguments).expect(0).json()
+    };
+    let of = |json: &serde_json::Value| {
+        (json["n_samples"].as_u64().unwrap(), json["n_trained_on"].as_u64().unwrap(), json["split"].clone())
+    };
+    assert_eq!(of(&eval(&[])), (held_out, 0, "val".into()));
+    assert_eq!(of(&eval(&["--split", "train"])), (40 - held_out, 40 - held_out, "train".into()));
+    // New pictures that come first in the listing: they were not trained on.
+    (0..5).for_each(|it| place.picture(&format!("photos/blue/!{it}.png"), [30, 30, 190], 50 + it));
+    extract(&place, "photos").expect(0);
+    assert_eq!(of(&eval(&[])), (held_out + 5, 0, "val".into()));
+    // Nothing held out: nothing to judge by, unless asked.
+    place.run(&["fit-head", "--store", "store", "--out", "a.head", "--validation", "0"]).expect(0);
+    let ran = place.run(&["eval", "--store", "store", "--head", "a.head"]).expect(2);
+    assert!(ran.stderr.contains("was held out"), "{}", ran.stderr);
+    assert_eq!(of(&eval(&["--split", "all"])), (45, 45, "all".into()));
 }
 
 #[cfg(unix)]

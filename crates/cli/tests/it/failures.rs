@@ -33,7 +33,13 @@ fn a_store_of_another_space_is_refused_with_the_difference() {
     place.photos(1);
     extract(&place, "photos").expect(0);
     let ran = place.run(&["extract", "photos", "--store", "store", "--background", "black"]).expect(2);
-    assert!(ran.stderr.contains("holds embeddings of another space: preprocess: here "), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(
+            "holds embeddings of another space: preprocess.background: here white, asked for black"
+        ),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -44,7 +50,9 @@ fn a_head_of_another_space_is_refused() {
     place.run(&["fit-head", "--store", "store", "--out", "a.head"]).expect(0);
     let ran = place.run(&["predict", "--head", "a.head", "--no-orientation", "photos/red/0.png"]).expect(2);
     assert!(
-        ran.stderr.contains("the head was fitted on embeddings of another space: preprocess: head "),
+        ran.stderr.contains(
+            "the head was fitted on embeddings of another space: preprocess.orientation: head true, now false"
+        ),
         "{}",
         ran.stderr
     );
@@ -118,4 +126,49 @@ fn unknown_models_are_refused_with_what_there_is() {
     let mut command = place.command(&["extract", "photos", "--store", "s", "--model", "mnist-8"]);
     let output = command.env("HEADSTART_MODELS", &models).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+    let pull =
+        place.command(&["models", "pull", "mnist-8"]).env("HEADSTART_MODELS", &models).output().unwrap();
+    let stderr = String::from_utf8_lossy(&pull.stderr);
+    assert!(pull.status.code() == Some(2) && stderr.contains("the registry expects "), "{stderr}");
+}
+
+/// Whatever a manifest holds, a row that cannot be used costs itself.
+#[test]
+fn rows_without_a_path_and_samples_of_unknown_splits_are_left_out() {
+    let place = Place::new();
+    place.photos(3);
+    let rows = "photos/red/0.png,red,train\n,red,train\nphotos/red/1.png,red,holdout\n\
+        photos/green/0.png,green,train\nphotos/green/1.png,green,val\n";
+    fs::write(place.path("a.csv"), format!("path,label,split\n{rows}")).unwrap();
+    let ran = extract(&place, "a.csv").expect(1);
+    assert_eq!(counts(&ran)[..3], [4, 0, 1]);
+    assert_eq!(lines(&place.path("store/failures.jsonl"))[0]["path"], "row 2 of a.csv");
+    let ran = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0);
+    assert!(ran.stderr.contains("1 samples are left out: `holdout`"), "{}", ran.stderr);
+    assert_eq!(ran.json()["fit"]["n_samples"], 2);
+    fs::write(place.path("a.jsonl"), "{\"path\": \"photos/red/0.png\"}\nnonsense\n").unwrap();
+    let ran = extract(&place, "a.jsonl").expect(1);
+    assert_eq!(counts(&ran)[..3], [0, 1, 1]);
+}
+
+#[test]
+fn a_store_that_another_dataset_takes_over_says_so() {
+    let place = Place::new();
+    place.photos(2);
+    extract(&place, "photos").expect(0);
+    let ran = extract(&place, "photos/red").expect(0);
+    assert!(ran.stderr.contains("the store listed 6 samples of "), "{}", ran.stderr);
+    let ran = extract(&place, "photos/red").expect(0);
+    assert!(!ran.stderr.contains("the store listed"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_picture_over_the_memory_limit_is_listed() {
+    let place = Place::new();
+    place.photos(1);
+    image::RgbImage::new(600, 600).save(place.path("photos/red/large.png")).unwrap();
+    let ran = place.run(&["extract", "photos", "--store", "store", "--json", "--max-image-memory", "1"]);
+    assert_eq!(counts(&ran.expect(1))[..3], [3, 0, 1]);
+    let reason = &lines(&place.path("store/failures.jsonl"))[0]["reason"];
+    assert_eq!(reason, "is 600×600 pixels, which needs more than the limit of 1 MiB to decode");
 }

@@ -17,7 +17,9 @@ fn photos_become_a_head_and_one_file_that_predicts_the_same() {
     assert!(json["fit"]["certificate"]["gradient"].as_f64().unwrap() < 1e-6);
     assert_eq!(json["validation"]["accuracy"], 1.0, "three colours: {json}");
 
-    let eval = place.run(&["eval", "--store", "store", "--head", "a.head", "--json"]).expect(0).json();
+    let mut eval = place.run(&["eval", "--store", "store", "--head", "a.head", "--json"]).expect(0).json();
+    let own = eval.as_object_mut().map(|it| (it.remove("split"), it.remove("n_trained_on")));
+    assert_eq!(own, Some((Some("val".into()), Some(0.into()))));
     assert_eq!(eval, json["validation"], "eval judges the samples that fit-head held out");
     for key in ["n_samples", "accuracy", "accuracy_interval", "macro_f1", "confusion"] {
         assert!(!eval[key].is_null(), "{key} is missing: {eval}");
@@ -147,10 +149,13 @@ fn a_model_of_the_users_own_is_described_by_a_toml_or_by_flags() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/headstart-untrained-96.onnx");
     fs::copy(source, place.path("mine.onnx")).unwrap();
     let ran = place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx"]).expect(2);
-    assert!(ran.stderr.contains("assuming short side 256, centre crop 224×224"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("224×224 pixels (set size"), "{}", ran.stderr);
     assert!(ran.stderr.contains("found shape [None, Some(3), Some(96), Some(96)]"), "{}", ran.stderr);
-    place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--size", "96"]).expect(0);
-    fs::write(place.path("mine.toml"), "[preprocess]\nsize = [96, 96]\nshort-side = 96\n").unwrap();
+    let ran = place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--size", "96"]);
+    let ran = ran.expect(0);
+    assert!(ran.stderr.contains("images are fed as short side 109, centre crop 96×96"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("cut at `") && ran.stderr.contains("256 features"), "{}", ran.stderr);
+    fs::write(place.path("mine.toml"), "[preprocess]\nsize = [96, 96]\nshort-side = 109\n").unwrap();
     let ran = place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--json"]).expect(0);
     assert!(ran.stderr.contains("described by ./mine.toml"), "{}", ran.stderr);
     assert_eq!(counts(&ran)[..3], [0, 6, 0], "flags and TOML describe the same space");

@@ -1,0 +1,158 @@
+//! Models that are odd in one way each, and runs that go wrong in the middle.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use headstart_backbone::{
+    Backbone, BackboneError, CutModel, ImageModel, ModelSpec, Outcome, PipelineConfig, Preprocess,
+    SessionConfig, run_files,
+};
+use headstart_onnx::{Activation, Layer, Pool, attach_head};
+use image::{Rgb, RgbImage};
+
+use crate::support::{python, root, runtime};
+
+/// The models of `tests/python/odd_models.py`, in a folder.
+fn models() -> Option<tempfile::TempDir> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = root().join("tests/python/odd_models.py");
+    let status = Command::new(python()?).arg(script).arg(folder.path()).status().expect("python starts");
+    assert!(status.success());
+    Some(folder)
+}
+
+/// Pixels go in as they are: 8×8, levels 0–255.
+fn spec(path: &Path, pool: Option<Pool>) -> ModelSpec {
+    let (spec, _) = ModelSpec::of_file(path).expect("no description beside it");
+    let preprocess = Preprocess {
+        size: [8, 8],
+        short_side: None,
+        unit_range: false,
+        mean: vec![0.0; 3],
+        std: vec![1.0; 3],
+        ..Preprocess::imagenet()
+    };
+    ModelSpec { pool, preprocess, ..spec }
+}
+
+fn load(folder: &Path, name: &str, pool: Option<Pool>) -> Result<Backbone, BackboneError> {
+    let path = folder.join(name);
+    let model = CutModel::load(&path, &spec(&path, pool))?;
+    Backbone::load(&runtime(), model, &SessionConfig::default(), 2)
+}
+
+/// Pictures of one colour each, of the levels given.
+fn pictures(folder: &Path, levels: &[u8]) -> Vec<PathBuf> {
+    let write = |(index, level): (usize, &u8)| {
+        let path = folder.join(format!("{index}.png"));
+        RgbImage::from_pixel(8, 8, Rgb([*level, index as u8, 0])).save(&path).expect("it is written");
+        path
+    };
+    levels.iter().enumerate().map(write).collect()
+}
+
+fn config(batch_size: usize) -> PipelineConfig {
+    PipelineConfig { n_workers: 2, batch_size, ..PipelineConfig::default() }
+}
+
+/// What became of each file, in order: its row, or why it has none.
+fn rows(model: &mut ImageModel, paths: &[PathBuf], batch_size: usize) -> Vec<Result<Vec<f32>, String>> {
+    let mut results = vec![Err("nothing came".to_owned()); paths.len()];
+    let width = model.width();
+    run_files(model, paths, &config(batch_size), &|_| false, &mut |delivery| {
+        let mut rows = delivery.rows.chunks_exact(width);
+        for (index, outcome) in delivery.outcomes {
+            results[index] = match outcome {
+                Outcome::Embedded(..) => Ok(rows.next().expect("a row").to_vec()),
+                Outcome::Known(..) => Err("known".to_owned()),
+                Outcome::Failed(_, err) => Err(err.to_string()),
+            };
+        }
+        Ok(())
+    })
+    .expect("the run goes through");
+    results
+}
+
+#[test]
+fn a_picture_that_fails_in_the_model_costs_only_itself() {
+    let Some(folder) = models() else { return };
+    let mut backbone = load(folder.path(), "fails_on_bright.onnx", None).expect("it loads");
+    let levels = [10, 20, 255, 30, 40, 250, 50];
+    let paths = pictures(folder.path(), &levels);
+    let results = rows(backbone.runner_mut(), &paths, 4);
+    for (index, (level, result)) in levels.iter().zip(&results).enumerate() {
+        match result {
+            Ok(row) => assert_eq!(row, &[f32::from(*level), index as f32, 0.0]),
+            Err(reason) => assert!(*level > 200 && reason.starts_with("made the model fail: "), "{reason}"),
+        }
+    }
+    assert_eq!(results.iter().filter(|it| it.is_err()).count(), 2);
+}
+
+#[test]
+fn an_output_without_a_batch_dimension_is_a_row_an_image_run_one_by_one() {
+    let Some(folder) = models() else { return };
+    let mut backbone = load(folder.path(), "squeezed.onnx", Some(Pool::None)).expect("it loads");
+    assert_eq!(backbone.space().n_features, 16);
+    let results = rows(backbone.runner_mut(), &pictures(folder.path(), &[1, 2, 3]), 2);
+    for (index, row) in results.iter().enumerate() {
+        let row = row.as_ref().expect("a row");
+        // (level, index, 0) times columns j, 16 + j.
+        let (level, index) = (index as f32 + 1.0, index as f32);
+        let expected: Vec<f32> = (0..16).map(|j| level * j as f32 + index * (16.0 + j as f32)).collect();
+        assert_eq!(row, &expected);
+    }
+    assert_eq!(results.len(), 3);
+    let mut backbone = load(folder.path(), "scalar.onnx", Some(Pool::None)).expect("it loads");
+    assert_eq!(backbone.space().n_features, 1);
+    assert!(backbone.runner().one_by_one().is_some(), "two pictures gave one number");
+    let results = rows(backbone.runner_mut(), &pictures(folder.path(), &[3, 6]), 2);
+    assert_eq!(results, [Ok(vec![1.0]), Ok(vec![7.0 / 3.0])]);
+}
+
+#[test]
+fn a_model_of_16_bits_with_names_that_surgery_wants_gives_32_bit_embeddings() {
+    let Some(folder) = models() else { return };
+    let mut backbone = load(folder.path(), "half.onnx", None).expect("it loads");
+    assert_eq!((backbone.model().tap.tensor.as_str(), backbone.space().n_features), ("logits", 3));
+    let paths = pictures(folder.path(), &[10, 20]);
+    assert_eq!(rows(backbone.runner_mut(), &paths, 2), [Ok(vec![10.0, 0.0, 0.0]), Ok(vec![20.0, 1.0, 0.0])]);
+    let layer = Layer { weight: vec![0.5; 6], bias: vec![0.0, 1.0], activation: Activation::Softmax };
+    let mut graph = attach_head(&backbone.model().graph, 3, &[layer]).expect("a head fits");
+    let preprocess = serde_json::to_string(backbone.runner().preprocess()).expect("JSON");
+    graph.set_metadata(headstart_backbone::PREPROCESS_KEY, preprocess);
+    let path = folder.path().join("exported.onnx");
+    graph.save(&path).expect("it is written");
+    let (mut exported, _) =
+        ImageModel::load_exported(&runtime(), &path, &SessionConfig::default(), 1).expect("it loads");
+    let probabilities = exported.run(&[7; 8 * 8 * 3]).expect("it runs");
+    let expected = 1.0 / (1.0 + 1_f32.exp());
+    assert!((probabilities[0] - expected).abs() < 1e-6, "{probabilities:?}");
+}
+
+#[test]
+fn positions_are_pooled_by_default_and_kept_when_asked() {
+    let Some(folder) = models() else { return };
+    let load = |pool| load(folder.path(), "positions.onnx", pool).expect("it loads");
+    assert_eq!(load(None).space().n_features, 3);
+    assert_eq!(load(Some(Pool::Mean)).space().n_features, 3);
+    assert_eq!(load(Some(Pool::None)).space().n_features, 3 * 8 * 8);
+}
+
+/// Whoever stops listening stops the run: nobody waits for a queue that is never read.
+#[test]
+fn a_receiver_that_fails_or_panics_ends_the_run() {
+    let Some(folder) = models() else { return };
+    let levels: Vec<u8> = (0..150).collect();
+    let paths = pictures(folder.path(), &levels);
+    let mut backbone = load(folder.path(), "fails_on_bright.onnx", None).expect("it loads");
+    let full = || BackboneError::Output { n_images: 0, shape: vec![] };
+    let result = run_files(backbone.runner_mut(), &paths, &config(1), &|_| false, &mut |_| Err(full()));
+    assert!(matches!(result, Err(BackboneError::Output { .. })));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        run_files(backbone.runner_mut(), &paths, &config(1), &|_| false, &mut |_| panic!("on purpose"))
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(rows(backbone.runner_mut(), &paths, 8).iter().filter(|it| it.is_ok()).count(), 150);
+}
