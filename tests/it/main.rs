@@ -6,5 +6,6 @@ mod heads;
 mod logistic;
 mod manifest;
 mod odd_models;
+mod regressions;
 mod support;
 mod surgery;

@@ -92,3 +92,83 @@ pub(crate) fn hash_of(path: &Path) -> Result<String> {
     }
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Serves `body` under any path, ranges where `ranges`; returns its address and the `Range` headers
+    /// of the requests that come.
+    fn serve(body: Vec<u8>, ranges: bool) -> (String, Arc<Mutex<Vec<Option<String>>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/model.onnx", listener.local_addr().expect("an address"));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let requests = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let lines = BufReader::new(&stream).lines().map(|it| it.expect("text"));
+                let head: Vec<String> = lines.take_while(|it| !it.is_empty()).collect();
+                let range =
+                    head.iter().find_map(|it| it.to_lowercase().strip_prefix("range: ").map(str::to_owned));
+                let start = range
+                    .as_ref()
+                    .filter(|_| ranges)
+                    .and_then(|it| it.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+                requests.lock().expect("not poisoned").push(range);
+                let (status, rest) = match start {
+                    Some(start) => ("206 Partial Content", &body[start.min(body.len())..]),
+                    None => ("200 OK", &body[..]),
+                };
+                let length = rest.len();
+                let head =
+                    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                drop(stream.write_all(&[head.as_bytes(), rest].concat()));
+            }
+        });
+        (url, seen)
+    }
+
+    fn sha256(bytes: &[u8]) -> String {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn a_download_is_checked_resumed_and_done_once() {
+        let body: Vec<u8> = (0..200_000_u32).map(|it| it.to_le_bytes()[0]).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        for ranges in [true, false] {
+            let (url, requests) = serve(body.clone(), ranges);
+            let path = folder.path().join(format!("{ranges}/model.onnx"));
+            let part = path.with_extension("onnx.part");
+            // The first half came in an earlier run.
+            fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+            fs::write(&part, &body[..100_000]).expect("written");
+            let get = || download(&url, &path, &sha256(&body), Some(body.len() as u64));
+            get().expect("it is resumed");
+            assert!(fs::read(&path).expect("it is there") == body && !part.exists());
+            get().expect("it is there already");
+            assert_eq!(*requests.lock().expect("not poisoned"), [Some("bytes=100000-".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_the_ones_expected_are_thrown_away() {
+        let (url, _) = serve(b"<html>not here</html>".to_vec(), true);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("model.onnx");
+        for bytes in [None, Some(3), Some(1000)] {
+            let err = download(&url, &path, &sha256(b"model"), bytes).expect_err("another hash").to_string();
+            assert!(err.contains("expected") && err.contains("was thrown away"), "{err}");
+            assert!(!path.exists() && !path.with_extension("onnx.part").exists());
+        }
+        let gone = download("http://127.0.0.1:9/model.onnx", &path, &sha256(b"model"), None);
+        assert!(
+            gone.expect_err("nobody listens").to_string().starts_with("cannot download http://127.0.0.1:9/")
+        );
+    }
+}

@@ -4,5 +4,7 @@ mod datasets;
 mod export;
 mod failures;
 mod heads;
+mod kill;
+mod memory;
 mod program;
 mod runtime;

@@ -1,0 +1,86 @@
+//! A run that is killed at any instant, and what it costs.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use headstart_store::{Digest, Store};
+
+use crate::program::{Place, counts, settle};
+
+const N_PICTURES: u32 = 1000;
+const N_KILLS: u32 = 100;
+
+/// Every row by digest, and every sample: what two equal stores have in common.
+fn content(place: &Place, store: &str) -> (BTreeMap<Digest, Vec<u32>>, Vec<String>) {
+    let store = Store::open(&place.path(store)).unwrap();
+    let mut rows = BTreeMap::new();
+    for batch in store.batches().unwrap() {
+        let batch = batch.unwrap();
+        for (digest, row) in batch.digests.iter().zip(batch.rows.chunks_exact(store.space().n_features)) {
+            let bits = row.iter().map(|it| it.to_bits()).collect();
+            assert!(rows.insert(*digest, bits).is_none(), "a row is there twice");
+        }
+    }
+    let samples = store.samples().unwrap().samples.into_iter();
+    (rows, samples.map(|it| format!("{} {:?} {}", it.path, it.label, it.digest)).collect())
+}
+
+/// Files of a store that a finished run has no use for.
+fn leftovers(place: &Place, store: &str) -> Vec<String> {
+    let folders = ["", "embeddings", "samples"].map(|it| place.path(store).join(it));
+    let entries = folders.iter().flat_map(|it| std::fs::read_dir(it).unwrap());
+    let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|it| it.ends_with(".tmp") || it.starts_with("journal-") || it.ends_with(".corrupt"))
+        .collect()
+}
+
+/// SplitMix64: the instants are random but the same in every test run.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[test]
+fn a_run_killed_a_hundred_times_ends_with_the_store_of_an_undisturbed_one() {
+    let place = Place::new();
+    for index in 0..N_PICTURES {
+        let colour = [(index % 200) as u8, (index / 200 * 40) as u8, 90];
+        place.picture(&format!("photos/{}/{index}.png", ["a", "b"][index as usize % 2]), colour, index);
+    }
+    settle();
+    // Rows depend on their batch by float noise at most; one by one they are equal bit for bit.
+    let arguments =
+        |store: &'static str| ["extract", "photos", "--store", store, "--batch-size", "1", "--json"];
+    place.run(&arguments("calm")).expect(0);
+    let expected = content(&place, "calm");
+    assert_eq!((expected.0.len(), expected.1.len()), (N_PICTURES as usize, N_PICTURES as usize));
+    let mut seed = 1;
+    let (mut n_kills, mut n_finished, mut n_recovered_runs) = (0, 0, 0);
+    while n_kills < N_KILLS {
+        let mut child = place
+            .command(&arguments("killed"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        std::thread::sleep(Duration::from_millis(next(&mut seed) % 400));
+        child.kill().expect("killed, or gone already");
+        if child.wait().expect("it ended").success() {
+            n_finished += 1;
+            assert_eq!(content(&place, "killed"), expected);
+            std::fs::remove_dir_all(place.path("killed")).unwrap();
+        } else {
+            n_kills += 1;
+            n_recovered_runs += u32::from(place.path("killed/embeddings/journal-whole.bin").exists());
+        }
+    }
+    let last = place.run(&arguments("killed")).expect(0);
+    assert_eq!(counts(&last)[2], 0);
+    assert!(content(&place, "killed") == expected, "the store differs from that of an undisturbed run");
+    assert_eq!(leftovers(&place, "killed"), [""; 0]);
+    assert!(n_recovered_runs > 10, "only {n_recovered_runs} kills hit a run at work ({n_finished} finished)");
+}

@@ -1,0 +1,65 @@
+//! Memory: what one picture may take, whatever its format.
+
+use std::fs;
+
+use image::{DynamicImage, ImageFormat};
+
+use crate::program::{Place, Ran};
+
+fn peak(ran: &Ran) -> u64 {
+    ran.json()["peak_memory_bytes"].as_u64().expect("a number")
+}
+
+/// Pictures of 2600×2600 in every format and depth, under a limit that lets some through and refuses the
+/// others by their header: none takes more than the limit says.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_picture_takes_more_memory_than_it_may() {
+    const LIMIT_MIB: u64 = 64;
+    let place = Place::new();
+    place.photos(1);
+    let rgb: DynamicImage =
+        image::RgbImage::from_fn(2600, 2600, |x, y| image::Rgb([(x ^ y) as u8, x as u8, 0])).into();
+    let jpeg = |is_progressive: bool| {
+        use libjpeg_turbo_rs::{Encoder, PixelFormat};
+        let rgb = rgb.to_rgb8();
+        let encoder = Encoder::new(rgb.as_raw(), 2600, 2600, PixelFormat::Rgb).quality(50);
+        encoder.progressive(is_progressive).encode().expect("it is encoded")
+    };
+    let encode = |image: DynamicImage, format: ImageFormat| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).expect("it is encoded");
+        bytes.into_inner()
+    };
+    let cases = [
+        ("grey.png", encode(rgb.to_luma8().into(), ImageFormat::Png)),
+        ("rgb.png", encode(rgb.clone(), ImageFormat::Png)),
+        ("rgba.png", encode(rgb.to_rgba8().into(), ImageFormat::Png)),
+        ("rgba16.png", encode(rgb.to_rgba16().into(), ImageFormat::Png)),
+        ("rgb.bmp", encode(rgb.clone(), ImageFormat::Bmp)),
+        ("rgb.tif", encode(rgb.clone(), ImageFormat::Tiff)),
+        ("rgb.webp", encode(rgb.clone(), ImageFormat::WebP)),
+        ("rgb.gif", encode(rgb.clone(), ImageFormat::Gif)),
+        ("baseline.jpg", jpeg(false)),
+        ("progressive.jpg", jpeg(true)),
+    ];
+    let limit = LIMIT_MIB.to_string();
+    let arguments = |dataset: &str| {
+        let fixed = ["--store", dataset, "--json", "--workers", "1", "--max-image-memory", &limit];
+        place.run(&[&["extract", &format!("photos/{dataset}")], &fixed[..]].concat())
+    };
+    let baseline = peak(&arguments("red").expect(0));
+    let (mut n_embedded, n_cases) = (0, cases.len());
+    for (name, bytes) in &cases {
+        let folder = name.replace('.', "-");
+        fs::create_dir_all(place.path(&format!("photos/{folder}"))).unwrap();
+        fs::write(place.path(&format!("photos/{folder}/{name}")), bytes).unwrap();
+        let ran = arguments(&folder);
+        n_embedded += ran.json()["n_embedded"].as_u64().unwrap();
+        let taken = peak(&ran).saturating_sub(baseline);
+        // The limit, the file itself, 16 MiB for the resize and as much for the allocator's rounding.
+        let allowed = (LIMIT_MIB << 20) + bytes.len() as u64 + (32 << 20);
+        assert!(taken <= allowed, "{name} took {} of {} MiB", taken >> 20, allowed >> 20);
+    }
+    assert!(n_cases == 10 && (5..10).contains(&n_embedded), "{n_embedded} of {n_cases} were embedded");
+}
