@@ -45,7 +45,9 @@ fn load(folder: &Path, name: &str, pool: Option<Pool>) -> Result<Backbone, Backb
 fn pictures(folder: &Path, levels: &[u8]) -> Vec<PathBuf> {
     let write = |(index, level): (usize, &u8)| {
         let path = folder.join(format!("{index}.png"));
-        RgbImage::from_pixel(8, 8, Rgb([*level, index as u8, 0])).save(&path).expect("it is written");
+        RgbImage::from_pixel(8, 8, Rgb([*level, u8::try_from(index).expect("few pictures"), 0]))
+            .save(&path)
+            .expect("it is written");
         path
     };
     levels.iter().enumerate().map(write).collect()

@@ -20,6 +20,17 @@ pub enum HeadError {
         /// Features that came.
         actual: usize,
     },
+    /// A start or a truth has another number of classes or targets.
+    #[error("expected {expected} classes or targets, got {actual}")]
+    LabelCountMismatch {
+        /// Classes there should be.
+        expected: usize,
+        /// Classes that came.
+        actual: usize,
+    },
+    /// A source of rows could not be read.
+    #[error("rows cannot be read")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is nothing to fit.
     #[error("no samples to fit on")]
     NoSamples,
@@ -79,13 +90,15 @@ pub enum HeadError {
     },
     /// The solver stopped away from the minimum.
     #[error(
-        "the fit did not converge: gradient {gradient:.3e} above the tolerance {tolerance:.1e} after {n_iterations} iterations (objective {objective:.6})"
+        "the fit did not converge in {n_iterations} iterations: gradient {gradient:.3e} (tolerance {tolerance:.1e}), objective {objective:.6}, at most {gap:.1e} above its minimum"
     )]
     NotConverged {
         /// Largest component of the gradient per sample.
         gradient: f64,
         /// What it should have been below.
         tolerance: f64,
+        /// How far above its minimum the objective may be.
+        gap: f64,
         /// Iterations done.
         n_iterations: usize,
         /// Best objective reached.

@@ -9,14 +9,17 @@ pub trait Feature: Copy + Send + Sync + Into<f64> + 'static {}
 impl Feature for f32 {}
 impl Feature for f64 {}
 
-/// Refuses an empty matrix, rows that do not match `y_len`, and values that are not finite.
+/// Refuses an empty matrix, and rows that do not match `y_len`.
+pub(crate) fn check_shape((n_rows, n_features): (usize, usize), y_len: usize) -> Result<(), HeadError> {
+    if n_rows != y_len {
+        return Err(HeadError::SampleCountMismatch { x_rows: n_rows, y_len });
+    }
+    if n_rows == 0 || n_features == 0 { Err(HeadError::NoSamples) } else { Ok(()) }
+}
+
+/// Refuses what [`check_shape`] does, and values that are not finite.
 pub(crate) fn check_features<A: Feature>(x: ArrayView2<'_, A>, y_len: usize) -> Result<(), HeadError> {
-    if x.nrows() != y_len {
-        return Err(HeadError::SampleCountMismatch { x_rows: x.nrows(), y_len });
-    }
-    if x.is_empty() {
-        return Err(HeadError::NoSamples);
-    }
+    check_shape(x.dim(), y_len)?;
     let bad = |(_, value): &(_, &A)| !Into::<f64>::into(**value).is_finite();
     match x.indexed_iter().find(bad) {
         Some(((sample, feature), _)) => Err(HeadError::NonFinite { sample, feature }),

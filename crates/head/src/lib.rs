@@ -21,8 +21,8 @@ pub use error::HeadError;
 pub use feature::Feature;
 pub use head::{Activation, DenseLayer, FitRecord, HeadMetadata, HeadModel, Task};
 pub use logistic::{
-    Certificate, FittedLogistic, LogisticConfig, LogisticFit, LogisticParams, LogisticValidParams,
-    fit_logistic,
+    Certificate, FittedLogistic, Logistic, LogisticConfig, LogisticFit, LogisticParams, LogisticValidParams,
+    RowSource, Visit, fit_logistic,
 };
 pub use metrics::{ClassificationReport, RegressionReport, argmax, one_hot, wilson_interval};
 pub use ridge::{Ridge, RidgeFit};

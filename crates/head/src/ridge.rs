@@ -185,6 +185,7 @@ impl Ridge {
             return Err(HeadError::NotConverged {
                 gradient: largest,
                 tolerance: TOLERANCE,
+                gap: gradient.squared_norm_l2() / (2.0 * alpha),
                 n_iterations: 1,
                 objective,
             });

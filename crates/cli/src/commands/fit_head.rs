@@ -104,15 +104,10 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
     let train = rows_of(&roles, Role::Train);
     ensure!(!train.is_empty(), "no sample of {} is in the split `train`", args.store.display());
     let x = labelled.embeddings(&store, &train)?;
-    let scaler = (!args.no_standardize).then(|| Scaler::fit(x.view()));
-    let penalised = scaler.as_ref().map_or_else(|| x.mapv(f64::from), |it| it.transform(x.view()));
-    let mut fitted = match task {
-        Task::Classification => fit_classes(args, &labelled, &train, penalised.view())?,
-        Task::Regression => fit_numbers(args, &labelled, &train, penalised.view())?,
+    let fitted = match task {
+        Task::Classification => fit_classes(args, &labelled, &train, x.view())?,
+        Task::Regression => fit_numbers(args, &labelled, &train, x.view())?,
     };
-    if let Some(scaler) = scaler {
-        (fitted.coef, fitted.intercept) = scaler.fold(&fitted.coef, &fitted.intercept);
-    }
     let head = head(args, &store, labelled.identities(&train), train.len(), fitted)?;
     let seconds = start.elapsed().as_secs_f64();
     write_file(&args.out, &head.to_bytes()?)?;
@@ -191,7 +186,7 @@ fn fit_classes(
     args: &FitHeadArgs,
     labelled: &Labelled,
     train: &[usize],
-    x: ArrayView2<'_, f64>,
+    x: ArrayView2<'_, f32>,
 ) -> Result<Fitted> {
     // Only classes that are trained on: a class seen in validation alone has nothing to learn from.
     let mut labels: Vec<String> = train.iter().map(|it| labelled.label(*it).to_owned()).collect();
@@ -209,7 +204,8 @@ fn fit_classes(
     let (coef, intercept, alpha, certificate) = match args.head {
         HeadKind::Logistic => {
             let alpha = args.alpha.unwrap_or(DEFAULT_ALPHA);
-            let config = LogisticConfig { alpha, ..LogisticConfig::default() };
+            let standardize = !args.no_standardize;
+            let config = LogisticConfig { alpha, standardize, ..LogisticConfig::default() };
             let fit = fit_logistic(x, &y, labels.len(), None, &config)?;
             (fit.coef, fit.intercept, alpha, fit.certificate)
         }
@@ -227,7 +223,7 @@ fn fit_numbers(
     args: &FitHeadArgs,
     labelled: &Labelled,
     train: &[usize],
-    x: ArrayView2<'_, f64>,
+    x: ArrayView2<'_, f32>,
 ) -> Result<Fitted> {
     let targets = labelled.targets()?.select(Axis(0), train);
     let (alpha, fit) = fit_ridge(args, x, targets.view())?;
@@ -248,8 +244,12 @@ fn fit_numbers(
 }
 
 /// Ridge at the alpha asked for, or at the one of 45 with the smallest leave-one-out error.
-fn fit_ridge(args: &FitHeadArgs, x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> Result<(f64, RidgeFit)> {
-    let ridge = Ridge::new(x, y)?;
+fn fit_ridge(args: &FitHeadArgs, x: ArrayView2<'_, f32>, y: ArrayView2<'_, f64>) -> Result<(f64, RidgeFit)> {
+    let scaler = (!args.no_standardize).then(|| Scaler::fit(x));
+    let ridge = match &scaler {
+        Some(scaler) => Ridge::new(scaler.transform(x).view(), y)?,
+        None => Ridge::new(x, y)?,
+    };
     let alpha = match args.alpha {
         Some(alpha) => alpha,
         None => {
@@ -264,7 +264,11 @@ fn fit_ridge(args: &FitHeadArgs, x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>)
             best.1
         }
     };
-    Ok((alpha, ridge.fit(alpha)?))
+    let mut fit = ridge.fit(alpha)?;
+    if let Some(scaler) = scaler {
+        (fit.coef, fit.intercept) = scaler.fold(&fit.coef, &fit.intercept);
+    }
+    Ok((alpha, fit))
 }
 
 fn head(

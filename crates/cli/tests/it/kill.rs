@@ -13,24 +13,25 @@ const N_KILLS: u32 = 100;
 
 /// Every row by digest, and every sample: what two equal stores have in common.
 fn content(place: &Place, store: &str) -> (BTreeMap<Digest, Vec<u32>>, Vec<String>) {
-    let store = Store::open(&place.path(store)).unwrap();
+    let store = Store::open(&place.path(store)).expect("the store reads");
     let mut rows = BTreeMap::new();
-    for batch in store.batches().unwrap() {
-        let batch = batch.unwrap();
+    for batch in store.batches().expect("the store reads") {
+        let batch = batch.expect("the store reads");
         for (digest, row) in batch.digests.iter().zip(batch.rows.chunks_exact(store.space().n_features)) {
             let bits = row.iter().map(|it| it.to_bits()).collect();
             assert!(rows.insert(*digest, bits).is_none(), "a row is there twice");
         }
     }
-    let samples = store.samples().unwrap().samples.into_iter();
+    let samples = store.samples().expect("the store reads").samples.into_iter();
     (rows, samples.map(|it| format!("{} {:?} {}", it.path, it.label, it.digest)).collect())
 }
 
 /// Files of a store that a finished run has no use for.
 fn leftovers(place: &Place, store: &str) -> Vec<String> {
     let folders = ["", "embeddings", "samples"].map(|it| place.path(store).join(it));
-    let entries = folders.iter().flat_map(|it| std::fs::read_dir(it).unwrap());
-    let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+    let entries = folders.iter().flat_map(|it| std::fs::read_dir(it).expect("the store reads"));
+    let names =
+        entries.map(|it| it.expect("the store reads").file_name().into_string().expect("the store reads"));
     names
         .filter(|it| it.ends_with(".tmp") || it.starts_with("journal-") || it.ends_with(".corrupt"))
         .collect()
@@ -48,7 +49,7 @@ fn next(state: &mut u64) -> u64 {
 fn a_run_killed_a_hundred_times_ends_with_the_store_of_an_undisturbed_one() {
     let place = Place::new();
     for index in 0..N_PICTURES {
-        let colour = [(index % 200) as u8, (index / 200 * 40) as u8, 90];
+        let colour = [(index % 200).to_le_bytes()[0], (index / 200 * 40).to_le_bytes()[0], 90];
         place.picture(&format!("photos/{}/{index}.png", ["a", "b"][index as usize % 2]), colour, index);
     }
     settle();

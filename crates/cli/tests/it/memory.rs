@@ -18,8 +18,10 @@ fn no_picture_takes_more_memory_than_it_may() {
     const LIMIT_MIB: u64 = 64;
     let place = Place::new();
     place.photos(1);
-    let rgb: DynamicImage =
-        image::RgbImage::from_fn(2600, 2600, |x, y| image::Rgb([(x ^ y) as u8, x as u8, 0])).into();
+    let rgb: DynamicImage = image::RgbImage::from_fn(2600, 2600, |x, y| {
+        image::Rgb([(x ^ y).to_le_bytes()[0], x.to_le_bytes()[0], 0])
+    })
+    .into();
     let jpeg = |is_progressive: bool| {
         use libjpeg_turbo_rs::{Encoder, PixelFormat};
         let rgb = rgb.to_rgb8();

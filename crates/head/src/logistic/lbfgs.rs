@@ -5,16 +5,24 @@
 
 use std::collections::VecDeque;
 
+use rayon::prelude::*;
+
 /// Settings of [`minimise`].
 pub(crate) struct Settings {
     pub(crate) max_iterations: usize,
-    /// Pairs of steps and gradient changes remembered.
-    pub(crate) memory: usize,
+    /// How far the function's values may be off, relative to themselves.
+    pub(crate) noise: f64,
+    /// After so many iterations in which neither the value falls by more than its noise nor the gradient
+    /// gets flatter than ever, there is nothing more to reach.
+    pub(crate) patience: usize,
+    /// Iteration before which the inverse Hessian is first made anew; then each time the count has grown
+    /// by [`RENEWAL_FACTOR`].
+    pub(crate) renew_at: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_iterations: 1000, memory: 20 }
+        Self { max_iterations: 1000, noise: 1e-14, patience: 30, renew_at: 8 }
     }
 }
 
@@ -32,38 +40,54 @@ struct Pair {
 /// Objective and gradient.
 type Evaluate<'a> = dyn FnMut(&[f64], &mut [f64]) -> f64 + 'a;
 
-/// An approximate inverse Hessian that may be renewed as the iterate moves.
+/// An approximate inverse Hessian.
 pub(crate) trait Precondition {
     /// Replaces a vector by the approximate inverse Hessian times it.
     fn apply(&self, vector: &mut [f64]);
-    /// Called before each iteration, counted from 1, with the current parameters.
-    fn renew(&mut self, iteration: usize, parameters: &[f64]);
 }
 
-/// Minimises a smooth convex function; stops when `is_converged` says so of its value and gradient, when no step
-/// lowers the function any more, or at the iteration limit. The caller checks the result.
-pub(crate) fn minimise(
+/// Makes the approximate inverse Hessian at a point.
+type Curvature<'a, P> = dyn FnMut(&[f64]) -> P + 'a;
+
+/// Numbers remembered of steps and of gradient changes each: small problems remember all of theirs.
+const MEMORY: usize = 1 << 18;
+
+/// How much longer the inverse Hessian is kept each time.
+const RENEWAL_FACTOR: usize = 3;
+
+/// Minimises a smooth convex function; stops when `is_converged` says so of its value and gradient, when
+/// no step lowers the function any more, or at the iteration limit. The caller checks the result.
+pub(crate) fn minimise<P: Precondition>(
     start: Vec<f64>,
     settings: &Settings,
     evaluate: &mut Evaluate<'_>,
-    precondition: &mut dyn Precondition,
+    curvature: &mut Curvature<'_, P>,
     is_converged: &dyn Fn(f64, &[f64]) -> bool,
 ) -> Solution {
     let mut x = start;
     let mut gradient = vec![0.0; x.len()];
     let mut value = evaluate(&x, &mut gradient);
-    let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(settings.memory);
-    let mut n_iterations = 0;
-    while n_iterations < settings.max_iterations && !is_converged(value, &gradient) {
+    let mut precondition = curvature(&x);
+    let memory = (MEMORY / x.len()).clamp(16, 100);
+    let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(memory);
+    let (mut n_iterations, mut n_stalled) = (0, 0);
+    let (mut renew_at, mut flattest) = (settings.renew_at, norm(&gradient));
+    while n_iterations < settings.max_iterations
+        && n_stalled < settings.patience
+        && !is_converged(value, &gradient)
+    {
         n_iterations += 1;
-        precondition.renew(n_iterations, &x);
-        let mut direction = descent_direction(&gradient, &pairs, precondition);
+        if n_iterations == renew_at {
+            precondition = curvature(&x);
+            renew_at *= RENEWAL_FACTOR;
+        }
+        let mut direction = descent_direction(&gradient, &pairs, &precondition);
         if dot(&direction, &gradient) >= 0.0 {
             // Rounding has spoilt the memory: begin again from the preconditioner.
             pairs.clear();
-            direction = descent_direction(&gradient, &pairs, precondition);
+            direction = descent_direction(&gradient, &pairs, &precondition);
         }
-        let Some(point) = line_search(&x, value, &gradient, &direction, evaluate) else {
+        let Some(point) = line_search(&x, value, &gradient, &direction, settings.noise, evaluate) else {
             if pairs.is_empty() {
                 break;
             }
@@ -72,20 +96,28 @@ pub(crate) fn minimise(
         };
         let step = difference(&point.x, &x);
         let change = difference(&point.gradient, &gradient);
-        let curvature = dot(&step, &change);
-        if curvature > 1e-14 * dot(&step, &step).sqrt() * dot(&change, &change).sqrt() {
-            if pairs.len() == settings.memory {
+        let product = dot(&step, &change);
+        if product > 1e-14 * norm(&step) * norm(&change) {
+            if pairs.len() == memory {
                 pairs.pop_front();
             }
-            pairs.push_back(Pair { step, change, inverse: 1.0 / curvature });
+            pairs.push_back(Pair { step, change, inverse: 1.0 / product });
+        }
+        let is_flatter = norm(&point.gradient) < 0.9 * flattest;
+        if is_flatter || value - point.value > settings.noise * value.abs() {
+            n_stalled = 0;
+            flattest = flattest.min(norm(&point.gradient));
+        } else {
+            n_stalled += 1;
         }
         (x, value, gradient) = (point.x, point.value, point.gradient);
     }
     Solution { parameters: x, n_iterations }
 }
 
-/// `-H·gradient` by the two-loop recursion.
-fn descent_direction(gradient: &[f64], pairs: &VecDeque<Pair>, precondition: &dyn Precondition) -> Vec<f64> {
+/// `-H·gradient` by the two-loop recursion; the preconditioner is scaled by what the last step taught
+/// (Nocedal & Wright's equation 7.20 in its metric).
+fn descent_direction(gradient: &[f64], pairs: &VecDeque<Pair>, precondition: &impl Precondition) -> Vec<f64> {
     let mut q: Vec<f64> = gradient.iter().map(|it| -it).collect();
     let mut shares = Vec::with_capacity(pairs.len());
     for pair in pairs.iter().rev() {
@@ -94,6 +126,14 @@ fn descent_direction(gradient: &[f64], pairs: &VecDeque<Pair>, precondition: &dy
         shares.push(share);
     }
     precondition.apply(&mut q);
+    if let Some(pair) = pairs.back() {
+        let mut change = pair.change.clone();
+        precondition.apply(&mut change);
+        let scale = 1.0 / (pair.inverse * dot(&pair.change, &change));
+        if scale.is_finite() {
+            q.iter_mut().for_each(|it| *it *= scale);
+        }
+    }
     for (pair, share) in pairs.iter().zip(shares.into_iter().rev()) {
         let correction = share - pair.inverse * dot(&pair.change, &q);
         add_scaled(&mut q, correction, &pair.step);
@@ -113,41 +153,60 @@ fn line_search(
     value: f64,
     gradient: &[f64],
     direction: &[f64],
+    noise: f64,
     evaluate: &mut Evaluate<'_>,
 ) -> Option<Point> {
     const SUFFICIENT_DECREASE: f64 = 1e-4;
     const CURVATURE: f64 = 0.9;
-    const MAX_TRIALS: usize = 40;
+    const MAX_TRIALS: usize = 30;
     let slope = dot(gradient, direction);
     // Near the minimum, differences drown in the rounding of the function's own value.
-    let noise = 1e-14 * value.abs();
-    let (mut low, mut high, mut t) = (0.0, f64::INFINITY, 1.0);
+    let noise = noise * value.abs();
+    // Ends of the bracket with their slopes; the high one is unknown at first.
+    let (mut low, mut low_slope, mut high, mut t) = (0.0, slope, f64::INFINITY, 1.0);
     let mut best = None;
     for _ in 0..MAX_TRIALS {
         let mut point = Point { x: x.to_vec(), value: 0.0, gradient: vec![0.0; x.len()] };
         add_scaled(&mut point.x, t, direction);
         point.value = evaluate(&point.x, &mut point.gradient);
+        let new_slope = dot(&point.gradient, direction);
         let decreased = point.value <= value + SUFFICIENT_DECREASE * t * slope + noise;
-        // `!decreased` also when the value is NaN: the step was far too long.
-        if !decreased {
-            high = t;
-        } else if dot(&point.gradient, direction) < CURVATURE * slope {
-            low = t;
-            best = Some(point);
-        } else {
+        if decreased && new_slope >= CURVATURE * slope {
             return Some(point);
         }
-        t = if high.is_finite() { 0.5 * (low + high) } else { 2.0 * low };
+        // Where the line through both slopes crosses zero, kept inside the bracket.
+        let zero = low + (t - low) * low_slope / (low_slope - new_slope);
+        // `!decreased` also when the value is NaN: the step was far too long.
+        if decreased {
+            (low, low_slope) = (t, new_slope);
+            best = Some(point);
+            t = if high.is_finite() { 0.5 * (low + high) } else { zero.clamp(1.5 * low, 8.0 * low) };
+        } else {
+            high = t;
+            t = zero.clamp(low + 0.1 * (high - low), low + 0.7 * (high - low));
+        }
+        if t.is_nan() {
+            t = 0.5 * (low + high);
+        }
     }
     best
 }
 
+/// Numbers that one thread adds up at a time; fixed, so that the result does not depend on the threads.
+const CHUNK: usize = 1 << 14;
+
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let of_chunk = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)).map(of_chunk).collect::<Vec<_>>().iter().sum()
+}
+
+fn norm(a: &[f64]) -> f64 {
+    dot(a, a).sqrt()
 }
 
 fn add_scaled(a: &mut [f64], factor: f64, b: &[f64]) {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b);
+    let chunks = a.par_chunks_mut(CHUNK).zip(b.par_chunks(CHUNK));
+    chunks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b));
 }
 
 fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {

@@ -1,98 +1,153 @@
-//! An approximate inverse Hessian, from one Gram matrix and one Cholesky factor.
+//! An approximate inverse Hessian, from one Gram matrix and its Cholesky factor.
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use faer::{Accum, Mat, MatRef, Par, Side};
+use rayon::prelude::*;
 
 use super::lbfgs::Precondition;
-use super::objective::Problem;
-use crate::feature::Feature;
+use super::loss::curvature;
+use super::problem::{Problem, Real, largest};
 
-/// Iteration before which the curvatures are first taken anew; then each time the count has doubled.
-const FIRST_RENEWAL: usize = 4;
+/// Rows of a Gram matrix per feature: enough that the preconditioner sees every direction. The first one,
+/// which is soon replaced, makes do with one.
+const ROWS_PER_FEATURE: usize = 2;
 
-/// Rows of the Gram matrix per feature: enough that the preconditioner sees every direction.
-const ROWS_PER_FEATURE: usize = 4;
+/// Smallest penalty, relative to the diagonal of the Gram matrix: below, f32 sums are noise.
+const RIDGE: f64 = 1e-6;
 
-/// `M⁻¹` for `M = XᵀAX + alpha·I`, where `A` holds the curvature of each sample's loss, averaged over
+/// `M⁻¹` for `M = XᵀAX + penalty·I`, where `A` holds the curvature of each sample's loss, averaged over
 /// the classes.
 ///
 /// With it the Hessian of every class is near the identity, whatever the scales and correlations of the
 /// features; without it pooled ReLU features need hundreds of iterations. For two classes it is the
-/// exact inverse Hessian. As the fit separates the classes, curvatures fall by orders of magnitude and
-/// differently for each sample, so the matrix is renewed a few times on the way.
-pub(crate) struct Preconditioner<'p, 'a, A> {
-    problem: &'p Problem<'a, A>,
-    factor: Mat<f64>,
+/// exact inverse Hessian. A matrix for each class was tried: half the iterations, each twice as dear, and
+/// every renewal ten times.
+pub(crate) struct Preconditioner {
+    factor: Mat<f32>,
+    /// Square root of the diagonal of the Gram matrix, inverted: the factor is of the matrix whose
+    /// diagonal is scaled to 1.
+    scale: Vec<f64>,
+    /// `1 / ΣA`, for the intercept.
     intercept: f64,
-    renew_at: usize,
+    n_outputs: usize,
 }
 
-impl<'p, 'a, A: Feature> Preconditioner<'p, 'a, A> {
-    pub(crate) fn new(problem: &'p Problem<'a, A>, parameters: &[f64]) -> Self {
-        let mut it = Self { problem, factor: Mat::new(), intercept: 1.0, renew_at: FIRST_RENEWAL };
-        it.compute(parameters);
-        it
-    }
-
-    fn compute(&mut self, parameters: &[f64]) {
-        let problem = self.problem;
-        let curvatures = problem.curvatures(parameters);
-        let gram = gram(problem, &curvatures);
-        let n_features = problem.n_features();
-        let largest = (0..n_features).map(|j| f64::from(gram[(j, j)])).fold(0.0, f64::max);
-        // f32 sums carry noise of about 1e-7 of the largest entry: a smaller diagonal is noise too.
-        let mut ridge = problem.penalty().max(1e-6 * largest).max(f64::MIN_POSITIVE);
-        self.factor = loop {
-            let mut matrix =
-                Mat::from_fn(n_features, n_features, |i, j| f64::from(gram[(i.max(j), i.min(j))]));
-            for j in 0..n_features {
-                matrix[(j, j)] += ridge;
+impl Preconditioner {
+    /// Curvatures at `parameters`, from the rows that weigh most.
+    pub(crate) fn new<T: Real>(problem: &Problem<'_, T>, parameters: &[f64]) -> Self {
+        let n_features = problem.n_features;
+        let is_start = parameters[..n_features * problem.n_outputs()].iter().all(|it| *it == 0.0);
+        let mut curvatures = vec![0.0; problem.targets.y.len()];
+        if is_start {
+            // All probabilities are alike.
+            let uniform = curvature(&mut vec![0.0; problem.n_outputs()]);
+            for row in problem.rows.iter().flat_map(Clone::clone) {
+                curvatures[row] = problem.targets.weight(row) * uniform;
             }
-            match matrix.llt(Side::Lower) {
-                Ok(llt) => break llt.L().to_owned(),
-                Err(_) => ridge *= 100.0,
-            }
-        };
-        self.intercept = 1.0 / curvatures.iter().sum::<f64>().max(1e-6);
+        } else {
+            problem.for_each_logits(parameters, &mut |row, logits| {
+                curvatures[row] = problem.targets.weight(row) * curvature(&mut logits.to_vec());
+            });
+        }
+        let rows_per_feature = if is_start { 1 } else { ROWS_PER_FEATURE };
+        let rows = choose(&curvatures, rows_per_feature * n_features);
+        let mut sample = weighted_rows(problem, &rows);
+        let mut diagonal = vec![0.0; n_features];
+        for row in sample.chunks_exact(n_features) {
+            diagonal.iter_mut().zip(row).for_each(|(a, b)| *a += f64::from(*b) * f64::from(*b));
+        }
+        // A constant feature has no scale, and no gradient either.
+        diagonal.iter_mut().filter(|it| !(**it > 0.0 && it.is_finite())).for_each(|it| *it = 1.0);
+        let scale: Vec<f64> = diagonal.iter().map(|it| 1.0 / it.sqrt()).collect();
+        #[expect(clippy::cast_possible_truncation, reason = "a preconditioner needs no more than f32")]
+        let narrow: Vec<f32> = scale.iter().map(|it| *it as f32).collect();
+        let scaled = |row: &mut [f32]| row.iter_mut().zip(&narrow).for_each(|(a, b)| *a *= b);
+        sample.par_chunks_mut(n_features).for_each(scaled);
+        let factor = factor(&gram(&sample, n_features), |j| problem.penalty * scale[j] * scale[j]);
+        let total: f64 = curvatures.iter().sum();
+        Self { factor, scale, intercept: 1.0 / total.max(f64::MIN_POSITIVE), n_outputs: problem.n_outputs() }
     }
 }
 
-impl<A: Feature> Precondition for Preconditioner<'_, '_, A> {
+impl Preconditioner {
+    /// What making one costs, in evaluations of the objective: products of matrices against products that
+    /// also wait for memory.
+    pub(crate) fn cost<T>(problem: &Problem<'_, T>) -> usize {
+        /// Floating-point operations for which a number could be fetched from memory.
+        const FETCH: usize = 24;
+        let (n_features, n_outputs) = (problem.n_features, problem.targets.n_outputs());
+        let n_rows: usize = problem.rows.iter().map(ExactSizeIterator::len).sum();
+        let of_gram = (ROWS_PER_FEATURE * n_features).min(n_rows) + n_features / 3;
+        n_features * of_gram / (n_rows * (4 * n_outputs + FETCH)).max(1)
+    }
+}
+
+impl Precondition for Preconditioner {
     fn apply(&self, vector: &mut [f64]) {
-        let (n_features, n_outputs) = (self.factor.nrows(), self.problem.n_outputs());
+        let (n_features, n_outputs) = (self.scale.len(), self.n_outputs);
         let (coef, intercept) = vector.split_at_mut(n_features * n_outputs);
         intercept.iter_mut().for_each(|it| *it *= self.intercept);
-        let mut coef = MatMut::from_row_major_slice_mut(coef, n_features, n_outputs);
-        solve_lower_triangular_in_place(self.factor.as_ref(), coef.as_mut(), Par::rayon(0));
-        solve_upper_triangular_in_place(self.factor.transpose(), coef, Par::rayon(0));
-    }
-
-    fn renew(&mut self, iteration: usize, parameters: &[f64]) {
-        if iteration == self.renew_at {
-            self.compute(parameters);
-            self.renew_at = iteration * 2;
+        // Gradients shrink to nothing in the end: keep them away from the smallest f32.
+        let largest = largest(coef);
+        let unit = if largest > 0.0 && largest.is_finite() { largest } else { 1.0 };
+        #[expect(clippy::cast_possible_truncation, reason = "a preconditioner needs no more than f32")]
+        let at = |i: usize, j: usize| (coef[i * n_outputs + j] / unit * self.scale[i]) as f32;
+        let mut columns = Mat::from_fn(n_features, n_outputs, at);
+        solve_lower_triangular_in_place(self.factor.as_ref(), columns.as_mut(), Par::rayon(0));
+        solve_upper_triangular_in_place(self.factor.transpose(), columns.as_mut(), Par::rayon(0));
+        for (index, out) in coef.iter_mut().enumerate() {
+            let (i, j) = (index / n_outputs, index % n_outputs);
+            *out = f64::from(columns[(i, j)]) * self.scale[i] * unit;
         }
     }
 }
 
-/// The lower half of `XᵀAX` of centred, rescaled features, from evenly spaced rows where there are many.
-fn gram<A: Feature>(problem: &Problem<'_, A>, curvatures: &[f64]) -> Mat<f32> {
-    let (n_samples, n_features) = problem.x.dim();
-    let step = (n_samples / (ROWS_PER_FEATURE * n_features)).max(1);
-    let rows: Vec<usize> = (0..n_samples).step_by(step).collect();
-    let inverse = 1.0 / problem.scale;
-    let mut sample = vec![0.0_f32; rows.len() * n_features];
-    for (row, out) in rows.iter().zip(sample.chunks_exact_mut(n_features)) {
-        let factor = inverse * (curvatures[*row] * step as f64).sqrt();
-        for ((out, value), mean) in out.iter_mut().zip(problem.x.row(*row)).zip(&problem.mean) {
-            #[expect(clippy::cast_possible_truncation, reason = "a preconditioner needs no more than f32")]
-            {
-                *out = ((Into::<f64>::into(*value) - mean) * factor) as f32;
-            }
+/// About `count` rows, those of large weight surely and the others in proportion to it; and the square
+/// root of what each then stands for.
+#[expect(clippy::cast_possible_truncation, reason = "a preconditioner needs no more than f32")]
+fn choose(weights: &[f64], count: usize) -> Vec<(usize, f32)> {
+    let total: f64 = weights.iter().sum();
+    let unit = total / count as f64;
+    let mut chosen = Vec::with_capacity(count);
+    let mut left = 0.5 * unit;
+    for (row, weight) in weights.iter().enumerate().filter(|(_, it)| **it > 0.0) {
+        if weights.len() <= count || *weight >= unit {
+            chosen.push((row, weight.sqrt() as f32));
+            continue;
+        }
+        left += weight;
+        if left >= unit {
+            left -= unit;
+            chosen.push((row, unit.sqrt() as f32));
         }
     }
-    let sample = MatRef::from_row_major_slice(&sample, rows.len(), n_features);
+    chosen
+}
+
+/// Some rows, times a factor each.
+fn weighted_rows<T: Real>(problem: &Problem<'_, T>, rows: &[(usize, f32)]) -> Vec<f32> {
+    let n_features = problem.n_features;
+    let mut sample = vec![0.0_f32; rows.len() * n_features];
+    let mut done = 0;
+    // Rows that cannot be read leave zeros; the evaluation that comes next reports it.
+    drop(problem.design.for_each_batch(&mut |first, batch| {
+        let n_here = rows[done..].partition_point(|it| it.0 < first + batch.len() / n_features);
+        let here = rows[done..done + n_here].par_iter();
+        let out = sample[done * n_features..][..n_here * n_features].par_chunks_mut(n_features);
+        out.zip(here).for_each(|(out, (row, root))| {
+            let row = &batch[(row - first) * n_features..][..n_features];
+            #[expect(clippy::cast_possible_truncation, reason = "a preconditioner needs no more than f32")]
+            out.iter_mut().zip(row).for_each(|(a, b)| *a = b.to_f64() as f32 * root);
+        });
+        done += n_here;
+    }));
+    sample
+}
+
+/// The lower half of `SᵀS`.
+fn gram(sample: &[f32], n_features: usize) -> Mat<f32> {
+    let sample = MatRef::from_row_major_slice(sample, sample.len() / n_features, n_features);
     let mut gram = Mat::zeros(n_features, n_features);
     triangular::matmul(
         gram.as_mut(),
@@ -106,4 +161,22 @@ fn gram<A: Feature>(problem: &Problem<'_, A>, curvatures: &[f64]) -> Mat<f32> {
         Par::rayon(0),
     );
     gram
+}
+
+/// The Cholesky factor of a Gram matrix of unit diagonal plus a ridge.
+fn factor(gram: &Mat<f32>, ridge: impl Fn(usize) -> f64) -> Mat<f32> {
+    let n_features = gram.nrows();
+    let mut floor = RIDGE;
+    while floor < 1.0 {
+        let mut matrix = gram.clone();
+        #[expect(clippy::cast_possible_truncation, reason = "a preconditioner needs no more than f32")]
+        (0..n_features).for_each(|j| matrix[(j, j)] += ridge(j).max(floor).min(1e30) as f32);
+        if let Ok(llt) = matrix.llt(Side::Lower) {
+            return llt.L().to_owned();
+        }
+        floor *= 10.0;
+    }
+    // Not even a dominating diagonal could be factored: values that are not finite. The solver goes
+    // without, and its certificate tells.
+    Mat::identity(n_features, n_features)
 }

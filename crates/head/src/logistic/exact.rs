@@ -1,0 +1,222 @@
+//! The objective in f64, from the features and for the coefficients as users have them.
+//!
+//! Nothing here is shared with the solver's fast path but the loss of one sample: no centred copy, no
+//! f32, no rotation. It certifies what the solver returns, and takes over where f32 is not enough.
+
+use std::ops::Range;
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::solvers::Solve;
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use ndarray::{Array1, Array2};
+use rayon::prelude::*;
+
+use super::loss::{Targets, curvature, residual};
+use super::problem::{largest, pieces_of};
+use super::rows::RowSource;
+use super::{Certificate, LogisticConfig};
+use crate::error::HeadError;
+
+const BLOCK_ROWS: usize = 64;
+
+/// Classes up to which the Hessian of the intercept is whole; above, its diagonal makes a shorter step.
+const MAX_FULL_HESSIAN: usize = 128;
+
+/// A problem in features as they came; `mean` and `scale` are those of the solver's coordinates.
+pub(crate) struct Exact<'a, S> {
+    pub(crate) source: &'a S,
+    pub(crate) targets: &'a Targets<'a>,
+    pub(crate) mean: &'a [f64],
+    pub(crate) scale: &'a [f64],
+    /// Weight of `½‖W‖²` in the solver's coordinates.
+    pub(crate) penalty: f64,
+}
+
+/// Coefficients `(n_features, n_outputs)` and intercept `(n_outputs,)` for features as they came.
+pub(crate) struct Linear {
+    pub(crate) coef: Array2<f64>,
+    pub(crate) intercept: Array1<f64>,
+}
+
+/// Sums over samples.
+struct Sums {
+    loss: f64,
+    of_coef: Vec<f64>,
+    of_intercept: Vec<f64>,
+    /// Hessian of the intercept.
+    curvature: Mat<f64>,
+}
+
+impl<S: RowSource> Exact<'_, S> {
+    /// What the solver's parameters are in features as they came.
+    pub(crate) fn linear(&self, parameters: &[f64]) -> Linear {
+        let (n_features, n_outputs) = (self.mean.len(), self.targets.n_outputs());
+        let (coef, intercept) = parameters.split_at(n_features * n_outputs);
+        let scaled = |(row, column)| coef[row * n_outputs + column] / self.scale[row];
+        let coef = Array2::from_shape_fn((n_features, n_outputs), scaled);
+        let shift = ndarray::aview1(self.mean).dot(&coef);
+        Linear { intercept: Array1::from(intercept.to_vec()) - shift, coef }
+    }
+
+    /// The solver's parameters of a linear map.
+    pub(crate) fn parameters(&self, linear: &Linear) -> Vec<f64> {
+        let shift = ndarray::aview1(self.mean).dot(&linear.coef);
+        let scaled = linear.coef.indexed_iter().map(|((row, _), it)| it * self.scale[row]);
+        scaled.chain((&linear.intercept + &shift).iter().copied()).collect()
+    }
+
+    /// Objective and gradient in the solver's parameters.
+    pub(crate) fn evaluate(&self, parameters: &[f64], gradient: &mut [f64]) -> f64 {
+        let linear = self.linear(parameters);
+        match self.sums(&linear) {
+            Ok(sums) => self.objective(&linear, &sums, gradient),
+            Err(_) => f64::NAN,
+        }
+    }
+
+    /// Certifies a solution, its intercept moved to its optimum where it is not there.
+    ///
+    /// Newton's method on a few numbers that are near their optimum already. What it would still gain,
+    /// to second order, enters the gap.
+    pub(crate) fn certify(
+        &self,
+        linear: &mut Linear,
+        config: &LogisticConfig,
+        n_iterations: usize,
+    ) -> Result<Certificate, HeadError> {
+        let mut sums = self.sums(linear)?;
+        let mut step = self.intercept_step(&sums);
+        let gain = |sums: &Sums, step: &[f64]| {
+            0.5 * sums.of_intercept.iter().zip(step).map(|(a, b)| a * b).sum::<f64>()
+        };
+        // Far from the optimum Newton's method may overshoot; the solver never leaves us there.
+        if gain(&sums, &step) > 0.1 * config.gap_tolerance * sums.loss && largest(&step) < 1.0 {
+            linear.intercept.iter_mut().zip(&step).for_each(|(b, step)| *b -= step);
+            sums = self.sums(linear)?;
+            step = self.intercept_step(&sums);
+        }
+        let mut gradient = vec![0.0; self.mean.len() * step.len() + step.len()];
+        let objective = self.objective(linear, &sums, &mut gradient);
+        let n_rows = self.source.dim().0;
+        let of_coef = &gradient[..self.mean.len() * step.len()];
+        Ok(Certificate {
+            objective,
+            gradient: largest(&gradient) / self.targets.total_weight(0..n_rows),
+            tolerance: config.tolerance,
+            gap: of_coef.iter().map(|it| it * it).sum::<f64>() / (2.0 * self.penalty) + gain(&sums, &step),
+            n_iterations,
+        })
+    }
+
+    /// Objective, and the gradient in the solver's coordinates, from the sums.
+    fn objective(&self, linear: &Linear, sums: &Sums, gradient: &mut [f64]) -> f64 {
+        let n_outputs = self.targets.n_outputs();
+        let (of_coef, of_intercept) = gradient.split_at_mut(self.mean.len() * n_outputs);
+        let mut squares = 0.0;
+        for (index, (out, coef)) in of_coef.iter_mut().zip(&linear.coef).enumerate() {
+            let (row, column) = (index / n_outputs, index % n_outputs);
+            let scaled = coef * self.scale[row];
+            let centred = sums.of_coef[index] - self.mean[row] * sums.of_intercept[column];
+            *out = centred / self.scale[row] + self.penalty * scaled;
+            squares += scaled * scaled;
+        }
+        of_intercept.copy_from_slice(&sums.of_intercept);
+        sums.loss + 0.5 * self.penalty * squares
+    }
+
+    fn intercept_step(&self, sums: &Sums) -> Vec<f64> {
+        let n_outputs = self.targets.n_outputs();
+        let mut hessian = sums.curvature.clone();
+        if n_outputs > 1 {
+            // Adding a constant to all intercepts changes nothing: give that direction a curvature.
+            let mean = (0..n_outputs).map(|it| hessian[(it, it)]).sum::<f64>() / n_outputs as f64;
+            // And a little to a class that no sample is likely to be of.
+            let ridge = |i, j| if i == j { 1e-12 * mean } else { 0.0 };
+            hessian += Mat::from_fn(n_outputs, n_outputs, |i, j| mean / n_outputs as f64 + ridge(i, j));
+        }
+        match hessian.llt(Side::Lower) {
+            Ok(factor) => {
+                let step = factor.solve(Mat::from_fn(n_outputs, 1, |i, _| sums.of_intercept[i]));
+                (0..n_outputs).map(|it| step[(it, 0)]).collect()
+            }
+            Err(_) => vec![f64::NAN; n_outputs],
+        }
+    }
+
+    fn sums(&self, linear: &Linear) -> Result<Sums, HeadError> {
+        let (n_rows, n_features) = self.source.dim();
+        let n_outputs = self.targets.n_outputs();
+        let mut total = Sums {
+            loss: 0.0,
+            of_coef: vec![0.0; n_features * n_outputs],
+            of_intercept: vec![0.0; n_outputs],
+            curvature: Mat::zeros(n_outputs, n_outputs),
+        };
+        self.source.for_each_batch(&mut |first, batch| {
+            let all = first..first + batch.len() / n_features;
+            let pieces = pieces_of(std::slice::from_ref(&(0..n_rows)), all).into_par_iter();
+            let pieces: Vec<Sums> = pieces.map(|rows| self.piece(linear, first, batch, rows)).collect();
+            for piece in pieces {
+                total.loss += piece.loss;
+                total.of_coef.iter_mut().zip(piece.of_coef).for_each(|(a, b)| *a += b);
+                total.of_intercept.iter_mut().zip(piece.of_intercept).for_each(|(a, b)| *a += b);
+                total.curvature += piece.curvature;
+            }
+        })?;
+        Ok(total)
+    }
+
+    fn piece(&self, linear: &Linear, first: usize, batch: &[S::Elem], rows: Range<usize>) -> Sums {
+        let (n_features, n_outputs) = (self.mean.len(), self.targets.n_outputs());
+        let coef = linear.coef.as_standard_layout();
+        let coef = coef.as_slice().expect("in standard layout");
+        let coef = MatRef::from_row_major_slice(coef, n_features, n_outputs);
+        let mut sums = Sums {
+            loss: 0.0,
+            of_coef: vec![0.0; n_features * n_outputs],
+            of_intercept: vec![0.0; n_outputs],
+            curvature: Mat::zeros(n_outputs, n_outputs),
+        };
+        let mut block = vec![0.0; BLOCK_ROWS * n_features];
+        let mut logits = vec![0.0; BLOCK_ROWS * n_outputs];
+        for start in rows.clone().step_by(BLOCK_ROWS) {
+            let n_rows = BLOCK_ROWS.min(rows.end - start);
+            let block = &mut block[..n_rows * n_features];
+            let narrow = &batch[(start - first) * n_features..];
+            block.iter_mut().zip(narrow).for_each(|(a, b)| *a = (*b).into());
+            let block = MatRef::from_row_major_slice(block, n_rows, n_features);
+            let logits = &mut logits[..n_rows * n_outputs];
+            for row in logits.chunks_exact_mut(n_outputs) {
+                row.iter_mut().zip(&linear.intercept).for_each(|(a, b)| *a = *b);
+            }
+            let out = MatMut::from_row_major_slice_mut(logits, n_rows, n_outputs);
+            matmul(out, Accum::Add, block, coef, 1.0, Par::Seq);
+            for (offset, row) in logits.chunks_exact_mut(n_outputs).enumerate() {
+                let sample = start + offset;
+                sums.add_curvature(row, self.targets.weight(sample));
+                sums.loss += residual(self.targets, sample, row);
+                sums.of_intercept.iter_mut().zip(&*row).for_each(|(a, b)| *a += b);
+            }
+            let residuals = MatRef::from_row_major_slice(logits, n_rows, n_outputs);
+            let out = MatMut::from_row_major_slice_mut(&mut sums.of_coef, n_features, n_outputs);
+            matmul(out, Accum::Add, block.transpose(), residuals, 1.0, Par::Seq);
+        }
+        sums
+    }
+}
+
+impl Sums {
+    fn add_curvature(&mut self, logits: &[f64], weight: f64) {
+        let mut p = logits.to_vec();
+        curvature(&mut p);
+        for (i, p_i) in p.iter().enumerate() {
+            self.curvature[(i, i)] += weight * p_i;
+            if p.len() > MAX_FULL_HESSIAN {
+                continue;
+            }
+            for (j, p_j) in p.iter().enumerate() {
+                self.curvature[(i, j)] -= weight * p_i * p_j;
+            }
+        }
+    }
+}
