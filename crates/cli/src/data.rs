@@ -142,6 +142,12 @@ impl Labelled {
         self.samples.iter().map(of).collect()
     }
 
+    /// The [`groups`](Self::groups) of some samples.
+    pub(crate) fn groups_of(&self, rows: &[usize]) -> Vec<u64> {
+        let groups = self.groups();
+        rows.iter().map(|it| groups[*it]).collect()
+    }
+
     /// What a head that is trained on some samples remembers of them: see [`HeadModel::trained_on`].
     pub(crate) fn identities(&self, rows: &[usize]) -> Vec<u64> {
         let all: BTreeSet<u64> = rows.iter().flat_map(|it| identities(&self.samples[*it])).collect();

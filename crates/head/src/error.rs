@@ -31,6 +31,15 @@ pub enum HeadError {
     /// A source of rows could not be read.
     #[error("rows cannot be read")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Cross-validation needs two folds with samples, and an alpha.
+    #[error("cross-validation needs at least 2 folds with samples and 1 alpha, found {found} folds")]
+    TooFewFolds {
+        /// Folds with samples.
+        found: usize,
+    },
+    /// Folds are dealt in memory.
+    #[error("cross-validation needs its samples in memory; validate on part of them")]
+    NotInMemory,
     /// There is nothing to fit.
     #[error("no samples to fit on")]
     NoSamples,

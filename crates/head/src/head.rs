@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::HeadError;
 use crate::feature::Feature;
-use crate::logistic::Certificate;
+use crate::logistic::{AlphaPath, Certificate};
 
 const FORMAT_VERSION: u32 = 1;
 const METADATA_KEY: &str = "headstart";
@@ -85,6 +85,10 @@ pub struct FitRecord {
     pub solver: String,
     /// L2 weight on the summed loss.
     pub alpha: f64,
+    /// Cross-validated losses that `alpha` was chosen by, where it was.
+    pub path: Option<AlphaPath>,
+    /// Whether every class counted alike in the fit, however many samples it has.
+    pub balanced: bool,
     /// Whether `alpha` weighs coefficients of standardised features.
     pub standardized: bool,
     /// Samples it was fitted on.

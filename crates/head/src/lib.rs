@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod baselines;
+mod class_weight;
 mod error;
 mod feature;
 mod head;
@@ -17,14 +19,16 @@ mod split;
 )]
 mod tests;
 
+pub use baselines::{Baselines, NEIGHBOURS};
+pub use class_weight::{balanced_weights, correct_prior};
 pub use error::HeadError;
 pub use feature::Feature;
 pub use head::{Activation, DenseLayer, FitRecord, HeadMetadata, HeadModel, Task};
 pub use logistic::{
-    Certificate, FittedLogistic, Logistic, LogisticConfig, LogisticFit, LogisticParams, LogisticValidParams,
-    RowSource, Visit, fit_logistic,
+    AlphaPath, Certificate, FittedLogistic, Logistic, LogisticConfig, LogisticFit, LogisticParams,
+    LogisticValidParams, RowSource, Visit, default_alphas, fit_logistic,
 };
 pub use metrics::{ClassificationReport, RegressionReport, argmax, one_hot, wilson_interval};
 pub use ridge::{Ridge, RidgeFit};
 pub use scaler::Scaler;
-pub use split::stratified_split;
+pub use split::{stratified_folds, stratified_split};

@@ -46,6 +46,38 @@ pub fn stratified_split(classes: &[usize], groups: &[u64], fraction: f64, seed: 
     held_out
 }
 
+/// Deals samples into `n_folds` folds: classes in proportion, whole groups only.
+///
+/// # Shapes
+/// - `classes`, `groups`: `(n_samples,)`, as for [`stratified_split`].
+/// - returns `(n_samples,)`, the fold of each sample.
+///
+/// # Panics
+/// When `classes` and `groups` differ in length, or `n_folds` is zero.
+///
+/// # Examples
+/// ```
+/// let folds = headstart_head::stratified_folds(&[0, 0, 0, 1, 1, 1], &[0, 1, 2, 3, 4, 5], 3, 7);
+/// assert_eq!(folds.iter().filter(|it| **it == 0).count(), 2);
+/// ```
+#[must_use]
+pub fn stratified_folds(classes: &[usize], groups: &[u64], n_folds: usize, seed: u64) -> Vec<usize> {
+    assert_eq!(classes.len(), groups.len(), "a class and a group for every sample");
+    let mut folds = vec![0; classes.len()];
+    let mut in_all = vec![0_usize; n_folds];
+    for class_units in units_by_class(classes, groups, seed).values() {
+        let mut in_class = vec![0_usize; n_folds];
+        for unit in class_units {
+            // Where this class has fewest samples; of these where there are fewest in all.
+            let fold = (0..n_folds).min_by_key(|it| (in_class[*it], in_all[*it])).expect("at least one fold");
+            unit.iter().for_each(|it| folds[*it] = fold);
+            in_class[fold] += unit.len();
+            in_all[fold] += unit.len();
+        }
+    }
+    folds
+}
+
 /// The samples of each group, in an order drawn by the seed, filed by the class of the group: the
 /// smallest of those its samples have.
 fn units_by_class(classes: &[usize], groups: &[u64], seed: u64) -> BTreeMap<usize, Vec<Vec<usize>>> {

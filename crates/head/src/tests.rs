@@ -206,6 +206,156 @@ fn a_source_of_batches_gives_the_fit_of_an_array() {
     assert!(error < 1e-6, "coefficients differ by {error}");
 }
 
+/// Every fold and alpha fitted by itself, from nothing, and judged by a naive loop.
+#[test]
+fn the_path_is_that_of_fits_made_one_by_one() {
+    let mut n_cases = 0;
+    // Many samples, few samples (the row space), and two classes.
+    for (n, d, k) in [(120, 8, 3), (40, 100, 3), (90, 6, 2)] {
+        let (x, y) = relu_features(n, d, k, 25);
+        let view = x.view();
+        let own: Vec<u64> = (0..n as u64).collect();
+        let folds = stratified_folds(&y, &own, 4, 1);
+        let samples = Logistic::new(&view, &y, k, None, false).unwrap();
+        let path = samples.cross_validate(&folds, &[0.1, 100.0, 3.0]).unwrap();
+        assert_eq!(path.alphas, [100.0, 3.0, 0.1]);
+        for (index, alpha) in path.alphas.iter().enumerate() {
+            let losses = (0..4).map(|fold| {
+                let of =
+                    |inside: bool| (0..n).filter(|it| (folds[*it] == fold) == inside).collect::<Vec<_>>();
+                let (outside, inside) = (of(false), of(true));
+                let (x_out, y_out) =
+                    (x.select(Axis(0), &outside), outside.iter().map(|it| y[*it]).collect::<Vec<_>>());
+                let fit = fit_logistic(x_out.view(), &y_out, k, None, &config(*alpha)).unwrap();
+                let logits = x.select(Axis(0), &inside).dot(&fit.coef) + &fit.intercept;
+                let rows = logits.outer_iter().zip(&inside);
+                let losses =
+                    rows.map(|(row, it)| row.iter().map(|z| z.exp()).sum::<f64>().ln() - row[y[*it]]);
+                losses.sum::<f64>() / inside.len() as f64
+            });
+            let losses: Vec<f64> = losses.collect();
+            let mean = losses.iter().sum::<f64>() / 4.0;
+            let error = losses.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / 3.0 / 4.0;
+            // The path stops when it can gain no more than a thousandth of the loss; what a held-out
+            // sample's loss still moves then is small against its standard error.
+            let tolerance = 2e-4 + 0.01 * mean + 0.3 * error.sqrt();
+            assert!((path.mean_loss[index] - mean).abs() < tolerance, "{} {mean}", path.mean_loss[index]);
+            assert!((path.standard_error[index] - error.sqrt()).abs() < tolerance);
+            n_cases += 1;
+        }
+        assert!(path.one_standard_error <= path.best);
+    }
+    assert_eq!(n_cases, 9);
+}
+
+#[test]
+fn the_best_alpha_is_the_one_of_the_smallest_loss_and_its_edges_are_known() {
+    let (x, y) = relu_features(100, 5, 3, 26);
+    let view = x.view();
+    let folds: Vec<usize> = (0..100).map(|it| it / 3 % 5).collect();
+    let samples = Logistic::new(&view, &y, 3, None, true).unwrap();
+    let path = samples.cross_validate(&folds, &default_alphas()).unwrap();
+    assert_eq!((path.alphas.len(), path.alphas[0]), (45, 1e5));
+    assert!((path.alphas[44] / 1e-6 - 1.0).abs() < 1e-9);
+    let smallest = path.mean_loss.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(path.mean_loss[path.best], smallest);
+    assert!(!path.is_on_edge() && path.alphas[path.one_standard_error] >= path.alphas[path.best]);
+    let only_strong = samples.cross_validate(&folds, &[1e5, 1e4]).unwrap();
+    assert!(only_strong.is_on_edge());
+    assert_eq!(path, samples.cross_validate(&folds, &default_alphas()).unwrap(), "the same bits");
+}
+
+/// A class that lies in one fold alone is unknown when that fold is held out.
+#[test]
+fn a_class_missing_from_a_fold_leaves_the_losses_finite() {
+    let (x, _) = relu_features(60, 6, 3, 27);
+    let folds: Vec<usize> = (0..60).map(|it| it / 20).collect();
+    let y: Vec<usize> = (0..60).map(|it| if it < 10 { 2 } else { it % 2 }).collect();
+    let view = x.view();
+    let samples = Logistic::new(&view, &y, 3, None, true).unwrap();
+    let path = samples.cross_validate(&folds, &[10.0, 1e-3]).unwrap();
+    assert!(path.mean_loss.iter().all(|it| it.is_finite() && *it < 50.0), "{:?}", path.mean_loss);
+    let err = samples.cross_validate(&[0; 60], &[1.0]).unwrap_err().to_string();
+    assert_eq!(err, "cross-validation needs at least 2 folds with samples and 1 alpha, found 1 folds");
+    let err = samples.cross_validate(&[0; 6], &[1.0]).unwrap_err().to_string();
+    assert_eq!(err, "x has 60 samples but y has 6 targets");
+}
+
+/// Nine of ten samples are of class 0, one feature that says nothing: balanced weights make the classes
+/// even, and the correction gives back the shares.
+#[test]
+fn balanced_weights_count_classes_alike_and_the_prior_comes_back() {
+    let y: Vec<usize> = (0..200).map(|it| usize::from(it % 10 == 0)).collect();
+    let x = Array2::from_shape_fn((200, 1), |(i, _)| (i / 10 % 2) as f64);
+    let by_class = balanced_weights(&y, 2);
+    let weights: Vec<f64> = y.iter().map(|it| by_class[*it]).collect();
+    assert!((weights.iter().sum::<f64>() - 200.0).abs() < 1e-9);
+    let mut fit = fit_logistic(x.view(), &y, 2, Some(&weights), &tight(1.0)).unwrap();
+    let odds = |fit: &LogisticFit| (fit.intercept[1] - fit.intercept[0]).exp();
+    assert!((odds(&fit) - 1.0).abs() < 1e-6);
+    correct_prior(&mut fit, &by_class);
+    assert!((odds(&fit) - 1.0 / 9.0).abs() < 1e-6);
+}
+
+#[test]
+fn folds_are_stratified_seeded_and_keep_groups_together() {
+    let classes: Vec<usize> = (0..200).map(|it| usize::from(it % 10 == 0)).collect();
+    let groups: Vec<u64> = (0..200).map(|it| it / 2).collect();
+    let folds = stratified_folds(&classes, &groups, 5, 3);
+    assert!(folds.chunks(2).all(|it| it[0] == it[1]), "a group was torn apart");
+    for fold in 0..5 {
+        assert_eq!(folds.iter().filter(|it| **it == fold).count(), 40);
+    }
+    assert_eq!(folds, stratified_folds(&classes, &groups, 5, 3));
+    assert_ne!(folds, stratified_folds(&classes, &groups, 5, 4));
+}
+
+/// Baselines against loops that do what their definition says.
+#[test]
+fn baselines_are_what_naive_loops_make_them() {
+    let (x, y) = relu_features(300, 7, 4, 28);
+    let x = x.mapv(|it| it as f32);
+    let (train, held_out) = (x.slice(ndarray::s![..220, ..]), x.slice(ndarray::s![220.., ..]));
+    let (y_train, y_held_out) = (&y[..220], &y[220..]);
+    let baselines = Baselines::new(train, y_train, 4, held_out, y_held_out).unwrap();
+    let cosine = |a: ndarray::ArrayView1<'_, f32>, b: ndarray::ArrayView1<'_, f32>| {
+        let (a, b) = (a.mapv(f64::from), b.mapv(f64::from));
+        a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt()
+    };
+    let accuracy = |predict: &dyn Fn(usize) -> usize| {
+        (0..80).filter(|it| predict(*it) == y_held_out[*it]).count() as f64 / 80.0
+    };
+    for (index, k) in NEIGHBOURS.into_iter().enumerate() {
+        let naive = accuracy(&|row| {
+            let mut near: Vec<(f64, usize)> =
+                (0..220).map(|it| (cosine(held_out.row(row), train.row(it)), y_train[it])).collect();
+            near.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let mut scores = [0.0; 4];
+            near[..k].iter().for_each(|(cosine, class)| scores[*class] += (cosine / 0.07).exp());
+            argmax(scores)
+        });
+        assert_eq!(baselines.k_nearest[index].0, k);
+        assert!((baselines.k_nearest[index].1 - naive).abs() < 0.014, "k = {k}: {naive}");
+    }
+    let naive = accuracy(&|row| {
+        let mean = |class: usize| {
+            let mut mean = Array1::<f32>::zeros(7);
+            for it in (0..220).filter(|it| y_train[*it] == class) {
+                let norm = train.row(it).mapv(|it| it * it).sum().sqrt();
+                mean += &(&train.row(it) / norm);
+            }
+            mean
+        };
+        argmax((0..4).map(|class| cosine(held_out.row(row), mean(class).view())))
+    });
+    assert!((baselines.nearest_class_mean - naive).abs() < 1e-12, "{naive}");
+    assert!(baselines.best().1 >= naive);
+    assert_eq!(
+        Baselines::new(train, y_train, 3, held_out, y_held_out).unwrap_err().to_string(),
+        "sample 3 has class 3, but there are 3 classes"
+    );
+}
+
 #[test]
 fn permuting_samples_keeps_the_fit() {
     let (x, y) = relu_features(200, 12, 5, 5);
@@ -425,6 +575,8 @@ fn head() -> HeadModel {
                 head: "logistic".to_owned(),
                 solver: "test".to_owned(),
                 alpha: 1.0,
+                path: None,
+                balanced: false,
                 standardized: false,
                 n_samples: 30,
                 class_counts: vec![10, 10, 10],

@@ -1,6 +1,8 @@
 //! Measurements against peers: both sides on the same files, in turns, in one run.
 
 mod extract;
+mod features;
+mod head;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,7 +31,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     }
     match name.as_str() {
         "extract" => extract::run_benchmark(&options),
-        _ => bail!("no benchmark `{name}`; there is: extract"),
+        "head" => head::run_benchmark(&options),
+        _ => bail!("no benchmark `{name}`; there are: extract, head"),
     }
 }
 

@@ -154,7 +154,7 @@ impl<S: RowSource> Exact<'_, S> {
         };
         self.source.for_each_batch(&mut |first, batch| {
             let all = first..first + batch.len() / n_features;
-            let pieces = pieces_of(std::slice::from_ref(&(0..n_rows)), all).into_par_iter();
+            let pieces = pieces_of(std::slice::from_ref(&(0..n_rows)), all, n_features).into_par_iter();
             let pieces: Vec<Sums> = pieces.map(|rows| self.piece(linear, first, batch, rows)).collect();
             for piece in pieces {
                 total.loss += piece.loss;

@@ -125,6 +125,11 @@ impl<'a, S: RowSource> Logistic<'a, S> {
 
     fn fit_parameters(&self, start: Vec<f64>, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
         check_config(config)?;
+        // In a thread of the pool: what is too small to be split then runs without waking another.
+        rayon::scope(|_| self.fit_in_pool(start, config))
+    }
+
+    fn fit_in_pool(&self, start: Vec<f64>, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
         let n_samples = self.source.dim().0;
         let exact = self.exact(config.alpha);
         let centred = Centred { source: self.source, mean: &self.mean, scale: &self.scale };
@@ -185,9 +190,37 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     }
 
     fn exact(&self, alpha: f64) -> Exact<'_, S> {
-        // Unless features are standardised, one scale serves them all and moves into the penalty.
-        let penalty = if self.standardize { alpha } else { alpha / self.scale[0].powi(2) };
-        Exact { source: self.source, targets: &self.targets, mean: &self.mean, scale: &self.scale, penalty }
+        Exact {
+            source: self.source,
+            targets: &self.targets,
+            mean: &self.mean,
+            scale: &self.scale,
+            penalty: self.penalty(alpha),
+        }
+    }
+
+    /// The penalty in the solver's coordinates: unless features are standardised, one scale serves them
+    /// all and moves into it.
+    pub(super) fn penalty(&self, alpha: f64) -> f64 {
+        if self.standardize { alpha } else { alpha / self.scale[0].powi(2) }
+    }
+
+    pub(super) fn source(&self) -> &S {
+        self.source
+    }
+
+    pub(super) fn targets(&self) -> &Targets<'a> {
+        &self.targets
+    }
+
+    /// Centred, scaled rows.
+    pub(super) fn rows(&self) -> Option<&[f32]> {
+        self.rows.as_deref()
+    }
+
+    /// Rows in their row space, and its dimension.
+    pub(super) fn row_space_rows(&self) -> Option<(&[f64], usize)> {
+        self.row_space.as_ref().map(|it| (it.coordinates.as_slice(), it.rank()))
     }
 }
 

@@ -46,6 +46,12 @@ pub(crate) trait Precondition {
     fn apply(&self, vector: &mut [f64]);
 }
 
+impl<P: Precondition> Precondition for std::sync::Arc<P> {
+    fn apply(&self, vector: &mut [f64]) {
+        self.as_ref().apply(vector);
+    }
+}
+
 /// Makes the approximate inverse Hessian at a point.
 type Curvature<'a, P> = dyn FnMut(&[f64]) -> P + 'a;
 
@@ -68,7 +74,7 @@ pub(crate) fn minimise<P: Precondition>(
     let mut gradient = vec![0.0; x.len()];
     let mut value = evaluate(&x, &mut gradient);
     let mut precondition = curvature(&x);
-    let memory = (MEMORY / x.len()).clamp(16, 100);
+    let memory = (MEMORY / x.len()).clamp(16, 64);
     let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(memory);
     let (mut n_iterations, mut n_stalled) = (0, 0);
     let (mut renew_at, mut flattest) = (settings.renew_at, norm(&gradient));
@@ -197,6 +203,9 @@ const CHUNK: usize = 1 << 14;
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let of_chunk = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    if a.len() <= CHUNK {
+        return of_chunk((a, b));
+    }
     a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)).map(of_chunk).collect::<Vec<_>>().iter().sum()
 }
 
@@ -205,8 +214,11 @@ fn norm(a: &[f64]) -> f64 {
 }
 
 fn add_scaled(a: &mut [f64], factor: f64, b: &[f64]) {
-    let chunks = a.par_chunks_mut(CHUNK).zip(b.par_chunks(CHUNK));
-    chunks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b));
+    let add = |(a, b): (&mut [f64], &[f64])| a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b);
+    if a.len() <= CHUNK {
+        return add((a, b));
+    }
+    a.par_chunks_mut(CHUNK).zip(b.par_chunks(CHUNK)).for_each(add);
 }
 
 fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {

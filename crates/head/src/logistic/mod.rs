@@ -5,6 +5,7 @@ mod fit;
 mod lbfgs;
 mod linfa_params;
 mod loss;
+mod path;
 mod precondition;
 mod problem;
 mod row_space;
@@ -18,6 +19,7 @@ use crate::feature::Feature;
 
 pub use fit::Logistic;
 pub use linfa_params::{FittedLogistic, LogisticParams, LogisticValidParams};
+pub use path::{AlphaPath, default_alphas};
 pub use rows::{RowSource, Visit};
 
 /// Settings of [`fit_logistic`] and [`Logistic::fit`].

@@ -13,6 +13,9 @@ use super::problem::{Problem, Real, largest};
 /// which is soon replaced, makes do with one.
 const ROWS_PER_FEATURE: usize = 2;
 
+/// Products below which a triangular solve is not worth other threads.
+const MIN_PARALLEL: usize = 1 << 22;
+
 /// Smallest penalty, relative to the diagonal of the Gram matrix: below, f32 sums are noise.
 const RIDGE: f64 = 1e-6;
 
@@ -94,8 +97,9 @@ impl Precondition for Preconditioner {
         #[expect(clippy::cast_possible_truncation, reason = "a preconditioner needs no more than f32")]
         let at = |i: usize, j: usize| (coef[i * n_outputs + j] / unit * self.scale[i]) as f32;
         let mut columns = Mat::from_fn(n_features, n_outputs, at);
-        solve_lower_triangular_in_place(self.factor.as_ref(), columns.as_mut(), Par::rayon(0));
-        solve_upper_triangular_in_place(self.factor.transpose(), columns.as_mut(), Par::rayon(0));
+        let par = if n_features * n_features * n_outputs < MIN_PARALLEL { Par::Seq } else { Par::rayon(0) };
+        solve_lower_triangular_in_place(self.factor.as_ref(), columns.as_mut(), par);
+        solve_upper_triangular_in_place(self.factor.transpose(), columns.as_mut(), par);
         for (index, out) in coef.iter_mut().enumerate() {
             let (i, j) = (index / n_outputs, index % n_outputs);
             *out = f64::from(columns[(i, j)]) * self.scale[i] * unit;

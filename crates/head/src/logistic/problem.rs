@@ -17,6 +17,9 @@ const BLOCK_ROWS: usize = 64;
 /// Pieces a sum over samples is split in. Fixed, so that the result does not depend on the threads.
 const N_PIECES: usize = 32;
 
+/// Fewest numbers in a piece: less is not worth another thread.
+const MIN_PIECE: usize = 1 << 17;
+
 /// Coefficients whose sums one thread adds up at a time.
 const SUM_CHUNK: usize = 4096;
 
@@ -194,13 +197,14 @@ impl<T: Real> Problem<'_, T> {
 
     /// The fixed pieces of a batch, of the rows that count.
     fn pieces(&self, first: usize, batch_len: usize) -> Vec<Range<usize>> {
-        pieces_of(&self.rows, first..first + batch_len / self.n_features)
+        pieces_of(&self.rows, first..first + batch_len / self.n_features, self.n_features)
     }
 }
 
 /// Splits the part of `rows` that lies in `batch` into pieces for as many threads as there may be.
-pub(crate) fn pieces_of(rows: &[Range<usize>], batch: Range<usize>) -> Vec<Range<usize>> {
-    let length = batch.len().div_ceil(N_PIECES).next_multiple_of(BLOCK_ROWS);
+pub(crate) fn pieces_of(rows: &[Range<usize>], batch: Range<usize>, n_features: usize) -> Vec<Range<usize>> {
+    let worth_it = MIN_PIECE / n_features.max(1);
+    let length = batch.len().div_ceil(N_PIECES).max(worth_it).next_multiple_of(BLOCK_ROWS);
     let inside = rows.iter().map(|it| it.start.max(batch.start)..it.end.min(batch.end));
     inside.flat_map(|it| it.clone().step_by(length).map(move |at| at..(at + length).min(it.end))).collect()
 }

@@ -1,0 +1,217 @@
+//! Choosing alpha by cross-validation: all folds and alphas on one prepared copy of the features.
+
+use std::iter;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::fit::Logistic;
+use super::lbfgs::{self, Settings};
+use super::loss::{Targets, loss};
+use super::precondition::Preconditioner;
+use super::problem::{Problem, Real};
+use super::rows::RowSource;
+use crate::error::HeadError;
+use crate::feature::check_alpha;
+
+/// Largest gradient per sample at which a fit of the path stops.
+const PATH_TOLERANCE: f64 = 1e-5;
+
+/// Largest gap at which it stops, relative to the objective or to the loss that held-out samples had at
+/// the last alpha, whichever is larger: what is left to gain no longer shows in the losses compared.
+const PATH_GAP: f64 = 1e-3;
+
+/// Iterations a fit of the path may take: it starts near its end.
+const PATH_ITERATIONS: usize = 200;
+
+/// Cross-validated losses along a path of alphas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlphaPath {
+    /// The alphas, from strong to weak.
+    pub alphas: Vec<f64>,
+    /// Mean loss of held-out samples for each alpha: over folds, each fold counting alike.
+    pub mean_loss: Vec<f64>,
+    /// Standard error of that mean over the folds.
+    pub standard_error: Vec<f64>,
+    /// Index of the alpha with the smallest mean loss.
+    pub best: usize,
+    /// Index of the strongest alpha whose mean loss is within one standard error of the smallest.
+    pub one_standard_error: usize,
+}
+
+impl AlphaPath {
+    /// Whether the best alpha lies at an end of the grid: a better one may lie beyond.
+    #[must_use]
+    pub fn is_on_edge(&self) -> bool {
+        self.best == 0 || self.best + 1 == self.alphas.len()
+    }
+
+    fn new(alphas: Vec<f64>, losses: &[Vec<f64>]) -> Self {
+        let n_folds = losses.len() as f64;
+        let at = |alpha: usize| losses.iter().map(move |of_fold| of_fold[alpha]);
+        let mean_loss: Vec<f64> = (0..alphas.len()).map(|it| at(it).sum::<f64>() / n_folds).collect();
+        let standard_error: Vec<f64> = mean_loss
+            .iter()
+            .enumerate()
+            .map(|(it, mean)| {
+                let variance =
+                    at(it).map(|loss| (loss - mean).powi(2)).sum::<f64>() / (n_folds - 1.0).max(1.0);
+                (variance / n_folds).sqrt()
+            })
+            .collect();
+        // The strongest of equals, and never one whose loss is not finite.
+        let best =
+            (0..alphas.len()).fold(0, |best, it| if mean_loss[it] < mean_loss[best] { it } else { best });
+        let limit = mean_loss[best] + standard_error[best];
+        let one_standard_error = (0..=best).find(|it| mean_loss[*it] <= limit).unwrap_or(best);
+        Self { alphas, mean_loss, standard_error, best, one_standard_error }
+    }
+}
+
+/// 45 alphas from 1e5 to 1e-6, log-spaced: those of Kornblith et al. 2019 (arXiv:1805.08974) and of
+/// DINOv2's linear evaluation.
+#[must_use]
+pub fn default_alphas() -> Vec<f64> {
+    (0..45).map(|step| 10_f64.powf(5.0 - 11.0 * f64::from(step) / 44.0)).collect()
+}
+
+impl<S: RowSource> Logistic<'_, S> {
+    /// Cross-validates every alpha: each fold is held out in turn, and its samples judged by the fit on
+    /// the others.
+    ///
+    /// Features are centred and scaled once, by all samples. Fits go from strong to weak alphas, each
+    /// from the last; all folds share one preconditioner an alpha. A class that is missing from the
+    /// samples a fold is fitted on is left out of that fold's loss.
+    ///
+    /// # Shapes
+    /// - `folds`: `(n_samples,)`, the fold of each sample, below `n_folds`; see
+    ///   [`stratified_folds`](crate::stratified_folds).
+    ///
+    /// # Errors
+    /// [`HeadError::InvalidAlpha`]; [`HeadError::TooFewFolds`] with fewer than two folds that have
+    /// samples, or no alphas; [`HeadError::SampleCountMismatch`]; [`HeadError::NotInMemory`] for a source
+    /// that streams.
+    ///
+    /// # Determinism
+    /// The same samples, folds and alphas give the same bits, whatever the number of threads.
+    pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
+        let (n_samples, n_features) = self.source().dim();
+        if folds.len() != n_samples {
+            return Err(HeadError::SampleCountMismatch { x_rows: n_samples, y_len: folds.len() });
+        }
+        alphas.iter().try_for_each(|it| check_alpha(*it))?;
+        let mut alphas = alphas.to_vec();
+        alphas.sort_by(|a, b| b.total_cmp(a));
+        match (self.row_space_rows(), self.rows()) {
+            (Some((rows, rank)), _) => rayon::scope(|_| self.path(rows, rank, folds, alphas)),
+            (None, Some(rows)) => rayon::scope(|_| self.path(rows, n_features, folds, alphas)),
+            (None, None) => Err(HeadError::NotInMemory),
+        }
+    }
+
+    fn path<T: Real>(
+        &self,
+        rows: &[T],
+        n_features: usize,
+        folds: &[usize],
+        alphas: Vec<f64>,
+    ) -> Result<AlphaPath, HeadError> {
+        let sorted = Sorted::new(rows, n_features, self.targets(), folds);
+        if sorted.folds.len() < 2 || alphas.is_empty() {
+            return Err(HeadError::TooFewFolds { found: sorted.folds.len() });
+        }
+        let targets =
+            Targets { y: &sorted.y, weights: sorted.weights.as_deref(), n_classes: self.targets().n_classes };
+        let problem = |rows: Vec<Range<usize>>, penalty: f64| Problem {
+            design: &sorted.rows,
+            n_features,
+            rows,
+            targets: &targets,
+            penalty,
+        };
+        let n_parameters = (n_features + 1) * targets.n_outputs();
+        let mut solutions = vec![vec![0.0; n_parameters]; sorted.folds.len()];
+        let mut losses = vec![Vec::with_capacity(alphas.len()); sorted.folds.len()];
+        let n_samples = sorted.y.len();
+        let guess = (targets.n_classes as f64).ln();
+        for alpha in &alphas {
+            let penalty = self.penalty(*alpha);
+            let all = problem(iter::once(0..n_samples).collect(), penalty);
+            let shared = Arc::new(Preconditioner::new(&all, &solutions[0]));
+            for ((fold, solution), losses) in sorted.folds.iter().zip(&mut solutions).zip(&mut losses) {
+                let fitted_on = problem(vec![0..fold.start, fold.end..n_samples], penalty);
+                let worth = fitted_on.total_weight() * losses.last().copied().unwrap_or(guess);
+                let settings = Settings {
+                    max_iterations: PATH_ITERATIONS,
+                    noise: T::NOISE,
+                    patience: 3,
+                    renew_at: usize::MAX,
+                };
+                *solution = lbfgs::minimise(
+                    std::mem::take(solution),
+                    &settings,
+                    &mut |parameters, gradient| fitted_on.evaluate(parameters, gradient),
+                    &mut |_| Arc::clone(&shared),
+                    &|value, gradient| {
+                        fitted_on.gradient_per_sample(gradient) <= PATH_TOLERANCE
+                            && fitted_on.gap(gradient) <= PATH_GAP * value.max(worth)
+                    },
+                )
+                .parameters;
+                losses.push(held_out_loss(
+                    &problem(iter::once(fold.clone()).collect(), penalty),
+                    solution,
+                    fold,
+                ));
+            }
+        }
+        Ok(AlphaPath::new(alphas, &losses))
+    }
+}
+
+/// Samples in the order of their folds, so that each fold is one range.
+struct Sorted<T> {
+    rows: Vec<T>,
+    y: Vec<usize>,
+    weights: Option<Vec<f64>>,
+    /// Ranges of the folds that have samples.
+    folds: Vec<Range<usize>>,
+}
+
+impl<T: Real> Sorted<T> {
+    fn new(rows: &[T], n_features: usize, targets: &Targets<'_>, folds: &[usize]) -> Self {
+        let mut order: Vec<usize> = (0..folds.len()).collect();
+        order.sort_by_key(|it| folds[*it]);
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for (place, sample) in order.iter().enumerate() {
+            match ranges.last_mut() {
+                Some(last) if folds[order[last.start]] == folds[*sample] => last.end = place + 1,
+                _ => ranges.push(place..place + 1),
+            }
+        }
+        let row = |sample: &usize| rows[sample * n_features..][..n_features].iter().copied();
+        Self {
+            rows: order.iter().flat_map(row).collect(),
+            y: order.iter().map(|it| targets.y[*it]).collect(),
+            weights: targets.weights.map(|weights| order.iter().map(|it| weights[*it]).collect()),
+            folds: ranges,
+        }
+    }
+}
+
+/// Mean loss of the samples of a fold whose class occurs outside it.
+fn held_out_loss<T: Real>(of_fold: &Problem<'_, T>, parameters: &[f64], fold: &Range<usize>) -> f64 {
+    let targets = of_fold.targets;
+    let mut seen = vec![false; targets.n_classes];
+    let outside = (0..fold.start).chain(fold.end..targets.y.len());
+    outside.filter(|it| targets.weight(*it) > 0.0).for_each(|it| seen[targets.y[it]] = true);
+    let (mut sum, mut weight) = (0.0, 0.0);
+    of_fold.for_each_logits(parameters, &mut |row, logits| {
+        if seen[targets.y[row]] {
+            sum += loss(targets, row, &mut logits.to_vec());
+            weight += targets.weight(row);
+        }
+    });
+    if weight > 0.0 { sum / weight } else { 0.0 }
+}
