@@ -236,9 +236,9 @@ fn the_path_is_that_of_fits_made_one_by_one() {
             let losses: Vec<f64> = losses.collect();
             let mean = losses.iter().sum::<f64>() / 4.0;
             let error = losses.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / 3.0 / 4.0;
-            // The path stops when it can gain no more than a thousandth of the loss; what a held-out
-            // sample's loss still moves then is small against its standard error.
-            let tolerance = 2e-4 + 0.01 * mean + 0.3 * error.sqrt();
+            // The path stops when it can gain no more than a thousandth of the loss; where classes
+            // separate, a held-out sample's loss still moves by a few thousandths of a nat then.
+            let tolerance = 3e-3 + 0.01 * mean;
             assert!((path.mean_loss[index] - mean).abs() < tolerance, "{} {mean}", path.mean_loss[index]);
             assert!((path.standard_error[index] - error.sqrt()).abs() < tolerance);
             n_cases += 1;
