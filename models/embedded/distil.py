@@ -162,4 +162,5 @@ def main():
         checkpoint.with_suffix(".tmp").replace(checkpoint)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -9,3 +9,4 @@ mod odd_models;
 mod regressions;
 mod support;
 mod surgery;
+mod tabular;

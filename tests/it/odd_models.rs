@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use headstart_backbone::{
-    Backbone, BackboneError, CutModel, ImageModel, ModelSpec, Outcome, PipelineConfig, Preprocess,
-    SessionConfig, run_files,
+    Backbone, BackboneError, CutModel, DecodeLimits, ImageModel, ModelSpec, Outcome, PipelineConfig,
+    Preprocess, SessionConfig, run_files,
 };
 use headstart_onnx::{Activation, Layer, Pool, attach_head};
 use image::{Rgb, RgbImage};
@@ -140,6 +140,52 @@ fn positions_are_pooled_by_default_and_kept_when_asked() {
     assert_eq!(load(None).space().n_features, 3);
     assert_eq!(load(Some(Pool::Mean)).space().n_features, 3);
     assert_eq!(load(Some(Pool::None)).space().n_features, 3 * 8 * 8);
+}
+
+#[test]
+fn numbers_that_are_none_never_reach_the_store() {
+    let Some(folder) = models() else { return };
+    let mut backbone = load(folder.path(), "not_a_number.onnx", None).expect("it loads");
+    let results = rows(backbone.runner_mut(), &pictures(folder.path(), &[125, 50, 200]), 4);
+    assert_eq!(results[0].as_ref().map(|it| it[0]), Ok(5.0));
+    assert_eq!(results[1], Err("has an embedding that is not finite at feature 0".to_owned()));
+    assert_eq!(results[2].as_ref().map(|it| it[0]), Ok(10.0));
+}
+
+#[test]
+fn files_that_are_too_long_and_models_that_cannot_run_are_refused() {
+    let Some(folder) = models() else { return };
+    let mut backbone = load(folder.path(), "squeezed.onnx", Some(Pool::None)).expect("it loads");
+    let paths = pictures(folder.path(), &[1]);
+    let length = std::fs::metadata(&paths[0]).expect("a file").len();
+    let limits = DecodeLimits { max_file_bytes: length - 1, ..DecodeLimits::default() };
+    let mut reasons = Vec::new();
+    run_files(
+        backbone.runner_mut(),
+        &paths,
+        &PipelineConfig { limits, ..config(1) },
+        &|_| false,
+        &mut |delivery| {
+            reasons.extend(delivery.outcomes.into_iter().map(|(_, outcome)| match outcome {
+                Outcome::Failed(_, err) => err.to_string(),
+                other => format!("{other:?}"),
+            }));
+            Ok(())
+        },
+    )
+    .expect("the run goes through");
+    assert_eq!(reasons, [format!("has {length} bytes, above the limit of {}", length - 1)]);
+
+    let err = load(folder.path(), "unknown_operator.onnx", None).err().expect("nothing can run it");
+    assert!(matches!(err, BackboneError::Session { .. }), "{err}");
+    assert_eq!(err.to_string(), "ONNX Runtime failed to load the model");
+    let path = folder.path().join("nowhere.onnx");
+    let err = CutModel::load(&path, &spec(&path, None)).expect_err("it is not there");
+    assert!(matches!(err, BackboneError::Read { .. }), "{err}");
+    let loaded = runtime();
+    let err = headstart_backbone::Runtime::load(&paths[0]).expect_err("one process has one runtime");
+    assert!(matches!(err, BackboneError::RuntimeLoadedTwice { .. }), "{err}");
+    assert!(err.to_string().contains(&loaded.path().display().to_string()), "{err}");
 }
 
 /// Whoever stops listening stops the run: nobody waits for a queue that is never read.

@@ -62,3 +62,12 @@ save(
 )
 # Positions that nobody pools.
 save("positions", [node("Relu", ["x"], ["features"])], {}, [output("features", ["n", 3, 8, 8])])
+# Not a number on dark pictures: the root of less than nothing.
+save(
+    "not_a_number",
+    [*pool, node("Sub", ["flat", "hundred"], ["shifted"]), node("Sqrt", ["shifted"], ["features"])],
+    {"hundred": np.array([100, -1, -1], np.float32)},
+    [output("features", ["n", 3])],
+)
+# An operator that no runtime has.
+save("unknown_operator", [node("Clairvoyance", ["x"], ["features"])], {}, [output("features", ["n", 3, 8, 8])])

@@ -23,6 +23,7 @@ cargo xtask <verb>
   ci                   check and test: everything CI runs
   bench extract        images per second beside Python's ([--quick] [--json FILE])
   bench head           fits and alpha sweeps beside scikit-learn's ([--quick] [--json FILE])
+  bench embedded       the compiled-in backbone beside its teacher ([--json FILE])
   golden               write the reference arrays of the parity tests (target/golden)
 
   extract | fit-head | eval | predict | export | models | doctor

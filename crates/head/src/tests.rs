@@ -172,6 +172,43 @@ fn a_warm_start_reaches_the_same_optimum_in_fewer_iterations() {
     let other = x.slice(ndarray::s![.., ..19]);
     let err = Logistic::new(&other, &y, 4, None, true).unwrap().fit_from(&strong, &config(1.0)).unwrap_err();
     assert_eq!(err.to_string(), "expected 19 features, got 20");
+    let two: Vec<usize> = y.iter().map(|it| it % 2).collect();
+    let err = Logistic::new(&view, &two, 2, None, true).unwrap().fit_from(&strong, &config(1.0)).unwrap_err();
+    assert_eq!(err.to_string(), "expected 2 classes or targets, got 4");
+}
+
+/// Rows that cannot be read stop the fit, whenever it happens.
+#[test]
+fn a_source_that_fails_is_an_error() {
+    struct Failing(std::sync::atomic::AtomicUsize, Array2<f64>);
+    impl RowSource for Failing {
+        type Elem = f64;
+        fn dim(&self) -> (usize, usize) {
+            self.1.dim()
+        }
+        fn for_each_batch(&self, visit: &mut Visit<'_, f64>) -> Result<(), HeadError> {
+            use std::sync::atomic::Ordering;
+            if self.0.fetch_sub(1, Ordering::Relaxed) == 0 {
+                self.0.store(0, Ordering::Relaxed);
+                return Err(HeadError::Source("the disk is gone".into()));
+            }
+            visit(0, self.1.as_slice().unwrap());
+            Ok(())
+        }
+    }
+    let (x, y) = relu_features(60, 4, 3, 29);
+    let mut n_cases = 0;
+    for n_reads in [0, 1, 2, 5] {
+        let source = Failing(n_reads.into(), x.clone());
+        let result = Logistic::new(&source, &y, 3, None, true).and_then(|it| it.fit(&config(1.0)));
+        let err = result.expect_err("rows stopped coming").to_string();
+        assert!(
+            err == "rows cannot be read" || err.starts_with("the fit did not converge"),
+            "{n_reads}: {err}"
+        );
+        n_cases += 1;
+    }
+    assert_eq!(n_cases, 4);
 }
 
 /// Rows that come in batches, from wherever: the same fit as in memory.
@@ -201,6 +238,11 @@ fn a_source_of_batches_gives_the_fit_of_an_array() {
     };
     let view = x.view();
     let whole = fit(&|config| Logistic::new(&view, &y, 3, None, true).unwrap().fit(config).unwrap());
+    let err = Logistic::new(&batches, &y, 3, None, true)
+        .unwrap()
+        .cross_validate(&vec![0; 400], &[1.0])
+        .unwrap_err();
+    assert!(matches!(err, HeadError::NotInMemory), "{err}");
     let pieces = fit(&|config| Logistic::new(&batches, &y, 3, None, true).unwrap().fit(config).unwrap());
     let error = (&whole.coef - &pieces.coef).mapv(f64::abs).fold(0.0, |a: f64, b| a.max(*b));
     assert!(error < 1e-6, "coefficients differ by {error}");

@@ -1,13 +1,17 @@
 //! Measurements against peers: both sides on the same files, in turns, in one run.
 
+mod embedded;
 mod extract;
 mod features;
 mod head;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::{cargo, run as run_command, target};
 
 /// What every benchmark takes: `bench NAME [--quick] [--json FILE]`.
 pub(crate) struct Options {
@@ -29,10 +33,17 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
             other => bail!("no option `{other}`; expected --quick, --json FILE"),
         }
     }
+    // Generic code of the fits is compiled here: measured as users have it, optimised.
+    if cfg!(debug_assertions) && name != "extract" {
+        run_command(cargo().args(["build", "--release", "--quiet", "--package", "xtask"]))?;
+        let mut again = Command::new(target().join("release/xtask"));
+        return run_command(again.arg("bench").args(arguments));
+    }
     match name.as_str() {
         "extract" => extract::run_benchmark(&options),
         "head" => head::run_benchmark(&options),
-        _ => bail!("no benchmark `{name}`; there are: extract, head"),
+        "embedded" => embedded::run_benchmark(&options),
+        _ => bail!("no benchmark `{name}`; there are: extract, head, embedded"),
     }
 }
 

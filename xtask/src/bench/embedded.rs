@@ -1,0 +1,204 @@
+//! `cargo xtask bench embedded`: what the compiled-in backbone has learnt, beside its teacher, random
+//! weights of the same network, and plain pixels.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use headstart_backbone::{
+    Backbone, CutModel, DecodeLimits, EMBEDDED_ID, Preprocess, Registry, Runtime, SessionConfig,
+    embedded_model,
+};
+use headstart_head::{Logistic, LogisticConfig, argmax, default_alphas, stratified_folds, wilson_interval};
+use ndarray::Array2;
+use serde_json::{Value, json};
+
+use super::{Options, median};
+use crate::{headstart_setup, python, root, run, say, target};
+
+const SETS: [&str; 3] = ["hymenoptera", "caltech8_mini", "cifar10_mini"];
+const TEACHER: &str = "mobilenetv2-1.0-224";
+
+/// Side of the pictures whose pixels are features.
+const PIXELS: u32 = 32;
+
+pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
+    let shared = root().join("../shared");
+    ensure!(shared.is_dir(), "the benchmark needs the photos and weights of {}", shared.display());
+    headstart_setup()?;
+    let folder = target().join("bench/embedded");
+    fs::create_dir_all(&folder)?;
+    let (embedded, random) = (folder.join("embedded.onnx"), folder.join("random.onnx"));
+    fs::write(&embedded, embedded_model())?;
+    let script = root().join("bench/peers/random_twin.py");
+    run(Command::new(python::prepare()?).arg(script).arg(&embedded).arg(&random))?;
+    let registry = Registry::builtin();
+    let spec = registry.get(EMBEDDED_ID).context("the embedded model is in the registry")?.clone();
+    let teacher = registry.get(TEACHER).context("the teacher is in the registry")?.clone();
+
+    let runtime =
+        Runtime::load(&headstart::find_runtime()?.context("ONNX Runtime; run `cargo xtask setup`")?)?;
+    let load = |file: &Path, spec: &headstart_backbone::ModelSpec| -> Result<Backbone> {
+        Ok(Backbone::load(&runtime, CutModel::load(file, spec)?, &SessionConfig::default(), 1)?)
+    };
+    let mut student = load(&embedded, &spec)?;
+    let mut twin = load(&random, &spec)?;
+    let mut master = load(&shared.join("models").join(&teacher.file), &teacher)?;
+    let mut rows = Vec::new();
+    for set in SETS {
+        say(&format!("{set}: embedding four times"));
+        let pictures = Pictures::of(&shared.join("datasets").join(set))?;
+        let accuracy = |backbone: Option<&mut Backbone>| -> Result<[f64; 3]> { pictures.probe(backbone) };
+        let (learnt, untrained, taught, pixels) = (
+            accuracy(Some(&mut student))?,
+            accuracy(Some(&mut twin))?,
+            accuracy(Some(&mut master))?,
+            accuracy(None)?,
+        );
+        rows.push(json!({
+            "set": set,
+            "embedded": learnt,
+            "random_weights": untrained,
+            "teacher": taught,
+            "pixels": pixels,
+            "gap_closed": (learnt[0] - untrained[0]) / (taught[0] - untrained[0]),
+        }));
+    }
+    let speeds = speeds(&mut student, &mut master)?;
+    print(&rows, &speeds);
+    if let Some(path) = &options.json {
+        let closed: Value = rows.iter().map(|row| (text(row, "set"), row["gap_closed"].clone())).collect();
+        let value = json!({"gap_closed": closed, "rows": rows, "images_per_second": speeds});
+        fs::write(path, serde_json::to_string_pretty(&value)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A dataset of `<split>/<class>/*`.
+struct Pictures {
+    /// Files and classes to fit on, then those to judge by.
+    splits: [(Vec<PathBuf>, Vec<usize>); 2],
+    n_classes: usize,
+}
+
+impl Pictures {
+    fn of(dataset: &Path) -> Result<Self> {
+        let list = |folder: &Path| -> Result<Vec<PathBuf>> {
+            let entries =
+                fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+            let mut paths = entries.map(|it| Ok(it?.path())).collect::<Result<Vec<_>>>()?;
+            paths.sort();
+            Ok(paths)
+        };
+        let mut n_classes = 0;
+        let mut split = |name: &str| -> Result<(Vec<PathBuf>, Vec<usize>)> {
+            let (mut files, mut y) = (Vec::new(), Vec::new());
+            for (class, folder) in list(&dataset.join(name))?.into_iter().filter(|it| it.is_dir()).enumerate()
+            {
+                let pictures = list(&folder)?;
+                y.extend(std::iter::repeat_n(class, pictures.len()));
+                files.extend(pictures);
+                n_classes = n_classes.max(class + 1);
+            }
+            Ok((files, y))
+        };
+        let splits = [split("train")?, split("val")?];
+        Ok(Self { splits, n_classes })
+    }
+
+    /// Accuracy of a linear probe on the features of a backbone, or on pixels, and its 95% interval.
+    fn probe(&self, mut backbone: Option<&mut Backbone>) -> Result<[f64; 3]> {
+        let mut features = |files: &[PathBuf]| -> Result<Array2<f32>> {
+            let mut rows = Vec::new();
+            for file in files {
+                let bytes = fs::read(file)?;
+                match &mut backbone {
+                    Some(backbone) => {
+                        let pixels =
+                            backbone.runner().preprocess().apply(&bytes, &DecodeLimits::default())?;
+                        rows.extend(backbone.runner_mut().run(&pixels)?);
+                    }
+                    None => {
+                        let squeezed = Preprocess {
+                            size: [PIXELS; 2],
+                            short_side: Some(PIXELS),
+                            ..Preprocess::imagenet()
+                        };
+                        let pixels = squeezed.apply(&bytes, &DecodeLimits::default())?;
+                        rows.extend(pixels.iter().map(|it| f32::from(*it) / 255.0));
+                    }
+                }
+            }
+            Ok(Array2::from_shape_vec((files.len(), rows.len() / files.len()), rows)?)
+        };
+        let [(train, y), (held_out, y_held_out)] = &self.splits;
+        let (x, x_held_out) = (features(train)?, features(held_out)?);
+        let view = x.view();
+        let samples = Logistic::new(&view, y, self.n_classes, None, true)?;
+        let groups: Vec<u64> = (0..y.len() as u64).collect();
+        let path = samples.cross_validate(&stratified_folds(y, &groups, 5, 0), &default_alphas())?;
+        let alpha = path.alphas[path.best];
+        let fit = samples.fit(&LogisticConfig { alpha, standardize: true, ..LogisticConfig::default() })?;
+        let logits = x_held_out.mapv(f64::from).dot(&fit.coef) + &fit.intercept;
+        let rows = logits.rows().into_iter().zip(y_held_out);
+        let hits = rows.filter(|(row, class)| argmax(row.iter().copied()) == **class).count();
+        let [low, high] = wilson_interval(hits as u64, y_held_out.len() as u64);
+        Ok([hits as f64 / y_held_out.len() as f64, low, high])
+    }
+}
+
+/// Images a second of the model alone: one session, one thread, batches of 8, medians.
+fn speeds(student: &mut Backbone, teacher: &mut Backbone) -> Result<Value> {
+    let rate = |backbone: &mut Backbone, n: usize| -> Result<f64> {
+        let pixels = vec![127; n * backbone.runner().preprocess().n_bytes()];
+        let start = Instant::now();
+        for batch in pixels.chunks(8 * backbone.runner().preprocess().n_bytes()) {
+            backbone.runner_mut().run(batch)?;
+        }
+        Ok(n as f64 / start.elapsed().as_secs_f64())
+    };
+    let (mut fast, mut slow) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        fast.push(rate(student, 800)?);
+        slow.push(rate(teacher, 80)?);
+    }
+    let (fast, slow) = (median(&fast)?, median(&slow)?);
+    Ok(json!({"embedded": fast, "teacher": slow, "ratio": fast / slow}))
+}
+
+fn print(rows: &[Value], speeds: &Value) {
+    say("\naccuracy of a linear probe, 95% interval");
+    say(&format!(
+        "{:<16}{:>22}{:>22}{:>22}{:>22}{:>12}",
+        "set", "embedded", "random weights", "pixels", "teacher", "gap closed"
+    ));
+    for row in rows {
+        let share = |key: &str| {
+            let at = |index: usize| 100.0 * row[key][index].as_f64().unwrap_or(f64::NAN);
+            format!("{:.1}% ({:.1}–{:.1})", at(0), at(1), at(2))
+        };
+        say(&format!(
+            "{:<16}{:>22}{:>22}{:>22}{:>22}{:>11.0}%",
+            text(row, "set"),
+            share("embedded"),
+            share("random_weights"),
+            share("pixels"),
+            share("teacher"),
+            100.0 * row["gap_closed"].as_f64().unwrap_or(f64::NAN),
+        ));
+    }
+    let speed = |key: &str| speeds[key].as_f64().unwrap_or(f64::NAN);
+    say(&format!(
+        "model only, one thread: {:.0} images/s, the teacher {:.0}: {:.1}×",
+        speed("embedded"),
+        speed("teacher"),
+        speed("ratio")
+    ));
+}
+
+fn text(row: &Value, key: &str) -> String {
+    row[key].as_str().unwrap_or_default().to_owned()
+}
