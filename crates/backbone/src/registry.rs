@@ -13,10 +13,10 @@ use crate::preprocess::Preprocess;
 const BUILTIN: &str = include_str!("../models/models.toml");
 
 /// Id of the backbone that is compiled in.
-pub const EMBEDDED_ID: &str = "headstart-untrained-96";
+pub const EMBEDDED_ID: &str = "headstart-distilled-96";
 
 /// Its weights.
-const EMBEDDED: &[u8] = include_bytes!("../models/headstart-untrained-96.onnx");
+const EMBEDDED: &[u8] = include_bytes!("../models/headstart-distilled-96.onnx");
 
 /// A model: where it comes from, how to check it, how to feed it, where to cut it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -33,7 +33,11 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     let (embedded, random) = (folder.join("embedded.onnx"), folder.join("random.onnx"));
     fs::write(&embedded, embedded_model())?;
     let script = root().join("bench/peers/random_twin.py");
-    run(Command::new(python::prepare()?).arg(script).arg(&embedded).arg(&random))?;
+    run(Command::new(python::prepare()?)
+        .arg(script)
+        .arg(&embedded)
+        .arg(&random)
+        .arg(shared.join("datasets/imagenet_samples100")))?;
     let registry = Registry::builtin();
     let spec = registry.get(EMBEDDED_ID).context("the embedded model is in the registry")?.clone();
     let teacher = registry.get(TEACHER).context("the teacher is in the registry")?.clone();

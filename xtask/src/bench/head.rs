@@ -11,7 +11,7 @@ use ndarray::{Array1, Array2};
 use serde_json::{Value, json};
 
 use super::features::{Samples, cifar10, relu};
-use super::{Options, median};
+use super::{Options, median, tabular};
 use crate::{python, root, say};
 
 /// Largest gradient per sample of our fits. The gap is bounded too: a gradient alone is small long
@@ -37,6 +37,7 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     say(&format!("45 alphas × 5 folds on {n}×{d}×10"));
     let sweep = sweep(&mut peer, &relu(n, d, 10, 4)?)?;
     print(&rows, &sweep);
+    let tables = tabular::coefficient_errors()?;
     if let Some(path) = &options.json {
         let smallest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::INFINITY, f64::min);
         let largest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::NEG_INFINITY, f64::max);
@@ -44,8 +45,10 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
             "single_fit_speedup_min": smallest("speedup"),
             "sweep_speedup": sweep["speedup"],
             "objective_excess_max": largest("objective_excess"),
+            "coef_error_max": tables.iter().map(|it| number(it, "coef_error")).fold(0.0, f64::max),
             "rows": rows,
             "sweep": sweep,
+            "tables": tables,
         });
         fs::write(path, serde_json::to_string_pretty(&value)?)
             .with_context(|| format!("cannot write {}", path.display()))?;

@@ -4,6 +4,7 @@ mod embedded;
 mod extract;
 mod features;
 mod head;
+mod tabular;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -109,7 +109,7 @@ fn doctor_prints_what_there_is() {
     let place = Place::new();
     let ran = place.run(&["doctor"]).expect(0);
     for word in
-        ["ONNX Runtime 1.", "CPUExecutionProvider", "cores", "cache", "headstart-untrained-96: compiled in"]
+        ["ONNX Runtime 1.", "CPUExecutionProvider", "cores", "cache", "headstart-distilled-96: compiled in"]
     {
         assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
     }
@@ -123,8 +123,8 @@ fn models_are_listed_and_files_inspected() {
     let list = place.run(&["models", "list", "--json"]).expect(0).json();
     assert!(list.as_array().unwrap().len() >= 12);
     let table = place.run(&["models", "list"]).expect(0).stdout;
-    assert!(table.contains("mobilenetv2") && table.contains("UNTRAINED"), "{table}");
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/headstart-untrained-96.onnx");
+    assert!(table.contains("mobilenetv2") && table.contains("half a MobileNetV2"), "{table}");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/headstart-distilled-96.onnx");
     let ran = place.run(&["models", "inspect", model]).expect(0);
     assert!(
         ran.stdout.contains("input float32 [N, 3, 96, 96]") && ran.stdout.contains("features"),
