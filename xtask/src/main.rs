@@ -74,13 +74,10 @@ fn headstart<const N: usize>(arguments: [&str; N]) -> Result<()> {
     Ok(())
 }
 
-/// Gets everything the project needs; without Python only the tests that need it are missing.
+/// Gets everything the project needs.
 fn setup() -> Result<()> {
     headstart_setup()?;
-    if let Err(err) = python::prepare() {
-        say(&format!("no Python for the tests ({err:#}); those that need it will say they were skipped"));
-    }
-    Ok(())
+    python::prepare_if_possible().map(drop)
 }
 
 /// Gets ONNX Runtime unless the user named one.

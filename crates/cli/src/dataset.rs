@@ -144,7 +144,7 @@ fn has_splits(folder: &Path, paths: &[&Path]) -> Result<bool> {
         bail!(
             "{} has the splits {} and beside them the folder {other}; move that elsewhere, or list the pictures in a manifest",
             folder.display(),
-            splits.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
+            join(&splits)
         );
     }
     Ok(!splits.is_empty() && others.is_empty())
@@ -168,8 +168,8 @@ fn layout(inputs: &[Input]) -> String {
     text
 }
 
-fn join<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> String {
-    names.into_iter().copied().collect::<Vec<_>>().join(", ")
+fn join<'a, T: AsRef<str> + 'a>(names: impl IntoIterator<Item = &'a T>) -> String {
+    names.into_iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
 }
 
 fn is_hidden(entry: &walkdir::DirEntry) -> bool {

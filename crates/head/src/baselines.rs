@@ -72,8 +72,7 @@ impl Baselines {
         }
         let means = unit_rows(means.view());
         let majority = argmax(counts.iter().map(|it| *it as f32));
-        let k_max = NEIGHBOURS.into_iter().filter(|k| *k <= y_train.len()).max().unwrap_or(0);
-        let ks: Vec<usize> = NEIGHBOURS.into_iter().filter(|k| *k <= k_max).collect();
+        let ks: Vec<usize> = NEIGHBOURS.into_iter().filter(|k| *k <= y_train.len()).collect();
         let mut hits = vec![0_usize; 1 + ks.len()];
         for (rows, y) in held_out.chunks(BLOCK_ROWS * n_features).zip(y_held_out.chunks(BLOCK_ROWS)) {
             let to_means = cosines(rows, &means, n_features);

@@ -159,7 +159,8 @@ impl HeadModel {
     }
 
     /// Writes the head as a safetensors file: `layers.<i>.weight`, `layers.<i>.bias` (f64),
-    /// `trained_on` (u64), everything else as JSON under the metadata key `headstart`. The same head gives the same bytes.
+    /// `trained_on` (u64), everything else as JSON under the metadata key `headstart`. The same head gives
+    /// the same bytes.
     ///
     /// # Errors
     /// [`HeadError::Malformed`] when a number in the metadata has no JSON form (NaN).

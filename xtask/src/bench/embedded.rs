@@ -15,7 +15,7 @@ use headstart_head::{Logistic, LogisticConfig, argmax, default_alphas, stratifie
 use ndarray::Array2;
 use serde_json::{Value, json};
 
-use super::{Options, median};
+use super::{Options, median, number, text};
 use crate::{headstart_setup, python, root, run, say, target};
 
 const SETS: [&str; 3] = ["hymenoptera", "caltech8_mini", "cifar10_mini"];
@@ -72,13 +72,8 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     }
     let speeds = speeds(&mut student, &mut master)?;
     print(&rows, &speeds);
-    if let Some(path) = &options.json {
-        let closed: Value = rows.iter().map(|row| (text(row, "set"), row["gap_closed"].clone())).collect();
-        let value = json!({"gap_closed": closed, "rows": rows, "images_per_second": speeds});
-        fs::write(path, serde_json::to_string_pretty(&value)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+    let closed: Value = rows.iter().map(|row| (text(row, "set"), row["gap_closed"].clone())).collect();
+    options.write(&json!({"gap_closed": closed, "rows": rows, "images_per_second": speeds}))
 }
 
 /// A dataset of `<split>/<class>/*`.
@@ -191,18 +186,13 @@ fn print(rows: &[Value], speeds: &Value) {
             share("random_weights"),
             share("pixels"),
             share("teacher"),
-            100.0 * row["gap_closed"].as_f64().unwrap_or(f64::NAN),
+            100.0 * number(row, "gap_closed"),
         ));
     }
-    let speed = |key: &str| speeds[key].as_f64().unwrap_or(f64::NAN);
     say(&format!(
         "model only, one thread: {:.0} images/s, the teacher {:.0}: {:.1}×",
-        speed("embedded"),
-        speed("teacher"),
-        speed("ratio")
+        number(speeds, "embedded"),
+        number(speeds, "teacher"),
+        number(speeds, "ratio")
     ));
-}
-
-fn text(row: &Value, key: &str) -> String {
-    row[key].as_str().unwrap_or_default().to_owned()
 }

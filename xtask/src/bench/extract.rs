@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Options, median};
+use super::{Options, median, number, text};
 use crate::{cargo, headstart_setup, python, root, run, say, target};
 
 const MODELS: [(&str, &str, &str); 2] = [
@@ -51,24 +51,19 @@ fn measure(options: &Options) -> Result<Vec<Value>> {
 /// Prints the table and writes the JSON.
 pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     let rows = measure(options)?;
-    let number = |row: &Value, key: &str| row[key].as_f64().unwrap_or(f64::NAN);
     say("\nimages/s, end to end, median of the rounds (start-up included for headstart, not for Python)");
     say(&format!("{:<24}{:>12}{:>28}{:>9}", "model", "headstart", "Pillow + onnxruntime pool", "ratio"));
     for row in &rows {
         say(&format!(
             "{:<24}{:>12.1}{:>28.1}{:>8.2}×",
-            row["model"].as_str().unwrap_or_default(),
+            text(row, "model"),
             number(row, "headstart"),
             number(row, "pillow_onnxruntime_pool"),
             number(row, "ratio")
         ));
     }
-    if let Some(path) = &options.json {
-        let smallest = rows.iter().map(|row| number(row, "ratio")).fold(f64::INFINITY, f64::min);
-        let text = serde_json::to_string_pretty(&json!({"f32_vs_best_f32_peer": smallest, "rows": rows}))?;
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+    let smallest = rows.iter().map(|row| number(row, "ratio")).fold(f64::INFINITY, f64::min);
+    options.write(&json!({"f32_vs_best_f32_peer": smallest, "rows": rows}))
 }
 
 /// Different photos: the real ones again and again, a few bytes behind the picture telling copies apart.

@@ -29,11 +29,9 @@ const SEPARATION: f32 = 0.335;
 
 /// Pooled-ReLU-like features: a few latent directions mixed into many features, noise, a threshold.
 ///
-/// `z ~ N(mean of the class, I)` in 64 dimensions, `x = max(0, z·A/8 + b + 0.6·ε)`; normals are sums of
-/// twelve uniforms.
+/// `z ~ N(mean of the class, I)` in 64 dimensions, `x = max(0, z·A/8 + b + 0.6·ε)`.
 pub(crate) fn relu(n: usize, d: usize, k: usize, seed: u64) -> Result<Samples> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut normal = move || (0..12).map(|_| rng.random_range(-0.5_f32..0.5)).sum::<f32>();
+    let mut normal = normals(seed);
     let mix = Array2::from_shape_fn((N_LATENT, d), |_| normal() / 8.0);
     let means = Array2::from_shape_fn((k, N_LATENT), |_| SEPARATION * normal());
     let offsets: Vec<f32> = (0..d).map(|_| 0.3 * normal()).collect();
@@ -66,13 +64,18 @@ pub(crate) fn cifar10(n: usize) -> Result<Samples> {
     let d = store.space().n_features;
     let base = Array2::from_shape_vec((samples.len(), d), store.load(&digests)?.values)?;
     let deviation = base.std_axis(ndarray::Axis(0), 0.0);
-    let mut rng = ChaCha8Rng::seed_from_u64(11);
-    let mut normal = move || (0..12).map(|_| rng.random_range(-0.5_f32..0.5)).sum::<f32>();
+    let mut normal = normals(11);
     let m = samples.len();
     let x = Array2::from_shape_fn((n, d), |(i, j)| base[[i % m, j]] + 0.1 * deviation[j] * normal());
     let class = |it: usize| samples[it % m].label.as_ref().and_then(|label| labels.binary_search(label).ok());
     let y = (0..n).map(class).collect::<Option<Vec<usize>>>().context("every picture has a class")?;
     Samples::new(format!("cifar10_mini {n}×{d}×{}", labels.len()), x, y, labels.len())
+}
+
+/// Numbers of about the normal distribution: sums of twelve uniform ones.
+fn normals(seed: u64) -> impl FnMut() -> f32 {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    move || (0..12).map(|_| rng.random_range(-0.5_f32..0.5)).sum()
 }
 
 impl Samples {

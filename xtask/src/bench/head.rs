@@ -1,6 +1,5 @@
 //! `cargo xtask bench head`: fits and alpha sweeps, beside scikit-learn.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -11,7 +10,7 @@ use ndarray::{Array1, Array2};
 use serde_json::{Value, json};
 
 use super::features::{Samples, cifar10, relu};
-use super::{Options, median, tabular};
+use super::{Options, median, number, tabular, text};
 use crate::{python, root, say};
 
 /// Largest gradient per sample of our fits. The gap is bounded too: a gradient alone is small long
@@ -38,22 +37,17 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     let sweep = sweep(&mut peer, &relu(n, d, 10, 4)?)?;
     print(&rows, &sweep);
     let tables = tabular::coefficient_errors()?;
-    if let Some(path) = &options.json {
-        let smallest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::INFINITY, f64::min);
-        let largest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::NEG_INFINITY, f64::max);
-        let value = json!({
-            "single_fit_speedup_min": smallest("speedup"),
-            "sweep_speedup": sweep["speedup"],
-            "objective_excess_max": largest("objective_excess"),
-            "coef_error_max": tables.iter().map(|it| number(it, "coef_error")).fold(0.0, f64::max),
-            "rows": rows,
-            "sweep": sweep,
-            "tables": tables,
-        });
-        fs::write(path, serde_json::to_string_pretty(&value)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+    let smallest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::INFINITY, f64::min);
+    let largest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::NEG_INFINITY, f64::max);
+    options.write(&json!({
+        "single_fit_speedup_min": smallest("speedup"),
+        "sweep_speedup": sweep["speedup"],
+        "objective_excess_max": largest("objective_excess"),
+        "coef_error_max": tables.iter().map(|it| number(it, "coef_error")).fold(0.0, f64::max),
+        "rows": rows,
+        "sweep": sweep,
+        "tables": tables,
+    }))
 }
 
 /// One problem at one C, both sides in turns.
@@ -147,7 +141,7 @@ fn print(rows: &[Value], sweep: &Value) {
     for row in rows {
         say(&format!(
             "{:<28}{:>8}{:>11.3}{:>13.2}{:>9.1}×{:>14.4}{:>14.4}",
-            row["samples"].as_str().unwrap_or_default(),
+            text(row, "samples"),
             number(row, "C"),
             number(row, "headstart_seconds"),
             number(row, "sklearn_seconds"),
@@ -158,7 +152,7 @@ fn print(rows: &[Value], sweep: &Value) {
     }
     say(&format!(
         "sweep of 45 alphas × 5 folds on {}: {:.2} s against {:.1} s ({:.0}×); alpha {:.3e} (loss {:.4}) against {:.3e} (loss {:.4})",
-        sweep["samples"].as_str().unwrap_or_default(),
+        text(sweep, "samples"),
         number(sweep, "headstart_seconds"),
         number(sweep, "sklearn_seconds"),
         number(sweep, "speedup"),
@@ -167,10 +161,6 @@ fn print(rows: &[Value], sweep: &Value) {
         number(sweep, "sklearn_alpha"),
         number(sweep, "sklearn_loss"),
     ));
-}
-
-fn number(value: &Value, key: &str) -> f64 {
-    value[key].as_f64().unwrap_or(f64::NAN)
 }
 
 /// scikit-learn, asked line by line.

@@ -7,10 +7,12 @@ mod head;
 mod tabular;
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::{cargo, run as run_command, target};
 
@@ -46,6 +48,25 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
         "embedded" => embedded::run_benchmark(&options),
         _ => bail!("no benchmark `{name}`; there are: extract, head, embedded"),
     }
+}
+
+impl Options {
+    /// Writes the figures where they were asked for.
+    fn write(&self, figures: &Value) -> Result<()> {
+        let Some(path) = &self.json else { return Ok(()) };
+        fs::write(path, serde_json::to_string_pretty(figures)?)
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// A number of a result; NaN where there is none.
+fn number(row: &Value, key: &str) -> f64 {
+    row[key].as_f64().unwrap_or(f64::NAN)
+}
+
+/// A text of a result.
+fn text<'a>(row: &'a Value, key: &str) -> &'a str {
+    row[key].as_str().unwrap_or_default()
 }
 
 /// The middle of some values.

@@ -91,6 +91,11 @@ impl FitHeadArgs {
     fn alphas(&self) -> Vec<f64> {
         self.alphas.clone().unwrap_or_else(default_alphas)
     }
+
+    /// Index of the alpha to take from a path.
+    fn chosen(&self, path: &AlphaPath) -> usize {
+        if self.one_standard_error { path.one_standard_error } else { path.best }
+    }
 }
 
 /// A fitted linear map, what its outputs mean and what it took.
@@ -192,7 +197,7 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
 
 fn say_path(path: &AlphaPath, args: &FitHeadArgs) {
     let at = |index: usize| format!("{:.4} ± {:.4}", path.mean_loss[index], path.standard_error[index]);
-    let chosen = if args.one_standard_error { path.one_standard_error } else { path.best };
+    let chosen = args.chosen(path);
     report::say(format!(
         "{}-fold cross-validation of {} alphas: log-loss {} at alpha {}",
         args.folds,
@@ -345,9 +350,7 @@ fn fit_logistic(
             Err(err) => return Err(err.into()),
         },
     };
-    let chosen = path
-        .as_ref()
-        .map(|path| path.alphas[if args.one_standard_error { path.one_standard_error } else { path.best }]);
+    let chosen = path.as_ref().map(|path| path.alphas[args.chosen(path)]);
     let alpha = args.alpha.or(chosen).unwrap_or(DEFAULT_ALPHA);
     let mut fit = samples.fit(&LogisticConfig { alpha, standardize, ..LogisticConfig::default() })?;
     if let Some(class_weights) = class_weights {

@@ -12,12 +12,10 @@ use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 
 use super::loss::{Targets, curvature, residual};
-use super::problem::{largest, pieces_of};
+use super::problem::{BLOCK_ROWS, largest, pieces_of};
 use super::rows::RowSource;
 use super::{Certificate, LogisticConfig};
 use crate::error::HeadError;
-
-const BLOCK_ROWS: usize = 64;
 
 /// Classes up to which the Hessian of the intercept is whole; above, its diagonal makes a shorter step.
 const MAX_FULL_HESSIAN: usize = 128;
@@ -43,8 +41,8 @@ struct Sums {
     loss: f64,
     of_coef: Vec<f64>,
     of_intercept: Vec<f64>,
-    /// Hessian of the intercept.
-    curvature: Mat<f64>,
+    /// Hessian of the intercept, where it was asked for.
+    curvature: Option<Mat<f64>>,
 }
 
 impl<S: RowSource> Exact<'_, S> {
@@ -68,7 +66,7 @@ impl<S: RowSource> Exact<'_, S> {
     /// Objective and gradient in the solver's parameters.
     pub(crate) fn evaluate(&self, parameters: &[f64], gradient: &mut [f64]) -> f64 {
         let linear = self.linear(parameters);
-        match self.sums(&linear) {
+        match self.sums(&linear, false) {
             Ok(sums) => self.objective(&linear, &sums, gradient),
             Err(_) => f64::NAN,
         }
@@ -84,7 +82,7 @@ impl<S: RowSource> Exact<'_, S> {
         config: &LogisticConfig,
         n_iterations: usize,
     ) -> Result<Certificate, HeadError> {
-        let mut sums = self.sums(linear)?;
+        let mut sums = self.sums(linear, true)?;
         let mut step = self.intercept_step(&sums);
         let gain = |sums: &Sums, step: &[f64]| {
             0.5 * sums.of_intercept.iter().zip(step).map(|(a, b)| a * b).sum::<f64>()
@@ -92,7 +90,7 @@ impl<S: RowSource> Exact<'_, S> {
         // Far from the optimum Newton's method may overshoot; the solver never leaves us there.
         if gain(&sums, &step) > 0.1 * config.gap_tolerance * sums.loss && largest(&step) < 1.0 {
             linear.intercept.iter_mut().zip(&step).for_each(|(b, step)| *b -= step);
-            sums = self.sums(linear)?;
+            sums = self.sums(linear, true)?;
             step = self.intercept_step(&sums);
         }
         let mut gradient = vec![0.0; self.mean.len() * step.len() + step.len()];
@@ -126,7 +124,8 @@ impl<S: RowSource> Exact<'_, S> {
 
     fn intercept_step(&self, sums: &Sums) -> Vec<f64> {
         let n_outputs = self.targets.n_outputs();
-        let mut hessian = sums.curvature.clone();
+        let nothing_known = || Mat::zeros(n_outputs, n_outputs);
+        let mut hessian = sums.curvature.clone().unwrap_or_else(nothing_known);
         if n_outputs > 1 {
             // Adding a constant to all intercepts changes nothing: give that direction a curvature.
             let mean = (0..n_outputs).map(|it| hessian[(it, it)]).sum::<f64>() / n_outputs as f64;
@@ -143,40 +142,40 @@ impl<S: RowSource> Exact<'_, S> {
         }
     }
 
-    fn sums(&self, linear: &Linear) -> Result<Sums, HeadError> {
+    fn sums(&self, linear: &Linear, with_curvature: bool) -> Result<Sums, HeadError> {
         let (n_rows, n_features) = self.source.dim();
-        let n_outputs = self.targets.n_outputs();
-        let mut total = Sums {
-            loss: 0.0,
-            of_coef: vec![0.0; n_features * n_outputs],
-            of_intercept: vec![0.0; n_outputs],
-            curvature: Mat::zeros(n_outputs, n_outputs),
-        };
+        let mut total = Sums::zero(n_features, self.targets.n_outputs(), with_curvature);
         self.source.for_each_batch(&mut |first, batch| {
             let all = first..first + batch.len() / n_features;
             let pieces = pieces_of(std::slice::from_ref(&(0..n_rows)), all, n_features).into_par_iter();
-            let pieces: Vec<Sums> = pieces.map(|rows| self.piece(linear, first, batch, rows)).collect();
-            for piece in pieces {
+            let sums_of = |rows| {
+                let zero = Sums::zero(n_features, self.targets.n_outputs(), with_curvature);
+                self.add_rows(zero, linear, first, batch, rows)
+            };
+            for piece in pieces.map(sums_of).collect::<Vec<_>>() {
                 total.loss += piece.loss;
                 total.of_coef.iter_mut().zip(piece.of_coef).for_each(|(a, b)| *a += b);
                 total.of_intercept.iter_mut().zip(piece.of_intercept).for_each(|(a, b)| *a += b);
-                total.curvature += piece.curvature;
+                if let (Some(total), Some(piece)) = (&mut total.curvature, piece.curvature) {
+                    *total += piece;
+                }
             }
         })?;
         Ok(total)
     }
 
-    fn piece(&self, linear: &Linear, first: usize, batch: &[S::Elem], rows: Range<usize>) -> Sums {
+    fn add_rows(
+        &self,
+        mut sums: Sums,
+        linear: &Linear,
+        first: usize,
+        batch: &[S::Elem],
+        rows: Range<usize>,
+    ) -> Sums {
         let (n_features, n_outputs) = (self.mean.len(), self.targets.n_outputs());
         let coef = linear.coef.as_standard_layout();
         let coef = coef.as_slice().expect("in standard layout");
         let coef = MatRef::from_row_major_slice(coef, n_features, n_outputs);
-        let mut sums = Sums {
-            loss: 0.0,
-            of_coef: vec![0.0; n_features * n_outputs],
-            of_intercept: vec![0.0; n_outputs],
-            curvature: Mat::zeros(n_outputs, n_outputs),
-        };
         let mut block = vec![0.0; BLOCK_ROWS * n_features];
         let mut logits = vec![0.0; BLOCK_ROWS * n_outputs];
         for start in rows.clone().step_by(BLOCK_ROWS) {
@@ -206,16 +205,26 @@ impl<S: RowSource> Exact<'_, S> {
 }
 
 impl Sums {
+    fn zero(n_features: usize, n_outputs: usize, with_curvature: bool) -> Self {
+        Self {
+            loss: 0.0,
+            of_coef: vec![0.0; n_features * n_outputs],
+            of_intercept: vec![0.0; n_outputs],
+            curvature: with_curvature.then(|| Mat::zeros(n_outputs, n_outputs)),
+        }
+    }
+
     fn add_curvature(&mut self, logits: &[f64], weight: f64) {
+        let Some(hessian) = &mut self.curvature else { return };
         let mut p = logits.to_vec();
         curvature(&mut p);
         for (i, p_i) in p.iter().enumerate() {
-            self.curvature[(i, i)] += weight * p_i;
+            hessian[(i, i)] += weight * p_i;
             if p.len() > MAX_FULL_HESSIAN {
                 continue;
             }
             for (j, p_j) in p.iter().enumerate() {
-                self.curvature[(i, j)] -= weight * p_i * p_j;
+                hessian[(i, j)] -= weight * p_i * p_j;
             }
         }
     }

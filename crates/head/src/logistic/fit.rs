@@ -6,7 +6,7 @@ use ndarray::{Array1, Axis, concatenate};
 use rayon::prelude::*;
 
 use super::exact::{Exact, Linear};
-use super::lbfgs::{self, Settings, Solution};
+use super::lbfgs::{self, Evaluate, Settings, Solution};
 use super::loss::Targets;
 use super::precondition::Preconditioner;
 use super::problem::{Design, Problem, Real};
@@ -155,10 +155,15 @@ impl<'a, S: RowSource> Logistic<'a, S> {
                     targets: &self.targets,
                     penalty: exact.penalty,
                 };
-                let solution = solve(&inner, start, config);
+                let solution =
+                    solve(&inner, start, config, &settings(&inner, config), &mut |at, gradient| {
+                        inner.evaluate(at, gradient)
+                    });
                 Solution { parameters: space.lift(&solution.parameters, n_outputs), ..solution }
             }
-            None => solve(&problem, start, config),
+            None => solve(&problem, start, config, &settings(&problem, config), &mut |at, gradient| {
+                problem.evaluate(at, gradient)
+            }),
         };
         let Solution { parameters, mut n_iterations } = solution;
         let mut linear = exact.linear(&parameters);
@@ -172,7 +177,11 @@ impl<'a, S: RowSource> Logistic<'a, S> {
                 max_iterations: config.max_iterations - n_iterations,
                 ..*config
             };
-            let polished = polish(&exact, &problem, exact.parameters(&linear), &left);
+            let max_iterations = left.max_iterations;
+            let settings = Settings { max_iterations, noise: f64::NOISE, patience: 30, renew_at: 8 };
+            let start = exact.parameters(&linear);
+            let polished =
+                solve(&problem, start, &left, &settings, &mut |at, gradient| exact.evaluate(at, gradient));
             n_iterations += polished.n_iterations;
             linear = exact.linear(&polished.parameters);
             certificate = exact.certify(&mut linear, config, n_iterations)?;
@@ -224,37 +233,28 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     }
 }
 
-/// Runs the solver; whether it converged is for the certificate to say.
-fn solve<T: Real>(problem: &Problem<'_, T>, start: Vec<f64>, config: &LogisticConfig) -> Solution {
-    let (max_iterations, noise) = (config.max_iterations, T::NOISE);
-    // What f32 cannot reach is left to f64.
-    let renew_at = Preconditioner::cost(problem).clamp(4, 64);
-    let settings = Settings { max_iterations, noise, patience: 4, renew_at };
+/// Goes from `start` as the problem's geometry suggests; whether it converged is for the certificate to
+/// say.
+fn solve<T: Real>(
+    problem: &Problem<'_, T>,
+    start: Vec<f64>,
+    config: &LogisticConfig,
+    settings: &Settings,
+    evaluate: &mut Evaluate<'_>,
+) -> Solution {
     lbfgs::minimise(
         start,
-        &settings,
-        &mut |parameters, gradient| problem.evaluate(parameters, gradient),
+        settings,
+        evaluate,
         &mut |parameters| Preconditioner::new(problem, parameters),
         &|value, gradient| is_converged(problem, config, value, gradient),
     )
 }
 
-/// Goes on in f64, on the features as they came.
-fn polish<S: RowSource>(
-    exact: &Exact<'_, S>,
-    problem: &Problem<'_, f32>,
-    start: Vec<f64>,
-    config: &LogisticConfig,
-) -> Solution {
-    let settings =
-        Settings { max_iterations: config.max_iterations, noise: f64::NOISE, ..Settings::default() };
-    lbfgs::minimise(
-        start,
-        &settings,
-        &mut |parameters, gradient| exact.evaluate(parameters, gradient),
-        &mut |parameters| Preconditioner::new(problem, parameters),
-        &|value, gradient| is_converged(problem, config, value, gradient),
-    )
+/// Settings for the problem's own precision: what it cannot reach is left to f64.
+fn settings<T: Real>(problem: &Problem<'_, T>, config: &LogisticConfig) -> Settings {
+    let renew_at = Preconditioner::cost(problem).clamp(4, 64);
+    Settings { max_iterations: config.max_iterations, noise: T::NOISE, patience: 4, renew_at }
 }
 
 /// A little below the tolerances, so that rounding on the way back cannot lift them above.

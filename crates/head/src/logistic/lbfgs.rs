@@ -20,12 +20,6 @@ pub(crate) struct Settings {
     pub(crate) renew_at: usize,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self { max_iterations: 1000, noise: 1e-14, patience: 30, renew_at: 8 }
-    }
-}
-
 pub(crate) struct Solution {
     pub(crate) parameters: Vec<f64>,
     pub(crate) n_iterations: usize,
@@ -38,7 +32,7 @@ struct Pair {
 }
 
 /// Objective and gradient.
-type Evaluate<'a> = dyn FnMut(&[f64], &mut [f64]) -> f64 + 'a;
+pub(crate) type Evaluate<'a> = dyn FnMut(&[f64], &mut [f64]) -> f64 + 'a;
 
 /// An approximate inverse Hessian.
 pub(crate) trait Precondition {

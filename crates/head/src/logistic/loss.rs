@@ -40,11 +40,6 @@ pub(crate) fn residual(targets: &Targets<'_>, sample: usize, logits: &mut [f64])
     weight * (sum.ln() + max - target)
 }
 
-/// The loss of one sample; its logits are used up.
-pub(crate) fn loss(targets: &Targets<'_>, sample: usize, logits: &mut [f64]) -> f64 {
-    residual(targets, sample, logits)
-}
-
 /// Logits become probabilities, and the curvature of the loss is returned: `p(1 - p)`, averaged over the
 /// directions that matter.
 pub(crate) fn curvature(logits: &mut [f64]) -> f64 {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::Logistic;
 use super::lbfgs::{self, Settings};
-use super::loss::{Targets, loss};
+use super::loss::{Targets, residual};
 use super::precondition::Preconditioner;
 use super::problem::{Problem, Real};
 use super::rows::RowSource;
@@ -209,7 +209,7 @@ fn held_out_loss<T: Real>(of_fold: &Problem<'_, T>, parameters: &[f64], fold: &R
     let (mut sum, mut weight) = (0.0, 0.0);
     of_fold.for_each_logits(parameters, &mut |row, logits| {
         if seen[targets.y[row]] {
-            sum += loss(targets, row, &mut logits.to_vec());
+            sum += residual(targets, row, &mut logits.to_vec());
             weight += targets.weight(row);
         }
     });

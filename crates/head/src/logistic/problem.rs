@@ -12,7 +12,7 @@ use crate::error::HeadError;
 
 /// Rows multiplied at a time: they stay in the cache between the product that makes their logits and the
 /// one that makes the gradient, so that an evaluation reads the features once.
-const BLOCK_ROWS: usize = 64;
+pub(crate) const BLOCK_ROWS: usize = 64;
 
 /// Pieces a sum over samples is split in. Fixed, so that the result does not depend on the threads.
 const N_PIECES: usize = 32;
@@ -149,8 +149,7 @@ impl<T: Real> Problem<'_, T> {
             let mut logits = vec![0.0; n_outputs];
             for (rows, products) in pieces {
                 for (row, products) in rows.zip(products.chunks_exact(n_outputs)) {
-                    let pairs = logits.iter_mut().zip(products).zip(intercept);
-                    pairs.for_each(|((logit, product), intercept)| *logit = product.to_f64() + intercept);
+                    add_intercept(&mut logits, products, intercept);
                     visit(row, &logits);
                 }
             }
@@ -182,8 +181,7 @@ impl<T: Real> Problem<'_, T> {
             let out = MatMut::from_row_major_slice_mut(products, n_rows, n_outputs);
             matmul(out, Accum::Replace, block, coef, one, Par::Seq);
             for (offset, row) in products.chunks_exact_mut(n_outputs).enumerate() {
-                let pairs = logits.iter_mut().zip(&*row).zip(intercept);
-                pairs.for_each(|((logit, product), intercept)| *logit = product.to_f64() + intercept);
+                add_intercept(&mut logits, row, intercept);
                 value += residual(self.targets, start + offset, &mut logits);
                 of_intercept.iter_mut().zip(&logits).for_each(|(a, b)| *a += b);
                 row.iter_mut().zip(&logits).for_each(|(a, b)| *a = T::from_f64(*b));
@@ -198,6 +196,12 @@ impl<T: Real> Problem<'_, T> {
     /// The fixed pieces of a batch, of the rows that count.
     fn pieces(&self, first: usize, batch_len: usize) -> Vec<Range<usize>> {
         pieces_of(&self.rows, first..first + batch_len / self.n_features, self.n_features)
+    }
+}
+
+fn add_intercept<T: Real>(logits: &mut [f64], products: &[T], intercept: &[f64]) {
+    for ((logit, product), intercept) in logits.iter_mut().zip(products).zip(intercept) {
+        *logit = product.to_f64() + intercept;
     }
 }
 
