@@ -1,5 +1,8 @@
 //! Why a head could not be fitted, applied or read.
 
+use crate::head::Activation;
+use crate::loss::LossName;
+
 /// Why a head could not be fitted, applied or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,6 +116,29 @@ pub enum HeadError {
         /// Best objective reached.
         objective: f64,
     },
+    /// Settings of a hidden layer's training that cannot be meant.
+    #[error("{reason}")]
+    InvalidMlp {
+        /// What they must be.
+        reason: &'static str,
+    },
+    /// The loss grew beyond all bounds.
+    #[error("training diverged in epoch {epoch}: its loss is not finite; a smaller learning rate may help")]
+    Diverged {
+        /// The epoch.
+        epoch: usize,
+    },
+    /// A loss of probabilities with outputs that are none.
+    #[error("the loss `{loss}` does not fit outputs with the activation {activation:?}")]
+    LossActivation {
+        /// The loss.
+        loss: LossName,
+        /// What follows the last layer's sums.
+        activation: Activation,
+    },
+    /// `linfa-logistic` could not fit.
+    #[error("linfa-logistic gave up")]
+    Linfa(#[from] linfa_logistic::error::Error),
     /// linfa refused the dataset.
     #[error(transparent)]
     Dataset(#[from] linfa::Error),

@@ -6,7 +6,10 @@ mod error;
 mod feature;
 mod head;
 mod logistic;
+mod loss;
 mod metrics;
+mod mlp;
+mod multilabel;
 mod ridge;
 mod scaler;
 mod split;
@@ -26,9 +29,13 @@ pub use feature::Feature;
 pub use head::{Activation, DenseLayer, FitRecord, HeadMetadata, HeadModel, Task};
 pub use logistic::{
     AlphaPath, Certificate, FittedLogistic, Logistic, LogisticConfig, LogisticFit, LogisticParams,
-    LogisticValidParams, RowSource, Visit, default_alphas, fit_logistic,
+    LogisticValidParams, OneVsRest, OneVsRestFit, RowSource, Visit, default_alphas, fit_logistic,
+    fit_with_linfa,
 };
+pub use loss::{Loss, LossName, NamedLoss};
 pub use metrics::{ClassificationReport, RegressionReport, argmax, one_hot, wilson_interval};
+pub use mlp::{Epoch, MlpConfig, MlpFit, MlpSamples, fit_mlp};
+pub use multilabel::{LabelScore, MultilabelReport, f1_thresholds};
 pub use ridge::{Ridge, RidgeFit};
 pub use scaler::Scaler;
 pub use split::{stratified_folds, stratified_split};

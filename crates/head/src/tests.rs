@@ -1,12 +1,15 @@
 //! Fits against closed forms, other solvers and hard cases; files; metrics against naive loops.
 
-use linfa::dataset::{Dataset, DatasetBase};
+use linfa::dataset::Dataset;
 use linfa::traits::{Fit, Predict};
 use ndarray::{Array1, Array2, Axis, array};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::*;
+
+mod mlp;
+mod multilabel;
 
 fn config(alpha: f64) -> LogisticConfig {
     LogisticConfig { alpha, ..LogisticConfig::default() }
@@ -486,22 +489,24 @@ fn an_unfinished_fit_is_an_error() {
 /// linfa-logistic is right on small standardised features; there both must agree.
 #[test]
 fn linfa_logistic_finds_the_same_optimum_where_it_is_right() {
-    let (x, y) = relu_features(150, 6, 3, 10);
-    let x = Scaler::fit(x.view()).transform(x.view());
-    let dataset = DatasetBase::new(x.clone(), Array1::from(y.clone()));
-    let theirs = linfa_logistic::MultiLogisticRegression::default()
-        .alpha(1.0)
-        .gradient_tolerance(1e-8)
-        .max_iterations(2000)
-        .fit(&dataset)
-        .unwrap();
-    let ours = fit_logistic(x.view(), &y, 3, None, &config(1.0)).unwrap();
-    let error = (theirs.params() - &ours.coef).mapv(f64::abs).fold(0.0, |a: f64, b| a.max(*b));
-    assert!(error < 1e-4, "coefficients differ by {error}");
-    assert_eq!(theirs.predict(&x).to_vec(), {
-        let logits = x.dot(&ours.coef) + &ours.intercept;
-        logits.outer_iter().map(|row| argmax(row.iter().copied())).collect::<Vec<_>>()
-    });
+    for (n_classes, alpha) in [(2, 1.0), (3, 1.0), (3, 0.1)] {
+        let (x, y) = relu_features(150, 6, n_classes, 10);
+        let config = LogisticConfig { standardize: true, max_iterations: 3000, ..config(alpha) };
+        let theirs = fit_with_linfa(x.view(), &y, n_classes, &config).unwrap();
+        let ours = fit_logistic(x.view(), &y, n_classes, None, &config).unwrap();
+        let error = (&theirs.coef - &ours.coef).mapv(f64::abs).fold(0.0, |a: f64, b| a.max(*b));
+        assert!(error < 1e-4, "coefficients differ by {error}");
+        assert!((theirs.certificate.objective / ours.certificate.objective - 1.0).abs() < 1e-6);
+    }
+}
+
+/// On raw features its log-sum-exp subtracts the maximum of the whole matrix: what it then calls a
+/// solution gets no certificate.
+#[test]
+fn a_wrong_solution_of_linfa_logistic_is_refused() {
+    let (x, y) = relu_features(200, 40, 4, 12);
+    let err = fit_with_linfa((x * 1000.0).view(), &y, 4, &config(1.0)).unwrap_err();
+    assert!(matches!(err, HeadError::NotConverged { .. } | HeadError::Linfa(_)), "{err}");
 }
 
 #[test]

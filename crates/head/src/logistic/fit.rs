@@ -1,23 +1,20 @@
 //! Data prepared once, fitted for any alpha.
 
 use std::iter;
+use std::sync::Arc;
 
-use ndarray::{Array1, Axis, concatenate};
-use rayon::prelude::*;
+use ndarray::{Array1, Array2, Axis, concatenate};
 
 use super::exact::{Exact, Linear};
+use super::features::Features;
 use super::lbfgs::{self, Evaluate, Settings, Solution};
 use super::loss::Targets;
 use super::precondition::Preconditioner;
 use super::problem::{Design, Problem, Real};
-use super::row_space::RowSpace;
 use super::rows::RowSource;
 use super::{Certificate, LogisticConfig, LogisticFit};
 use crate::error::HeadError;
 use crate::feature::{check_alpha, check_shape, check_weights};
-
-/// Rows that are converted or summed by one thread at a time.
-const CHUNK_ROWS: usize = 64;
 
 /// Samples prepared for fits of logistic regression: centred and scaled once, then fitted for any alpha,
 /// from any start.
@@ -38,21 +35,8 @@ const CHUNK_ROWS: usize = 64;
 /// # }
 /// ```
 pub struct Logistic<'a, S> {
-    source: &'a S,
+    features: Arc<Features<'a, S>>,
     targets: Targets<'a>,
-    mean: Vec<f64>,
-    scale: Vec<f64>,
-    standardize: bool,
-    /// Centred, scaled rows, where they are in memory.
-    rows: Option<Vec<f32>>,
-    row_space: Option<RowSpace>,
-}
-
-/// Rows centred and scaled as they come.
-struct Centred<'a, S> {
-    source: &'a S,
-    mean: &'a [f64],
-    scale: &'a [f64],
 }
 
 impl<'a, S: RowSource> Logistic<'a, S> {
@@ -73,21 +57,22 @@ impl<'a, S: RowSource> Logistic<'a, S> {
         weights: Option<&'a [f64]>,
         standardize: bool,
     ) -> Result<Self, HeadError> {
-        let (n_samples, n_features) = source.dim();
-        check_shape((n_samples, n_features), y.len())?;
+        check_shape(source.dim(), y.len())?;
         check_weights(weights, y.len())?;
         check_classes(y, n_classes)?;
-        let (mean, scale) = mean_and_scale(source, standardize)?;
-        let centred = Centred { source, mean: &mean, scale: &scale };
-        let rows = source.is_in_memory().then(|| centred.gather()).transpose()?;
-        // Few samples span few directions: solved there, certified on the features as they came.
-        let row_space = if 2 * n_samples <= n_features {
-            RowSpace::of(&centred.gather()?, n_samples, n_features)
-        } else {
-            None
-        };
-        let targets = Targets { y, weights, n_classes };
-        Ok(Self { source, targets, mean, scale, standardize, rows, row_space })
+        let features = Features::new(source, standardize)?;
+        Ok(Self { features: Arc::new(features), targets: Targets { y, weights, n_classes } })
+    }
+
+    /// The same samples with other classes; what was prepared is shared.
+    ///
+    /// # Errors
+    /// [`HeadError::SampleCountMismatch`], [`HeadError::UnknownClass`], [`HeadError::TooFewClasses`].
+    pub fn with_classes(&self, y: &'a [usize], n_classes: usize) -> Result<Self, HeadError> {
+        check_shape(self.source().dim(), y.len())?;
+        check_classes(y, n_classes)?;
+        let targets = Targets { y, n_classes, weights: self.targets.weights };
+        Ok(Self { features: Arc::clone(&self.features), targets })
     }
 
     /// Fits from nothing.
@@ -96,7 +81,7 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     /// [`HeadError::InvalidAlpha`], [`HeadError::InvalidTolerance`]; [`HeadError::NotConverged`] when the
     /// certificate is not met.
     pub fn fit(&self, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
-        let n_parameters = (self.mean.len() + 1) * self.targets.n_outputs();
+        let n_parameters = (self.features.mean.len() + 1) * self.targets.n_outputs();
         self.fit_parameters(vec![0.0; n_parameters], config)
     }
 
@@ -106,21 +91,41 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     /// As [`fit`](Self::fit); [`HeadError::FeatureCountMismatch`], [`HeadError::TooFewClasses`] when the
     /// start has other features or classes.
     pub fn fit_from(&self, start: &LogisticFit, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
-        let (actual, classes) = start.coef.dim();
-        if actual != self.mean.len() {
-            return Err(HeadError::FeatureCountMismatch { expected: self.mean.len(), actual });
-        }
-        if classes != self.targets.n_classes {
-            return Err(HeadError::LabelCountMismatch { expected: self.targets.n_classes, actual: classes });
-        }
-        let linear = if classes == 2 {
-            let coef = &start.coef.column(1) - &start.coef.column(0);
-            let intercept = start.intercept[1] - start.intercept[0];
-            Linear { coef: coef.insert_axis(Axis(1)), intercept: Array1::from(vec![intercept]) }
-        } else {
-            Linear { coef: start.coef.clone(), intercept: start.intercept.clone() }
-        };
+        self.check_start(start.coef.dim())?;
+        let linear = linear_of(&start.coef, &start.intercept);
         self.fit_parameters(self.exact(config.alpha).parameters(&linear), config)
+    }
+
+    /// Certifies a solution that something else has found, its intercept moved to its optimum.
+    ///
+    /// # Shapes
+    /// - `coef`: `(n_features, n_classes)`, `intercept`: `(n_classes,)`, for features as they came.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); [`HeadError::FeatureCountMismatch`], [`HeadError::LabelCountMismatch`].
+    pub fn certify(
+        &self,
+        coef: &Array2<f64>,
+        intercept: &Array1<f64>,
+        config: &LogisticConfig,
+    ) -> Result<LogisticFit, HeadError> {
+        check_config(config)?;
+        self.check_start(coef.dim())?;
+        let mut linear = linear_of(coef, intercept);
+        let certificate = self.exact(config.alpha).certify(&mut linear, config, 0)?;
+        check_certificate(&certificate, config)?;
+        Ok(fitted(linear, certificate))
+    }
+
+    fn check_start(&self, (actual, classes): (usize, usize)) -> Result<(), HeadError> {
+        let (expected, n_classes) = (self.features.mean.len(), self.targets.n_classes);
+        if actual != expected {
+            return Err(HeadError::FeatureCountMismatch { expected, actual });
+        }
+        if classes != n_classes {
+            return Err(HeadError::LabelCountMismatch { expected: n_classes, actual: classes });
+        }
+        Ok(())
     }
 
     fn fit_parameters(&self, start: Vec<f64>, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
@@ -130,21 +135,22 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     }
 
     fn fit_in_pool(&self, start: Vec<f64>, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
-        let n_samples = self.source.dim().0;
+        let Features { source, mean, rows, row_space, .. } = &*self.features;
+        let n_samples = source.dim().0;
         let exact = self.exact(config.alpha);
-        let centred = Centred { source: self.source, mean: &self.mean, scale: &self.scale };
-        let design: &dyn Design<f32> = match &self.rows {
+        let centred = self.features.centred();
+        let design: &dyn Design<f32> = match rows {
             Some(rows) => rows,
             None => &centred,
         };
         let problem = Problem {
             design,
-            n_features: self.mean.len(),
+            n_features: mean.len(),
             rows: iter::once(0..n_samples).collect(),
             targets: &self.targets,
             penalty: exact.penalty,
         };
-        let solution = match &self.row_space {
+        let solution = match row_space {
             Some(space) => {
                 let n_outputs = self.targets.n_outputs();
                 let start = space.project(&start, n_outputs);
@@ -186,24 +192,16 @@ impl<'a, S: RowSource> Logistic<'a, S> {
             linear = exact.linear(&polished.parameters);
             certificate = exact.certify(&mut linear, config, n_iterations)?;
         }
-        if !is_met(&certificate, config) {
-            return Err(HeadError::NotConverged {
-                gradient: certificate.gradient,
-                tolerance: config.tolerance,
-                gap: certificate.gap,
-                n_iterations,
-                objective: certificate.objective,
-            });
-        }
+        check_certificate(&certificate, config)?;
         Ok(fitted(linear, certificate))
     }
 
     fn exact(&self, alpha: f64) -> Exact<'_, S> {
         Exact {
-            source: self.source,
+            source: self.features.source,
             targets: &self.targets,
-            mean: &self.mean,
-            scale: &self.scale,
+            mean: &self.features.mean,
+            scale: &self.features.scale,
             penalty: self.penalty(alpha),
         }
     }
@@ -211,11 +209,11 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     /// The penalty in the solver's coordinates: unless features are standardised, one scale serves them
     /// all and moves into it.
     pub(super) fn penalty(&self, alpha: f64) -> f64 {
-        if self.standardize { alpha } else { alpha / self.scale[0].powi(2) }
+        if self.features.standardize { alpha } else { alpha / self.features.scale[0].powi(2) }
     }
 
     pub(super) fn source(&self) -> &S {
-        self.source
+        self.features.source
     }
 
     pub(super) fn targets(&self) -> &Targets<'a> {
@@ -224,12 +222,12 @@ impl<'a, S: RowSource> Logistic<'a, S> {
 
     /// Centred, scaled rows.
     pub(super) fn rows(&self) -> Option<&[f32]> {
-        self.rows.as_deref()
+        self.features.rows.as_deref()
     }
 
     /// Rows in their row space, and its dimension.
     pub(super) fn row_space_rows(&self) -> Option<(&[f64], usize)> {
-        self.row_space.as_ref().map(|it| (it.coordinates.as_slice(), it.rank()))
+        self.features.row_space.as_ref().map(|it| (it.coordinates.as_slice(), it.rank()))
     }
 }
 
@@ -273,6 +271,24 @@ fn is_met(certificate: &Certificate, config: &LogisticConfig) -> bool {
         && certificate.gap <= config.gap_tolerance * certificate.objective
 }
 
+fn check_certificate(certificate: &Certificate, config: &LogisticConfig) -> Result<(), HeadError> {
+    if is_met(certificate, config) {
+        return Ok(());
+    }
+    let Certificate { objective, gradient, gap, n_iterations, .. } = *certificate;
+    Err(HeadError::NotConverged { gradient, tolerance: config.tolerance, gap, n_iterations, objective })
+}
+
+/// The inverse of [`fitted`].
+fn linear_of(coef: &Array2<f64>, intercept: &Array1<f64>) -> Linear {
+    if coef.ncols() == 2 {
+        let coef = &coef.column(1) - &coef.column(0);
+        let intercept = Array1::from(vec![intercept[1] - intercept[0]]);
+        return Linear { coef: coef.insert_axis(Axis(1)), intercept };
+    }
+    Linear { coef: coef.clone(), intercept: intercept.clone() }
+}
+
 /// One column a class: for two classes half the log-odds each, else centred.
 fn fitted(linear: Linear, certificate: Certificate) -> LogisticFit {
     let Linear { coef, intercept } = linear;
@@ -283,105 +299,6 @@ fn fitted(linear: Linear, certificate: Certificate) -> LogisticFit {
     // Adding a constant to all logits changes nothing; the penalty has centred W, centre b too.
     let mean = intercept.mean().unwrap_or(0.0);
     LogisticFit { coef, intercept: intercept - mean, certificate }
-}
-
-impl<S: RowSource> Centred<'_, S> {
-    /// All rows, row-major.
-    fn gather<T: Real>(&self) -> Result<Vec<T>, HeadError> {
-        let mut all = Vec::new();
-        self.source.for_each_batch(&mut |_, batch| {
-            let rows = self.convert(batch);
-            if all.is_empty() { all = rows } else { all.extend(rows) }
-        })?;
-        Ok(all)
-    }
-
-    fn convert<T: Real>(&self, batch: &[S::Elem]) -> Vec<T> {
-        let n_features = self.mean.len();
-        let inverse: Vec<f64> = self.scale.iter().map(|it| 1.0 / it).collect();
-        let mut out = vec![T::zero_impl(); batch.len()];
-        let chunks =
-            out.par_chunks_mut(CHUNK_ROWS * n_features).zip(batch.par_chunks(CHUNK_ROWS * n_features));
-        chunks.for_each(|(out, rows)| {
-            for (out, row) in out.chunks_exact_mut(n_features).zip(rows.chunks_exact(n_features)) {
-                for (((out, value), mean), inverse) in out.iter_mut().zip(row).zip(self.mean).zip(&inverse) {
-                    *out = T::from_f64((Into::<f64>::into(*value) - mean) * inverse);
-                }
-            }
-        });
-        out
-    }
-}
-
-impl<S: RowSource> Design<f32> for Centred<'_, S> {
-    fn for_each_batch(&self, visit: &mut dyn FnMut(usize, &[f32])) -> Result<(), HeadError> {
-        self.source.for_each_batch(&mut |first, batch| visit(first, &self.convert(batch)))
-    }
-}
-
-/// Column means and scales: standard deviations, or one for all columns, the root mean square of the
-/// centred values. What does not vary has scale 1. Refuses values that are not finite.
-fn mean_and_scale<S: RowSource>(source: &S, standardize: bool) -> Result<(Vec<f64>, Vec<f64>), HeadError> {
-    let (n_samples, n_features) = source.dim();
-    let n = n_samples as f64;
-    let zeros = vec![0.0; n_features];
-    let mut mean = column_sums(source, &zeros, |value, _| value)?;
-    mean.iter_mut().for_each(|it| *it /= n);
-    // A sum is finite exactly if what it adds up is (or overflows, which is as bad).
-    if let Some(feature) = mean.iter().position(|it| !it.is_finite()) {
-        let sample = first_non_finite(source, feature)?;
-        return Err(HeadError::NonFinite { sample, feature });
-    }
-    // Squares of huge features would overflow, those of tiny ones vanish: in units of a typical size.
-    let largest = mean.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
-    let inverse = if largest > 0.0 { 1.0 / largest } else { 1.0 };
-    let squares = column_sums(source, &mean, |value, mean| ((value - mean) * inverse).powi(2))?;
-    let deviation = |squares: f64, count: f64| (squares / count).sqrt() / inverse;
-    // What is left of a constant column after rounding is no deviation.
-    let or_one = |deviation: f64, mean: f64| if deviation > 1e-12 * mean.abs() { deviation } else { 1.0 };
-    let scale = if standardize {
-        squares.iter().zip(&mean).map(|(squares, mean)| or_one(deviation(*squares, n), *mean)).collect()
-    } else {
-        let common = deviation(squares.iter().sum(), n * n_features as f64);
-        vec![or_one(common, largest); n_features]
-    };
-    Ok((mean, scale))
-}
-
-/// Sums over each column of what `term` makes of a value and the column's parameter, in fixed pieces.
-fn column_sums<S: RowSource>(
-    source: &S,
-    parameters: &[f64],
-    term: impl Fn(f64, f64) -> f64 + Sync,
-) -> Result<Vec<f64>, HeadError> {
-    let n_features = parameters.len();
-    let mut sums = vec![0.0; n_features];
-    source.for_each_batch(&mut |_, batch| {
-        let of_chunk = |rows: &[S::Elem]| {
-            let mut sums = vec![0.0; n_features];
-            for row in rows.chunks_exact(n_features) {
-                for ((sum, value), parameter) in sums.iter_mut().zip(row).zip(parameters) {
-                    *sum += term((*value).into(), *parameter);
-                }
-            }
-            sums
-        };
-        for of_chunk in batch.par_chunks(CHUNK_ROWS * n_features).map(of_chunk).collect::<Vec<_>>() {
-            sums.iter_mut().zip(of_chunk).for_each(|(a, b)| *a += b);
-        }
-    })?;
-    Ok(sums)
-}
-
-/// The first row whose value in a column is not finite; 0 where only their sum is not.
-fn first_non_finite<S: RowSource>(source: &S, column: usize) -> Result<usize, HeadError> {
-    let mut found = None;
-    source.for_each_batch(&mut |first, batch| {
-        let of_column = batch.iter().skip(column).step_by(source.dim().1);
-        let here = of_column.enumerate().find(|(_, it)| !Into::<f64>::into(**it).is_finite()).map(|it| it.0);
-        found = found.or(here.map(|it| first + it));
-    })?;
-    Ok(found.unwrap_or(0))
 }
 
 fn check_config(config: &LogisticConfig) -> Result<(), HeadError> {

@@ -1,15 +1,18 @@
 //! Logistic regression: a linear probe with a certificate.
 
 mod exact;
+mod features;
 mod fit;
 mod lbfgs;
 mod linfa_params;
 mod loss;
+mod one_vs_rest;
 mod path;
 mod precondition;
 mod problem;
 mod row_space;
 mod rows;
+mod with_linfa;
 
 use ndarray::{Array1, Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
@@ -19,8 +22,10 @@ use crate::feature::Feature;
 
 pub use fit::Logistic;
 pub use linfa_params::{FittedLogistic, LogisticParams, LogisticValidParams};
+pub use one_vs_rest::{OneVsRest, OneVsRestFit};
 pub use path::{AlphaPath, default_alphas};
 pub use rows::{RowSource, Visit};
+pub use with_linfa::fit_with_linfa;
 
 /// Settings of [`fit_logistic`] and [`Logistic::fit`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

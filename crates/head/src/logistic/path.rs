@@ -4,6 +4,7 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::fit::Logistic;
@@ -47,7 +48,7 @@ impl AlphaPath {
         self.best == 0 || self.best + 1 == self.alphas.len()
     }
 
-    fn new(alphas: Vec<f64>, losses: &[Vec<f64>]) -> Self {
+    pub(super) fn new(alphas: Vec<f64>, losses: &[Vec<f64>]) -> Self {
         let n_folds = losses.len() as f64;
         let at = |alpha: usize| losses.iter().map(move |of_fold| of_fold[alpha]);
         let mean_loss: Vec<f64> = (0..alphas.len()).map(|it| at(it).sum::<f64>() / n_folds).collect();
@@ -96,16 +97,40 @@ impl<S: RowSource> Logistic<'_, S> {
     /// # Determinism
     /// The same samples, folds and alphas give the same bits, whatever the number of threads.
     pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
+        let alphas = from_strong_to_weak(alphas);
+        let losses = self.path_losses(folds, &alphas, &mut |_, _| ())?;
+        Ok(AlphaPath::new(alphas, &losses))
+    }
+
+    /// Logits of every sample by a fit on the other folds: `(n_samples, n_classes)`, or one column, the
+    /// log-odds of class 1, for two.
+    ///
+    /// # Errors
+    /// As [`cross_validate`](Self::cross_validate).
+    pub fn out_of_fold(&self, folds: &[usize], alpha: f64) -> Result<Array2<f64>, HeadError> {
+        let mut all = Array2::zeros((self.source().dim().0, self.targets().n_outputs()));
+        self.path_losses(folds, &[alpha], &mut |sample, logits| {
+            all.row_mut(sample).iter_mut().zip(logits).for_each(|(a, b)| *a = *b);
+        })?;
+        Ok(all)
+    }
+
+    /// Losses of each fold at each alpha, in the order they come; `visit` sees the logits of every
+    /// held-out sample.
+    pub(super) fn path_losses(
+        &self,
+        folds: &[usize],
+        alphas: &[f64],
+        visit: &mut (dyn FnMut(usize, &[f64]) + Send),
+    ) -> Result<Vec<Vec<f64>>, HeadError> {
         let (n_samples, n_features) = self.source().dim();
         if folds.len() != n_samples {
             return Err(HeadError::SampleCountMismatch { x_rows: n_samples, y_len: folds.len() });
         }
         alphas.iter().try_for_each(|it| check_alpha(*it))?;
-        let mut alphas = alphas.to_vec();
-        alphas.sort_by(|a, b| b.total_cmp(a));
         match (self.row_space_rows(), self.rows()) {
-            (Some((rows, rank)), _) => rayon::scope(|_| self.path(rows, rank, folds, alphas)),
-            (None, Some(rows)) => rayon::scope(|_| self.path(rows, n_features, folds, alphas)),
+            (Some((rows, rank)), _) => rayon::scope(|_| self.path(rows, rank, folds, alphas, visit)),
+            (None, Some(rows)) => rayon::scope(|_| self.path(rows, n_features, folds, alphas, visit)),
             (None, None) => Err(HeadError::NotInMemory),
         }
     }
@@ -115,8 +140,9 @@ impl<S: RowSource> Logistic<'_, S> {
         rows: &[T],
         n_features: usize,
         folds: &[usize],
-        alphas: Vec<f64>,
-    ) -> Result<AlphaPath, HeadError> {
+        alphas: &[f64],
+        visit: &mut dyn FnMut(usize, &[f64]),
+    ) -> Result<Vec<Vec<f64>>, HeadError> {
         let sorted = Sorted::new(rows, n_features, self.targets(), folds);
         if sorted.folds.len() < 2 || alphas.is_empty() {
             return Err(HeadError::TooFewFolds { found: sorted.folds.len() });
@@ -135,19 +161,19 @@ impl<S: RowSource> Logistic<'_, S> {
         let mut losses = vec![Vec::with_capacity(alphas.len()); sorted.folds.len()];
         let n_samples = sorted.y.len();
         let guess = (targets.n_classes as f64).ln();
-        for alpha in &alphas {
+        let settings = Settings {
+            max_iterations: PATH_ITERATIONS,
+            noise: T::NOISE,
+            patience: 3,
+            renew_at: usize::MAX,
+        };
+        for alpha in alphas {
             let penalty = self.penalty(*alpha);
             let all = problem(iter::once(0..n_samples).collect(), penalty);
             let shared = Arc::new(Preconditioner::new(&all, &solutions[0]));
             for ((fold, solution), losses) in sorted.folds.iter().zip(&mut solutions).zip(&mut losses) {
                 let fitted_on = problem(vec![0..fold.start, fold.end..n_samples], penalty);
                 let worth = fitted_on.total_weight() * losses.last().copied().unwrap_or(guess);
-                let settings = Settings {
-                    max_iterations: PATH_ITERATIONS,
-                    noise: T::NOISE,
-                    patience: 3,
-                    renew_at: usize::MAX,
-                };
                 *solution = lbfgs::minimise(
                     std::mem::take(solution),
                     &settings,
@@ -159,19 +185,27 @@ impl<S: RowSource> Logistic<'_, S> {
                     },
                 )
                 .parameters;
-                losses.push(held_out_loss(
-                    &problem(iter::once(fold.clone()).collect(), penalty),
-                    solution,
-                    fold,
-                ));
+                let held_out = problem(iter::once(fold.clone()).collect(), penalty);
+                losses.push(held_out_loss(&held_out, solution, fold, &mut |row, logits| {
+                    visit(sorted.order[row], logits);
+                }));
             }
         }
-        Ok(AlphaPath::new(alphas, &losses))
+        Ok(losses)
     }
+}
+
+/// Strong penalties first.
+pub(super) fn from_strong_to_weak(alphas: &[f64]) -> Vec<f64> {
+    let mut alphas = alphas.to_vec();
+    alphas.sort_by(|a, b| b.total_cmp(a));
+    alphas
 }
 
 /// Samples in the order of their folds, so that each fold is one range.
 struct Sorted<T> {
+    /// What each row was before.
+    order: Vec<usize>,
     rows: Vec<T>,
     y: Vec<usize>,
     weights: Option<Vec<f64>>,
@@ -196,18 +230,25 @@ impl<T: Real> Sorted<T> {
             y: order.iter().map(|it| targets.y[*it]).collect(),
             weights: targets.weights.map(|weights| order.iter().map(|it| weights[*it]).collect()),
             folds: ranges,
+            order,
         }
     }
 }
 
-/// Mean loss of the samples of a fold whose class occurs outside it.
-fn held_out_loss<T: Real>(of_fold: &Problem<'_, T>, parameters: &[f64], fold: &Range<usize>) -> f64 {
+/// Mean loss of the samples of a fold whose class occurs outside it; `visit` sees the logits of all.
+fn held_out_loss<T: Real>(
+    of_fold: &Problem<'_, T>,
+    parameters: &[f64],
+    fold: &Range<usize>,
+    visit: &mut dyn FnMut(usize, &[f64]),
+) -> f64 {
     let targets = of_fold.targets;
     let mut seen = vec![false; targets.n_classes];
     let outside = (0..fold.start).chain(fold.end..targets.y.len());
     outside.filter(|it| targets.weight(*it) > 0.0).for_each(|it| seen[targets.y[it]] = true);
     let (mut sum, mut weight) = (0.0, 0.0);
     of_fold.for_each_logits(parameters, &mut |row, logits| {
+        visit(row, logits);
         if seen[targets.y[row]] {
             sum += residual(targets, row, &mut logits.to_vec());
             weight += targets.weight(row);

@@ -1,0 +1,150 @@
+//! Features in the solver's coordinates: centred, and scaled.
+
+use rayon::prelude::*;
+
+use super::problem::{Design, Real};
+use super::row_space::RowSpace;
+use super::rows::RowSource;
+use crate::error::HeadError;
+
+/// Rows that are converted or summed by one thread at a time.
+const CHUNK_ROWS: usize = 64;
+
+/// Features in the solver's coordinates.
+pub(crate) struct Features<'a, S> {
+    pub(crate) source: &'a S,
+    pub(crate) mean: Vec<f64>,
+    pub(crate) scale: Vec<f64>,
+    pub(crate) standardize: bool,
+    /// Centred, scaled rows, where they are in memory.
+    pub(crate) rows: Option<Vec<f32>>,
+    pub(crate) row_space: Option<RowSpace>,
+}
+
+/// Rows centred and scaled as they come.
+pub(crate) struct Centred<'a, S> {
+    source: &'a S,
+    mean: &'a [f64],
+    scale: &'a [f64],
+}
+
+impl<'a, S: RowSource> Features<'a, S> {
+    /// Prepares features; refuses values that are not finite.
+    pub(crate) fn new(source: &'a S, standardize: bool) -> Result<Self, HeadError> {
+        let (n_samples, n_features) = source.dim();
+        let (mean, scale) = mean_and_scale(source, standardize)?;
+        let centred = Centred { source, mean: &mean, scale: &scale };
+        let rows = source.is_in_memory().then(|| centred.gather()).transpose()?;
+        // Few samples span few directions: solved there, certified on the features as they came.
+        let row_space = if 2 * n_samples <= n_features {
+            RowSpace::of(&centred.gather()?, n_samples, n_features)
+        } else {
+            None
+        };
+        Ok(Self { source, mean, scale, standardize, rows, row_space })
+    }
+
+    pub(crate) fn centred(&self) -> Centred<'_, S> {
+        Centred { source: self.source, mean: &self.mean, scale: &self.scale }
+    }
+}
+
+impl<S: RowSource> Centred<'_, S> {
+    /// All rows, row-major.
+    fn gather<T: Real>(&self) -> Result<Vec<T>, HeadError> {
+        let mut all = Vec::new();
+        self.source.for_each_batch(&mut |_, batch| {
+            let rows = self.convert(batch);
+            if all.is_empty() { all = rows } else { all.extend(rows) }
+        })?;
+        Ok(all)
+    }
+
+    fn convert<T: Real>(&self, batch: &[S::Elem]) -> Vec<T> {
+        let n_features = self.mean.len();
+        let inverse: Vec<f64> = self.scale.iter().map(|it| 1.0 / it).collect();
+        let mut out = vec![T::zero_impl(); batch.len()];
+        let chunks =
+            out.par_chunks_mut(CHUNK_ROWS * n_features).zip(batch.par_chunks(CHUNK_ROWS * n_features));
+        chunks.for_each(|(out, rows)| {
+            for (out, row) in out.chunks_exact_mut(n_features).zip(rows.chunks_exact(n_features)) {
+                for (((out, value), mean), inverse) in out.iter_mut().zip(row).zip(self.mean).zip(&inverse) {
+                    *out = T::from_f64((Into::<f64>::into(*value) - mean) * inverse);
+                }
+            }
+        });
+        out
+    }
+}
+
+impl<S: RowSource> Design<f32> for Centred<'_, S> {
+    fn for_each_batch(&self, visit: &mut dyn FnMut(usize, &[f32])) -> Result<(), HeadError> {
+        self.source.for_each_batch(&mut |first, batch| visit(first, &self.convert(batch)))
+    }
+}
+
+/// Column means and scales: standard deviations, or one for all columns, the root mean square of the
+/// centred values. What does not vary has scale 1. Refuses values that are not finite.
+fn mean_and_scale<S: RowSource>(source: &S, standardize: bool) -> Result<(Vec<f64>, Vec<f64>), HeadError> {
+    let (n_samples, n_features) = source.dim();
+    let n = n_samples as f64;
+    let zeros = vec![0.0; n_features];
+    let mut mean = column_sums(source, &zeros, |value, _| value)?;
+    mean.iter_mut().for_each(|it| *it /= n);
+    // A sum is finite exactly if what it adds up is (or overflows, which is as bad).
+    if let Some(feature) = mean.iter().position(|it| !it.is_finite()) {
+        let sample = first_non_finite(source, feature)?;
+        return Err(HeadError::NonFinite { sample, feature });
+    }
+    // Squares of huge features would overflow, those of tiny ones vanish: in units of a typical size.
+    let largest = mean.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+    let inverse = if largest > 0.0 { 1.0 / largest } else { 1.0 };
+    let squares = column_sums(source, &mean, |value, mean| ((value - mean) * inverse).powi(2))?;
+    let deviation = |squares: f64, count: f64| (squares / count).sqrt() / inverse;
+    // What is left of a constant column after rounding is no deviation.
+    let or_one = |deviation: f64, mean: f64| if deviation > 1e-12 * mean.abs() { deviation } else { 1.0 };
+    let scale = if standardize {
+        squares.iter().zip(&mean).map(|(squares, mean)| or_one(deviation(*squares, n), *mean)).collect()
+    } else {
+        let common = deviation(squares.iter().sum(), n * n_features as f64);
+        vec![or_one(common, largest); n_features]
+    };
+    Ok((mean, scale))
+}
+
+/// Sums over each column of what `term` makes of a value and the column's parameter, in fixed pieces.
+fn column_sums<S: RowSource>(
+    source: &S,
+    parameters: &[f64],
+    term: impl Fn(f64, f64) -> f64 + Sync,
+) -> Result<Vec<f64>, HeadError> {
+    let n_features = parameters.len();
+    let mut sums = vec![0.0; n_features];
+    source.for_each_batch(&mut |_, batch| {
+        let of_chunk = |rows: &[S::Elem]| {
+            let mut sums = vec![0.0; n_features];
+            for row in rows.chunks_exact(n_features) {
+                for ((sum, value), parameter) in sums.iter_mut().zip(row).zip(parameters) {
+                    *sum += term((*value).into(), *parameter);
+                }
+            }
+            sums
+        };
+        for of_chunk in batch.par_chunks(CHUNK_ROWS * n_features).map(of_chunk).collect::<Vec<_>>() {
+            sums.iter_mut().zip(of_chunk).for_each(|(a, b)| *a += b);
+        }
+    })?;
+    Ok(sums)
+}
+
+/// The first row whose value in a column is not finite; 0 where only their sum is not.
+fn first_non_finite<S: RowSource>(source: &S, column: usize) -> Result<usize, HeadError> {
+    let mut found = None;
+    source.for_each_batch(&mut |first, batch| {
+        let of_column = batch.iter().skip(column).step_by(source.dim().1);
+        let here = of_column.enumerate().find(|(_, it)| !Into::<f64>::into(**it).is_finite()).map(|it| it.0);
+        found = found.or(here.map(|it| first + it));
+    })?;
+    Ok(found.unwrap_or(0))
+}
+
