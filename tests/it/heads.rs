@@ -1,13 +1,13 @@
 //! The main job on real photos: the accuracies a linear probe must reach.
 
-use headstart_head::{LogisticConfig, Scaler, fit_logistic};
+use headstart_head::{Logistic, LogisticConfig, default_alphas, stratified_folds};
 use headstart_store::{Run, Store};
 use ndarray::Array2;
 
 use crate::extraction::{embed, folder_inputs};
 use crate::support::{load, shared};
 
-/// Accuracy on the 153 validation photos of ants and bees, with the program's defaults.
+/// Accuracy on the 153 validation photos of ants and bees, alpha chosen as the program does by default.
 fn hymenoptera_accuracy(shared: &std::path::Path, model: &str) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let mut backbone = load(&shared.join("models"), model, 2);
@@ -29,10 +29,15 @@ fn hymenoptera_accuracy(shared: &std::path::Path, model: &str) -> f64 {
     };
     let ((x, y), (x_val, y_val)) = (part("train"), part("val"));
     assert_eq!((y.len(), y_val.len()), (244, 153));
-    let scaler = Scaler::fit(x.view());
-    let config = LogisticConfig { alpha: 10.0, ..LogisticConfig::default() };
-    let fit = fit_logistic(scaler.transform(x.view()).view(), &y, 2, None, &config).expect("it converges");
-    let logits = scaler.transform(x_val.view()).dot(&fit.coef) + &fit.intercept;
+    let view = x.view();
+    let samples = Logistic::new(&view, &y, 2, None, true).expect("samples");
+    let groups: Vec<u64> = (0..y.len() as u64).collect();
+    let folds = stratified_folds(&y, &groups, 5, 0);
+    let path = samples.cross_validate(&folds, &default_alphas()).expect("a path");
+    let config =
+        LogisticConfig { alpha: path.alphas[path.best], standardize: true, ..LogisticConfig::default() };
+    let fit = samples.fit(&config).expect("it converges");
+    let logits = x_val.mapv(f64::from).dot(&fit.coef) + &fit.intercept;
     let n_correct =
         logits.outer_iter().zip(&y_val).filter(|(row, y)| usize::from(row[1] > row[0]) == **y).count();
     n_correct as f64 / y_val.len() as f64

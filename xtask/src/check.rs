@@ -35,6 +35,12 @@ pub(crate) fn check() -> Result<()> {
     run(cargo().args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     install_deny()?;
     run(cargo().args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))?;
+    match cargo().args(["deny", "--log-level", "off", "fetch", "db"]).output() {
+        Ok(fetched) if fetched.status.success() => {
+            run(cargo().args(["deny", "--log-level", "error", "check", "advisories", "--disable-fetch"]))?;
+        }
+        _ => say("advisories are not checked: their database cannot be reached from here"),
+    }
     // Its verification builds every crate from its own package, as a user of crates.io would.
     run(cargo().args(["package", "--workspace", "--allow-dirty", "--quiet"]))
 }

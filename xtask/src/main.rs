@@ -66,11 +66,12 @@ fn program(arguments: &[OsString]) -> ExitCode {
     headstart::run([OsString::from("headstart")].into_iter().chain(arguments.iter().cloned()))
 }
 
-/// Runs a command of the program that must succeed.
+/// Runs a command of the program; that some inputs fail does not stop what follows.
 fn headstart<const N: usize>(arguments: [&str; N]) -> Result<()> {
     let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
     let code = program(&arguments);
-    ensure!(code == ExitCode::SUCCESS, "`headstart {}` failed", arguments[0].to_string_lossy());
+    let went_on = [ExitCode::SUCCESS, ExitCode::from(1)].contains(&code);
+    ensure!(went_on, "`headstart {}` failed", arguments[0].to_string_lossy());
     Ok(())
 }
 

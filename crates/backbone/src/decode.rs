@@ -79,9 +79,9 @@ fn decode_dynamic(
         err => ImageError::Decode(Box::new(err)),
     };
     if format == ImageFormat::Tiff
-        && let Some(image) = palette_tiff::decode(bytes, decode_limits)?
+        && let Some((image, orientation)) = palette_tiff::decode(bytes, decode_limits)?
     {
-        return Ok(image.into());
+        return Ok(oriented(image.into(), orientation.filter(|_| orient)));
     }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(boxed)?;
     let (width, height) = decoder.dimensions();

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use image::RgbImage;
+use image::metadata::Orientation;
 use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
@@ -10,17 +11,23 @@ use tiff::tags::Tag;
 use crate::decode::{DecodeLimits, check_memory};
 use crate::error::ImageError;
 
-/// Decodes a TIFF of 8-bit palette indices to RGB; `None` for a TIFF of any other kind.
+/// Decodes a TIFF of 8-bit palette indices to RGB; `None` for a TIFF of any other kind. The second value is
+/// its orientation.
 ///
 /// `tiff` refuses to interpret a palette but decodes grey levels, which are stored alike: the file is
 /// read as if it were grey, and its levels are looked up.
-pub(crate) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Option<RgbImage>, ImageError> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+) -> Result<Option<(RgbImage, Option<Orientation>)>, ImageError> {
     let failed = |err: tiff::TiffError| ImageError::Unsupported(err.to_string());
     let Some(grey) = as_grey(bytes) else { return Ok(None) };
     let mut decoder_limits = Limits::default();
     decoder_limits.decoding_buffer_size = usize::try_from(limits.max_bytes).unwrap_or(usize::MAX);
     let mut decoder = Decoder::new(Cursor::new(grey)).map_err(failed)?.with_limits(decoder_limits);
     let (width, height) = decoder.dimensions().map_err(failed)?;
+    let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).map_err(failed)?;
+    let orientation = orientation.and_then(Orientation::from_exif);
     // Indices, RGB, and a copy of that.
     check_memory(width, height, 7, limits)?;
     // All reds, all greens, all blues, of 16 bits each.
@@ -36,7 +43,8 @@ pub(crate) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Option<RgbIm
         if is_there { map[plane * n_colours + usize::from(index)].to_be_bytes()[0] } else { 0 }
     };
     let rgb = indices.iter().flat_map(|it| [0, 1, 2].map(|plane| channel(*it, plane))).collect();
-    RgbImage::from_raw(width, height, rgb).map(Some).ok_or(ImageError::Empty)
+    let image = RgbImage::from_raw(width, height, rgb).ok_or(ImageError::Empty)?;
+    Ok(Some((image, orientation)))
 }
 
 /// The file with its palette declared as grey levels (tag 262: 3 becomes 1), if it has a palette.

@@ -230,21 +230,21 @@ fn the_orientation_of_webp_is_found_behind_jpegs_marker() {
 }
 
 /// An uncompressed TIFF of 2×1 palette indices, by hand.
-#[test]
-fn a_tiff_with_a_palette_is_decoded() {
-    let entries: [(u16, u16, u32, u32); 9] = [
-        (256, 3, 1, 2),     // width
-        (257, 3, 1, 1),     // height
-        (258, 3, 1, 8),     // bits a sample
-        (259, 3, 1, 1),     // not compressed
-        (262, 3, 1, 3),     // palette
-        (273, 4, 1, 8),     // the strip's place
-        (278, 3, 1, 1),     // rows a strip
-        (279, 4, 1, 2),     // bytes of the strip
-        (320, 3, 768, 126), // the palette's place
+fn palette_tiff(orientation: u32) -> Vec<u8> {
+    let entries: [(u16, u16, u32, u32); 10] = [
+        (256, 3, 1, 2),           // width
+        (257, 3, 1, 1),           // height
+        (258, 3, 1, 8),           // bits a sample
+        (259, 3, 1, 1),           // not compressed
+        (262, 3, 1, 3),           // palette
+        (273, 4, 1, 8),           // the strip's place
+        (274, 3, 1, orientation), // how it is to be turned
+        (278, 3, 1, 1),           // rows a strip
+        (279, 4, 1, 2),           // bytes of the strip
+        (320, 3, 768, 138),       // the palette's place
     ];
     let mut bytes = b"II*\0\x0c\0\0\0\x05\xfa\0\0".to_vec();
-    bytes.extend(9_u16.to_le_bytes());
+    bytes.extend(10_u16.to_le_bytes());
     for (tag, kind, count, value) in entries {
         bytes.extend(tag.to_le_bytes());
         bytes.extend(kind.to_le_bytes());
@@ -252,10 +252,18 @@ fn a_tiff_with_a_palette_is_decoded() {
         bytes.extend(value.to_le_bytes());
     }
     bytes.extend([0; 4]);
-    assert_eq!(bytes.len(), 126);
+    assert_eq!(bytes.len(), 138);
     let plane = |scale: u16| (0..256_u16).flat_map(move |it| ((it / scale) << 8).to_le_bytes());
     bytes.extend(plane(1).chain(plane(2)).chain(plane(5)));
-    assert_eq!(apply(&as_is(1, 2), &bytes).unwrap(), [5, 2, 1, 250, 125, 50]);
+    bytes
+}
+
+#[test]
+fn a_tiff_with_a_palette_is_decoded_and_turned() {
+    assert_eq!(apply(&as_is(1, 2), &palette_tiff(1)).unwrap(), [5, 2, 1, 250, 125, 50]);
+    assert_eq!(apply(&as_is(1, 2), &palette_tiff(3)).unwrap(), [250, 125, 50, 5, 2, 1], "upside down");
+    // A quarter to the right: the left pixel comes to lie on top.
+    assert_eq!(apply(&as_is(2, 1), &palette_tiff(6)).unwrap(), [5, 2, 1, 250, 125, 50]);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use headstart_head::{HeadModel, Task, stratified_split};
-use headstart_store::{Digest, Sample, Store};
-use ndarray::Array2;
+use headstart_store::{Digest, EmbeddingBatch, Sample, Store};
+use ndarray::{Array2, ArrayView2, Axis};
 
 /// What a split is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Labelled {
             return roles;
         }
         let classes = match task {
-            Task::Classification => self.classes().1,
+            Task::Classification | Task::Multilabel => self.classes().1,
             // One stratum: numbers have no classes to keep in proportion.
             Task::Regression => vec![0; self.samples.len()],
         };
@@ -159,18 +159,72 @@ impl Labelled {
         identities(&self.samples[row]).any(|it| head.trained_on.binary_search(&it).is_ok())
     }
 
+    /// Whether some sample has several labels, joined by `|`, that are no numbers.
+    pub(crate) fn has_several(&self) -> bool {
+        (0..self.samples.len()).any(|it| self.label(it).contains('|')) && !self.is_numeric()
+    }
+
+    /// The labels of a sample that may have several.
+    pub(crate) fn labels_of(&self, index: usize) -> impl Iterator<Item = &str> {
+        self.label(index).split('|').map(str::trim).filter(|it| !it.is_empty())
+    }
+
+    /// The labels that some rows have, sorted.
+    pub(crate) fn all_labels(&self, rows: &[usize]) -> Vec<String> {
+        let all: BTreeSet<&str> = rows.iter().flat_map(|it| self.labels_of(*it)).collect();
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Which rows have which of some labels, `(n_rows, n_labels)`: 1 or 0.
+    pub(crate) fn indicator(&self, rows: &[usize], labels: &[String]) -> Array2<f64> {
+        let has = |row: usize, label: &String| self.labels_of(row).any(|it| it == label);
+        Array2::from_shape_fn((rows.len(), labels.len()), |(row, label)| {
+            f64::from(u8::from(has(rows[row], &labels[label])))
+        })
+    }
+
+    /// What a head says of some rows, `(n_rows, n_outputs)`; embeddings are read some at a time.
+    pub(crate) fn scores(&self, store: &Store, head: &HeadModel, rows: &[usize]) -> Result<Array2<f64>> {
+        let mut scores = Array2::zeros((rows.len(), head.metadata.labels.len()));
+        let mut places: HashMap<Digest, Vec<usize>> = HashMap::new();
+        for (place, row) in rows.iter().enumerate() {
+            places.entry(self.samples[*row].digest).or_default().push(place);
+        }
+        for batch in store.batches()? {
+            let EmbeddingBatch { digests, rows } = batch?;
+            let wanted: Vec<usize> =
+                (0..digests.len()).filter(|it| places.contains_key(&digests[*it])).collect();
+            let x = ArrayView2::from_shape((digests.len(), store.space().n_features), &rows)?;
+            let of_batch = head.predict(x.select(Axis(0), &wanted).view())?;
+            for (row, from) in of_batch.outer_iter().zip(wanted) {
+                for place in places.remove(&digests[from]).unwrap_or_default() {
+                    scores.row_mut(place).assign(&row);
+                }
+            }
+        }
+        let missing: Vec<usize> = places.into_values().flatten().collect();
+        match missing.iter().min() {
+            Some(first) => Err(self.missing(store, rows, missing.len(), *first)),
+            None => Ok(scores),
+        }
+    }
+
+    /// Why embeddings of some rows cannot be used.
+    pub(crate) fn missing(&self, store: &Store, rows: &[usize], n: usize, first: usize) -> anyhow::Error {
+        anyhow!(
+            "{n} of {} samples have no embedding in {}, {} first; run `headstart extract` again",
+            rows.len(),
+            store.dir().display(),
+            self.samples[rows[first]].path
+        )
+    }
+
     /// Embeddings of some samples, `(n_rows, n_features)`.
     pub(crate) fn embeddings(&self, store: &Store, rows: &[usize]) -> Result<Array2<f32>> {
         let digests: Vec<_> = rows.iter().map(|it| self.samples[*it].digest).collect();
         let loaded = store.load(&digests)?;
         if let Some(first) = loaded.missing.first() {
-            bail!(
-                "{} of {} samples have no embedding in {}, {} first; run `headstart extract` again",
-                loaded.missing.len(),
-                rows.len(),
-                store.dir().display(),
-                self.samples[rows[*first]].path
-            );
+            return Err(self.missing(store, rows, loaded.missing.len(), *first));
         }
         Ok(Array2::from_shape_vec((rows.len(), store.space().n_features), loaded.values)?)
     }

@@ -3,6 +3,7 @@
 mod commands;
 mod data;
 mod dataset;
+mod fitting;
 mod folders;
 mod machine;
 mod models;
@@ -30,7 +31,7 @@ pub enum Outcome {
 
 /// Transfer learning without the training loop.
 ///
-/// A frozen ONNX backbone turns every picture into one embedding, once; a linear head is fitted on the
+/// A frozen ONNX backbone turns every picture into one embedding, once; a head is fitted on the
 /// cached embeddings in seconds; what ships is one ONNX file.
 #[derive(Debug, Parser)]
 #[command(name = "headstart", version, arg_required_else_help = true, max_term_width = 100)]

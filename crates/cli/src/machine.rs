@@ -9,6 +9,15 @@ pub(crate) fn peak_memory_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Memory that is free or can be freed, in bytes; `None` where the system does not say.
+#[must_use]
+pub(crate) fn available_memory_bytes() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|it| it.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// SIMD extensions of this processor that matter for inference.
 #[must_use]
 pub(crate) fn cpu_features() -> Vec<&'static str> {

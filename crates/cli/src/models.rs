@@ -34,8 +34,8 @@ pub(crate) struct InputArgs {
     #[arg(long, value_name = "HOW", value_parser = parse_pool)]
     pub(crate) pool: Option<Pool>,
     /// Height and width of the model's input.
-    #[arg(long, value_name = "H,W", value_delimiter = ',', num_args = 1..=2)]
-    pub(crate) size: Option<Vec<u32>>,
+    #[arg(long, value_name = "SIDE|H,W", value_parser = parse_size)]
+    pub(crate) size: Option<[u32; 2]>,
     /// Length the short side is resized to before the centre crop; 0 squeezes the whole image.
     #[arg(long, value_name = "PIXELS")]
     pub(crate) short_side: Option<u32>,
@@ -79,7 +79,13 @@ pub(crate) fn prepare(args: &ModelArgs) -> Result<CutModel> {
         Source::Embedded => CutModel::from_bytes(embedded_model(), &spec),
         Source::File(path) => CutModel::load(path, &spec),
     }
-    .with_context(|| format!("cannot use {}", args.model))?;
+    .or_else(|err| {
+        // That a damaged file is not the registry's says more than what of it does not read.
+        if let Source::File(path) = &source {
+            check_hash(&spec, path)?;
+        }
+        Err(anyhow::Error::new(err).context(format!("cannot use {}", args.model)))
+    })?;
     if let Source::File(path) = &source {
         expect_hash(&spec, path, &model.sha256)?;
     }
@@ -104,7 +110,8 @@ pub(crate) fn prepare(args: &ModelArgs) -> Result<CutModel> {
 /// Finds a model by id or path, downloading it where the registry says from where.
 pub(crate) fn resolve(model: &str) -> Result<(ModelSpec, Source)> {
     let path = Path::new(model);
-    let looks_like_path = path.extension().is_some_and(|it| it == "onnx") || path.components().count() > 1;
+    let is_onnx = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("onnx"));
+    let looks_like_path = is_onnx || path.components().count() > 1;
     if looks_like_path {
         ensure!(path.is_file(), "no model file at {model}");
         let (spec, description) = ModelSpec::of_file(path)?;
@@ -181,18 +188,19 @@ pub(crate) fn describe(preprocess: &Preprocess) -> String {
         None => format!("squeezed to {height}×{width}"),
     };
     let range = if preprocess.unit_range { "/255" } else { "0–255" };
+    let orientation = if preprocess.orientation { "applied" } else { "ignored" };
     format!(
-        "{geometry}, {:?}, {:?} {range}, mean {:?}, std {:?}",
-        preprocess.filter, preprocess.channels, preprocess.mean, preprocess.std
+        "{geometry}, {:?}, {:?} {range}, mean {:?}, std {:?}, transparent pixels over {:?}, EXIF orientation {orientation}",
+        preprocess.filter, preprocess.channels, preprocess.mean, preprocess.std, preprocess.background
     )
     .to_lowercase()
+    .replace("exif", "EXIF")
 }
 
 impl InputArgs {
     fn apply(&self, spec: &mut ModelSpec) -> Result<()> {
         let preprocess = &mut spec.preprocess;
-        if let Some(size) = &self.size {
-            let [height, width] = [size[0], *size.last().unwrap_or(&size[0])];
+        if let Some([height, width]) = self.size {
             // As much of the picture as before: ImageNet's 256 for a crop of 224 is 110 for one of 96.
             let (old, new) = (preprocess.size.into_iter().max(), height.max(width));
             let scaled = |it: u32| u64::from(it) * u64::from(new) / u64::from(old.unwrap_or(new).max(1));
@@ -225,6 +233,14 @@ impl InputArgs {
         }
         spec.pool = self.pool.or(spec.pool);
         Ok(())
+    }
+}
+
+fn parse_size(text: &str) -> Result<[u32; 2], String> {
+    let number = |it: &str| it.trim().parse::<u32>().map_err(|err| format!("`{it}` is no size: {err}"));
+    match text.split_once(',') {
+        Some((height, width)) => Ok([number(height)?, number(width)?]),
+        None => number(text).map(|side| [side, side]),
     }
 }
 

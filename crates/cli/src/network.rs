@@ -22,6 +22,19 @@ pub(crate) fn download(url: &str, path: &Path, sha256: &str, bytes: Option<u64>)
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
+    // Another process may be at it: wait, and take what it got.
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock)
+        .with_context(|| format!("cannot write {}", Path::new(&lock).display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    if path.exists() && hash_of(path)? == sha256 {
+        return Ok(());
+    }
     fetch(url, part, bytes).with_context(|| format!("cannot download {url}"))?;
     let found = hash_of(part)?;
     if found != sha256 {
@@ -73,7 +86,7 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_resolve(Some(Duration::from_secs(20)))
         .timeout_connect(Some(Duration::from_secs(20)))
-        .timeout_recv_response(Some(Duration::from_secs(60)))
+        .timeout_per_read(Some(Duration::from_secs(60)))
         .build()
         .into()
 }

@@ -84,11 +84,20 @@ pub(crate) fn load_runtime() -> Result<Runtime> {
         BackboneError::RuntimeMissing { .. }
         | BackboneError::RuntimeTooOld { .. }
         | BackboneError::RuntimeLoad { .. } => {
-            let hint = "run `headstart setup` to get one that works, or set ORT_DYLIB_PATH to a library";
+            let hint = if is_named() {
+                "ORT_DYLIB_PATH names it: set it to a library that works, or unset it and run `headstart setup`"
+            } else {
+                "run `headstart setup` to get one that works, or set ORT_DYLIB_PATH to a library"
+            };
             anyhow!("{:#}\n\n{hint}", anyhow::Error::new(err))
         }
         err => err.into(),
     })
+}
+
+/// Whether the user has named a library.
+pub(crate) fn is_named() -> bool {
+    env::var_os("ORT_DYLIB_PATH").is_some_and(|it| !it.is_empty())
 }
 
 /// The ONNX Runtime library: `ORT_DYLIB_PATH`, else the one that `headstart setup` put into the cache.

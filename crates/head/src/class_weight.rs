@@ -1,6 +1,6 @@
 //! Counting every class alike, and taking that back from the probabilities.
 
-use crate::logistic::LogisticFit;
+use ndarray::Array1;
 
 /// Weights that make every class count alike: `n_samples / (n_classes · count)` for each sample's class,
 /// over the classes that occur (scikit-learn's `class_weight="balanced"`).
@@ -19,12 +19,12 @@ pub fn balanced_weights(y: &[usize], n_classes: usize) -> Vec<f64> {
 }
 
 /// Gives a fit with class weights the probabilities of the classes as they are: weights multiply the odds
-/// of a class, so their logarithms go from the intercept.
+/// of a class, so their logarithms go from the intercept, `(n_classes,)`.
 ///
 /// # Source
 /// King & Zeng 2001, Political Analysis 9, 137–163 (prior correction).
-pub fn correct_prior(fit: &mut LogisticFit, class_weights: &[f64]) {
+pub fn correct_prior(intercept: &mut Array1<f64>, class_weights: &[f64]) {
     let logs: Vec<f64> = class_weights.iter().map(|it| if *it > 0.0 { it.ln() } else { 0.0 }).collect();
     let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
-    fit.intercept.iter_mut().zip(&logs).for_each(|(b, log)| *b -= log - mean);
+    intercept.iter_mut().zip(&logs).for_each(|(b, log)| *b -= log - mean);
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::HeadError;
 use crate::feature::Feature;
 use crate::logistic::{AlphaPath, Certificate};
+use crate::loss::LossName;
+use crate::mlp::{Epoch, MlpConfig};
 
 const FORMAT_VERSION: u32 = 1;
 const METADATA_KEY: &str = "headstart";
@@ -57,6 +59,8 @@ pub enum Activation {
 pub enum Task {
     /// One class a sample; the outputs score the classes.
     Classification,
+    /// Any of the labels a sample; each output is the probability of one.
+    Multilabel,
     /// Numbers.
     Regression,
 }
@@ -68,6 +72,9 @@ pub struct HeadMetadata {
     pub task: Task,
     /// Classes in the order of the outputs, sorted; or names of the targets.
     pub labels: Vec<String>,
+    /// Probabilities from which on each label is given; empty unless a sample may have several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<f64>,
     /// Identity of the embedding space the head was fitted on.
     pub fingerprint: String,
     /// That space, for messages and for export.
@@ -79,12 +86,12 @@ pub struct HeadMetadata {
 /// How a head was fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitRecord {
-    /// `logistic` or `linear`.
+    /// `logistic`, `linear` or `mlp`.
     pub head: String,
     /// Program or library that solved it.
     pub solver: String,
-    /// L2 weight on the summed loss.
-    pub alpha: f64,
+    /// L2 weight on the summed loss; none for a hidden layer.
+    pub alpha: Option<f64>,
     /// Cross-validated losses that `alpha` was chosen by, where it was.
     pub path: Option<AlphaPath>,
     /// Whether every class counted alike in the fit, however many samples it has.
@@ -99,8 +106,23 @@ pub struct FitRecord {
     pub validation: f64,
     /// Seed of that draw.
     pub seed: u64,
-    /// What proves the optimum.
-    pub certificate: Certificate,
+    /// What proves the optimum; a hidden layer has none.
+    pub certificate: Option<Certificate>,
+    /// How a hidden layer was trained.
+    pub training: Option<TrainingRecord>,
+}
+
+/// How a hidden layer was trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// Its loss.
+    pub loss: LossName,
+    /// Its settings.
+    pub config: MlpConfig,
+    /// Every epoch.
+    pub history: Vec<Epoch>,
+    /// The epoch whose weights were kept.
+    pub best_epoch: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -228,6 +250,10 @@ impl HeadModel {
         if n_outputs == 0 || n_outputs != header.metadata.labels.len() {
             let n_labels = header.metadata.labels.len();
             return Err(malformed(format!("{n_outputs} outputs for {n_labels} labels")));
+        }
+        let n_thresholds = header.metadata.thresholds.len();
+        if n_thresholds != if header.metadata.task == Task::Multilabel { n_outputs } else { 0 } {
+            return Err(malformed(format!("{n_thresholds} thresholds for {n_outputs} outputs")));
         }
         let trained_on = eight_bytes(&tensors, TRAINED_ON, Dtype::U64)?.1.map(u64::from_le_bytes).collect();
         Ok(Self { layers, metadata: header.metadata, trained_on })

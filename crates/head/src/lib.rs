@@ -26,7 +26,7 @@ pub use baselines::{Baselines, NEIGHBOURS};
 pub use class_weight::{balanced_weights, correct_prior};
 pub use error::HeadError;
 pub use feature::Feature;
-pub use head::{Activation, DenseLayer, FitRecord, HeadMetadata, HeadModel, Task};
+pub use head::{Activation, DenseLayer, FitRecord, HeadMetadata, HeadModel, Task, TrainingRecord};
 pub use logistic::{
     AlphaPath, Certificate, FittedLogistic, Logistic, LogisticConfig, LogisticFit, LogisticParams,
     LogisticValidParams, OneVsRest, OneVsRestFit, RowSource, Visit, default_alphas, fit_logistic,

@@ -113,8 +113,9 @@ pub struct MlpSamples<'a, A> {
 /// // Exclusive or, which no linear head can fit.
 /// let x = Array2::from_shape_fn((64, 2), |(row, column)| ((row >> column) & 1) as f32);
 /// let y: Vec<usize> = (0..64).map(|row| (row ^ (row >> 1)) & 1).collect();
+/// let targets = one_hot(&y, 2);
 /// let samples =
-///     MlpSamples { x: x.view(), targets: one_hot(&y, 2).view(), weights: None, validation: &[false; 64] };
+///     MlpSamples { x: x.view(), targets: targets.view(), weights: None, validation: &[false; 64] };
 /// let loss = LossName::CrossEntropy.of(Activation::Softmax)?;
 /// let fit = fit_mlp(&samples, Activation::Softmax, &loss, &MlpConfig::default(), &mut |_| ())?;
 /// assert!(fit.history.last().unwrap().accuracy > Some(0.99));
@@ -441,7 +442,7 @@ fn check<A: Feature>(samples: &MlpSamples<'_, A>, config: &MlpConfig) -> Result<
     let refused = [
         ("hidden must be at least 1", config.hidden == 0),
         ("dropout must be at least 0 and below 1", !(0.0..1.0).contains(&config.dropout)),
-        ("the learning rate must be positive", !(config.learning_rate > 0.0)),
+        ("the learning rate must be positive", config.learning_rate.is_nan() || config.learning_rate <= 0.0),
         ("the batch size must be at least 1", config.batch_size == 0),
         ("at least one epoch must be trained", config.max_epochs == 0),
     ];

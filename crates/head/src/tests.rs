@@ -338,7 +338,7 @@ fn balanced_weights_count_classes_alike_and_the_prior_comes_back() {
     let mut fit = fit_logistic(x.view(), &y, 2, Some(&weights), &tight(1.0)).unwrap();
     let odds = |fit: &LogisticFit| (fit.intercept[1] - fit.intercept[0]).exp();
     assert!((odds(&fit) - 1.0).abs() < 1e-6);
-    correct_prior(&mut fit, &by_class);
+    correct_prior(&mut fit.intercept, &by_class);
     assert!((odds(&fit) - 1.0 / 9.0).abs() < 1e-6);
 }
 
@@ -616,12 +616,13 @@ fn head() -> HeadModel {
         metadata: HeadMetadata {
             task: Task::Classification,
             labels: ["a", "b", "ü\""].map(str::to_owned).to_vec(),
+            thresholds: Vec::new(),
             fingerprint: "f".to_owned(),
             space: serde_json::json!({"n_features": 4}),
             fit: FitRecord {
                 head: "logistic".to_owned(),
                 solver: "test".to_owned(),
-                alpha: 1.0,
+                alpha: Some(1.0),
                 path: None,
                 balanced: false,
                 standardized: false,
@@ -629,7 +630,8 @@ fn head() -> HeadModel {
                 class_counts: vec![10, 10, 10],
                 validation: 0.2,
                 seed: 0,
-                certificate: fit.certificate,
+                certificate: Some(fit.certificate),
+                training: None,
             },
         },
     }

@@ -64,7 +64,10 @@ impl Summary {
             inputs: model.inputs().into_iter().map(TensorSummary::of).collect(),
             outputs: model.graph().output.iter().map(TensorSummary::of).collect(),
             operators,
-            n_parameters: weights.iter().filter_map(|it| it.n_elements()).map(|n| n as u64).sum(),
+            n_parameters: weights
+                .iter()
+                .filter_map(|it| it.n_elements())
+                .fold(0, |sum, n| sum.saturating_add(n as u64)),
             metadata: metadata.collect(),
         }
     }

@@ -70,6 +70,18 @@ pub struct OnnxModel {
     folder: Option<PathBuf>,
 }
 
+/// Syncs a temporary file and renames it; where that fails, it is gone.
+fn into_place(file: fs::File, temporary: &Path, path: &Path) -> Result<(), OnnxError> {
+    let done = file.sync_all().and_then(|()| {
+        drop(file);
+        fs::rename(temporary, path)
+    });
+    done.map_err(|err| {
+        drop(fs::remove_file(temporary));
+        io("write", path)(err)
+    })
+}
+
 impl OnnxModel {
     /// Reads a model from memory.
     ///
@@ -163,16 +175,16 @@ impl OnnxModel {
             return Err(err);
         }
         if let Some((file, temporary)) = data {
-            file.sync_all().map_err(io("write", &temporary))?;
-            drop(file);
-            fs::rename(&temporary, &data_path).map_err(io("write", &data_path))?;
+            into_place(file, &temporary, &data_path)?;
         }
         let temporary = temporary_beside(path);
+        let bytes = model.to_bytes()?;
         let mut file = fs::File::create(&temporary).map_err(io("write", &temporary))?;
-        file.write_all(&model.to_bytes()?).map_err(io("write", &temporary))?;
-        file.sync_all().map_err(io("write", &temporary))?;
-        drop(file);
-        fs::rename(&temporary, path).map_err(io("write", path))
+        if let Err(err) = file.write_all(&bytes) {
+            drop(fs::remove_file(&temporary));
+            return Err(io("write", path)(err));
+        }
+        into_place(file, &temporary, path)
     }
 
     /// The folder that external data is relative to, where the model came from a file and has any.

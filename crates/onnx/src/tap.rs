@@ -157,10 +157,10 @@ impl<'m> Search<'m> {
         let reads = |node: &&NodeProto, tensor: &str| node.input.first().is_some_and(|it| it == tensor);
         let nodes = || self.model.graph().node.iter();
         let pool = nodes().find(|node| node.op() == "GlobalAveragePool" && reads(node, tensor));
-        let flat =
-            pool.and_then(|pool| nodes().find(|node| node.op() == "Flatten" && reads(node, &pool.output[0])));
-        match flat {
-            Some(flat) => Tap { tensor: flat.output[0].clone(), pool: Pool::None },
+        let pooled = pool.and_then(|it| it.output.first());
+        let flat = pooled.and_then(|it| nodes().find(|node| node.op() == "Flatten" && reads(node, it)));
+        match flat.and_then(|it| it.output.first()) {
+            Some(flat) => Tap { tensor: flat.clone(), pool: Pool::None },
             None => Tap { tensor: tensor.to_owned(), pool: Pool::Mean },
         }
     }
@@ -176,7 +176,8 @@ impl<'m> Search<'m> {
                         "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear"
                     ) =>
                 {
-                    tensor = &node.input[0];
+                    let Some(input) = node.input.first() else { break };
+                    tensor = input;
                 }
                 _ => break,
             }
@@ -220,7 +221,10 @@ impl<'m> Search<'m> {
             };
             match node.op() {
                 "GlobalAveragePool" | "ReduceMean" => return true,
-                "Reshape" | "Dropout" | "Identity" | "Unsqueeze" => tensor = &node.input[0],
+                "Reshape" | "Dropout" | "Identity" | "Unsqueeze" => match node.input.first() {
+                    Some(input) => tensor = input,
+                    None => return false,
+                },
                 _ => return false,
             }
         }

@@ -471,6 +471,75 @@ fn external(location: &str, offset: &str, length: &str) -> OnnxModel {
     model
 }
 
+/// Nodes without the inputs or outputs their operators have, in every place the search looks at.
+#[test]
+fn nodes_without_inputs_or_outputs_are_no_reason_to_panic() {
+    let operators = [
+        "DequantizeLinear",
+        "QuantizeLinear",
+        "DynamicQuantizeLinear",
+        "Reshape",
+        "Dropout",
+        "Identity",
+        "Unsqueeze",
+        "Flatten",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "Add",
+        "Mul",
+        "Softmax",
+        "Gemm",
+        "MatMul",
+        "QGemm",
+        "Conv",
+        "QLinearConv",
+        "Constant",
+        "If",
+        "Transpose",
+        "Cast",
+    ];
+    let ends: [&[(&str, &[&str], &str)]; 5] = [
+        &[("Gemm", &["q", "w"], "y")],
+        &[("Conv", &["q", "w"], "y")],
+        &[("Conv", &["q", "w"], "c"), ("GlobalAveragePool", &["c"], "y")],
+        &[("MatMul", &["q", "w"], "m"), ("Add", &["m", "w"], "y")],
+        &[("Flatten", &["q"], "f"), ("Gemm", &["f", "w"], "y")],
+    ];
+    let mut n_cases = 0;
+    for op in operators {
+        for end in ends {
+            for (has_input, has_output) in [(false, true), (true, false), (false, false)] {
+                let mut odd = model(end, vec![weight("w", &[1, 10])], &[tensor("y", &[0, 10])]);
+                let inputs: &[&str] = if has_input { &["x"] } else { &[] };
+                let mut node = NodeProto::new(op, inputs, "q", vec![]);
+                if !has_output {
+                    node.output.clear();
+                }
+                odd.graph_mut().node.insert(0, node);
+                let odd = OnnxModel::from_bytes(odd.to_bytes().unwrap()).unwrap();
+                Summary::of(&odd);
+                drop(make_batch_dynamic(&mut odd.clone()));
+                for tap in [find_tap(&odd).ok(), tap_at(&odd, "q").ok()].into_iter().flatten() {
+                    drop(cut(&odd, &tap));
+                }
+                n_cases += 1;
+            }
+        }
+    }
+    assert_eq!(n_cases, 22 * 5 * 3);
+}
+
+#[test]
+fn absurd_shapes_are_counted_without_overflow() {
+    let mut absurd = model(&[("Relu", &["x"], "y")], Vec::new(), &[tensor("y", &[0, 3])]);
+    for name in ["a", "b", "c"] {
+        let mut tensor = weight(name, &[1]);
+        tensor.dims = vec![i64::MAX];
+        absurd.graph_mut().initializer.push(tensor);
+    }
+    assert_eq!(Summary::of(&absurd).n_parameters, u64::MAX);
+}
+
 #[test]
 fn external_data_follows_the_model_to_where_it_is_saved() {
     let folder = Folder::new("external");

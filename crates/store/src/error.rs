@@ -38,8 +38,14 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// Embeddings, but nothing that says of which space they are.
+    #[error("{} holds embeddings but no store.json that says of which model; put it back, or remove the folder and extract again", path.display())]
+    ManifestMissing {
+        /// The folder.
+        path: PathBuf,
+    },
     /// `store.json` does not read as one.
-    #[error("{} is damaged", path.display())]
+    #[error("{} is damaged; put it back as it was, or remove the whole store and extract again", path.display())]
     Manifest {
         /// The file.
         path: PathBuf,

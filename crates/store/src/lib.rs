@@ -23,5 +23,5 @@ pub use error::StoreError;
 pub use part::EmbeddingBatch;
 pub use sample::{FileStat, Sample, SampleTable, read_text_columns};
 pub use space::EmbeddingSpace;
-pub use store::{Rows, Store};
+pub use store::{Rows, Scan, Store};
 pub use writer::{Recovery, Run, Writer};

@@ -73,6 +73,11 @@ impl Store {
             fs::create_dir_all(&folder).map_err(io("create", &folder))?;
         }
         if space::read(dir)?.is_none() {
+            // Made before anything else is: whoever removed it has left rows of an unknown space.
+            let is_orphaned = !file::list(&dir.join("embeddings"))?.is_empty();
+            if is_orphaned && space::read(dir)?.is_none() {
+                return Err(StoreError::ManifestMissing { path: dir.to_owned() });
+            }
             match space::write(dir, space) {
                 // Another process cleaned up our temporary file because it was there first.
                 Err(_) if space::read(dir)?.is_some() => {}
@@ -138,13 +143,19 @@ impl Store {
     ) -> Result<impl Iterator<Item = Result<EmbeddingBatch, StoreError>> + use<>, StoreError> {
         let n_features = self.space.n_features;
         let parts = self.parts()?.into_iter();
-        Ok(parts.flat_map(move |path| {
-            let (batches, error) = match part::read_batches(&path, n_features) {
-                Ok(batches) => (Some(batches), None),
-                Err(err) => (None, Some(Err(err))),
-            };
-            error.into_iter().chain(batches.into_iter().flatten())
-        }))
+        let checked =
+            move |path: &Path| part::check(path).and_then(|()| part::read_batches(path, n_features));
+        Ok(parts.flat_map(move |path| flatten(checked(&path))))
+    }
+
+    /// The embeddings that are here now, to be gone through again and again; every part is checked once.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Damaged`].
+    pub fn scan(&self) -> Result<Scan, StoreError> {
+        let parts = self.parts()?;
+        parts.iter().try_for_each(|it| part::check(it))?;
+        Ok(Scan { parts, n_features: self.space.n_features })
     }
 
     /// The embeddings of some digests, in their order.
@@ -198,6 +209,33 @@ impl Store {
     pub(crate) fn sample_files(&self) -> Result<Vec<PathBuf>, StoreError> {
         Ok(parquet_files(file::list(&self.samples_dir())?))
     }
+}
+
+/// Embeddings that do not change while they are gone through, always in the same order.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    parts: Vec<PathBuf>,
+    n_features: usize,
+}
+
+impl Scan {
+    /// All embeddings, some rows at a time; a digest may come more than once. Each item carries its own
+    /// error.
+    pub fn batches(&self) -> impl Iterator<Item = Result<EmbeddingBatch, StoreError>> + use<> {
+        let n_features = self.n_features;
+        self.parts.clone().into_iter().flat_map(move |path| flatten(part::read_batches(&path, n_features)))
+    }
+}
+
+/// Items, or the error that there are none.
+fn flatten<T>(
+    items: Result<impl Iterator<Item = Result<T, StoreError>>, StoreError>,
+) -> impl Iterator<Item = Result<T, StoreError>> {
+    let (items, error) = match items {
+        Ok(items) => (Some(items), None),
+        Err(err) => (None, Some(Err(err))),
+    };
+    error.into_iter().chain(items.into_iter().flatten())
 }
 
 fn parquet_files(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {

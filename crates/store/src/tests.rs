@@ -319,7 +319,54 @@ fn folders_that_are_no_store_are_refused() {
     let err = Store::open(&folder.0).unwrap_err().to_string();
     assert!(err.ends_with("has format version 0, this program reads version 1"), "{err}");
     fs::write(&manifest, "{\"format_version\": 1, \"n_features\": \"many\"}").unwrap();
-    assert!(Store::open(&folder.0).unwrap_err().to_string().ends_with("is damaged"));
+    let err = Store::open(&folder.0).unwrap_err().to_string();
+    assert!(err.ends_with("put it back as it was, or remove the whole store and extract again"), "{err}");
+}
+
+#[test]
+fn rows_of_an_unknown_space_are_not_taken_for_those_of_another() {
+    let folder = Folder::new("orphans");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    // Nothing is there yet: the same folder may begin again with another space.
+    fs::remove_file(folder.0.join("store.json")).unwrap();
+    let other = EmbeddingSpace { n_features: 4, ..space() };
+    Store::create(&folder.0, &other).unwrap();
+    fs::remove_file(folder.0.join("store.json")).unwrap();
+    Store::create(&folder.0, &space()).unwrap();
+    let mut writer = store.writer(Run::Whole).unwrap();
+    writer.append(&[digest(0)], &row(0)).unwrap();
+    writer.finish(&table(vec![sample(0, "a")])).unwrap();
+    fs::remove_file(folder.0.join("store.json")).unwrap();
+    let err = Store::create(&folder.0, &other).unwrap_err();
+    assert!(matches!(err, StoreError::ManifestMissing { .. }), "{err}");
+    assert!(!folder.0.join("store.json").exists());
+}
+
+#[test]
+fn a_scan_goes_through_the_same_rows_again_and_checks_them_once() {
+    let folder = Folder::new("scan");
+    let store = Store::create(&folder.0, &space()).unwrap();
+    for part in 0..3 {
+        let mut writer = store.writer(Run::Whole).unwrap();
+        writer
+            .append(&[digest(2 * part), digest(2 * part + 1)], &[row(2 * part), row(2 * part + 1)].concat())
+            .unwrap();
+        writer.finish(&table(Vec::new())).unwrap();
+    }
+    let scan = store.scan().unwrap();
+    let digests = || scan.batches().flat_map(|it| it.unwrap().digests).collect::<Vec<_>>();
+    assert_eq!(digests().len(), 6);
+    assert_eq!(digests(), digests());
+    // What is added later is not in it.
+    let mut writer = store.writer(Run::Whole).unwrap();
+    writer.append(&[digest(9)], &row(9)).unwrap();
+    writer.finish(&table(Vec::new())).unwrap();
+    assert_eq!(digests().len(), 6);
+    let part = store.parts().unwrap()[0].clone();
+    let mut bytes = fs::read(&part).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    assert!(matches!(store.scan(), Err(StoreError::Damaged { .. })));
 }
 
 #[test]

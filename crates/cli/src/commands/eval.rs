@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use headstart_head::{ClassificationReport, HeadModel, RegressionReport, Task, argmax};
+use headstart_head::{ClassificationReport, HeadModel, MultilabelReport, RegressionReport, Task, argmax};
 use headstart_store::Store;
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, Axis, concatenate};
 use serde_json::{Value, json};
 
 use super::{check_space, read_head};
 use crate::data::{Labelled, Role, role, rows_of};
 use crate::{Outcome, report};
+
+/// Labels up to which each gets a line of its own.
+const MAX_LABELS: usize = 20;
 
 /// Judge a head on samples of a store.
 #[derive(Debug, Args)]
@@ -32,9 +35,10 @@ pub(crate) struct EvalArgs {
     json: bool,
 }
 
-/// A report of either kind.
+/// A report of its kind.
 pub(crate) enum Judged {
     Classes(ClassificationReport),
+    Labels(MultilabelReport),
     Numbers(RegressionReport),
 }
 
@@ -68,8 +72,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
             "the head was trained on {n_trained_on} of these {n} samples (or on their groups)"
         ));
     }
-    let x = labelled.embeddings(&store, &rows)?;
-    let judged = judge(&head, x.view(), &labelled, &rows)?;
+    let judged = judge(&head, &store, &labelled, &rows)?;
     if args.json {
         let mut value = to_json(&judged);
         value["split"] = json!(split);
@@ -81,14 +84,20 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// Judges a head on some rows of the labelled samples, whose embeddings are `x`.
-pub(crate) fn judge(
-    head: &HeadModel,
-    x: ArrayView2<'_, f32>,
-    labelled: &Labelled,
-    rows: &[usize],
-) -> Result<Judged> {
-    let scores = head.predict(x)?;
+/// Judges a head on some rows of the labelled samples.
+pub(crate) fn judge(head: &HeadModel, store: &Store, labelled: &Labelled, rows: &[usize]) -> Result<Judged> {
+    let scores = labelled.scores(store, head, rows)?;
+    if head.metadata.task == Task::Multilabel {
+        // Labels the head does not know come after its own, with probability 0: they count as wrong.
+        let mut labels = head.metadata.labels.clone();
+        let known = labels.len();
+        labels.extend(labelled.all_labels(rows).into_iter().filter(|it| !head.metadata.labels.contains(it)));
+        let mut thresholds = head.metadata.thresholds.clone();
+        thresholds.resize(labels.len(), 1.0);
+        let scores = concatenate![Axis(1), scores, Array2::zeros((rows.len(), labels.len() - known))];
+        let truth = labelled.indicator(rows, &labels);
+        return Ok(Judged::Labels(MultilabelReport::new(scores.view(), truth.view(), &labels, &thresholds)));
+    }
     if head.metadata.task == Task::Regression {
         let truth = labelled.targets()?.select(Axis(0), rows);
         let (expected, found) = (head.metadata.labels.len(), truth.ncols());
@@ -117,6 +126,7 @@ pub(crate) fn judge(
 pub(crate) fn to_json(judged: &Judged) -> Value {
     match judged {
         Judged::Classes(it) => json!(it),
+        Judged::Labels(it) => json!(it),
         Judged::Numbers(it) => json!(it),
     }
 }
@@ -134,6 +144,15 @@ pub(crate) fn one_line(judged: &Judged, what: &str) -> String {
             it.majority_class,
             report::percent(it.majority_accuracy),
         ),
+        Judged::Labels(it) => format!(
+            "{} {what}: mean average precision {}, micro-F1 {:.3}, macro-F1 {:.3}, all labels right {}, log-loss {:.3}",
+            it.n_samples,
+            report::percent(it.mean_average_precision),
+            it.micro_f1,
+            it.macro_f1,
+            report::percent(it.exact_match),
+            it.log_loss,
+        ),
         Judged::Numbers(it) => format!(
             "{} {what}: mean absolute error {:.4}, root mean squared error {:.4}, R² {:.4}",
             it.n_samples, it.mae, it.rmse, it.r2
@@ -141,15 +160,36 @@ pub(crate) fn one_line(judged: &Judged, what: &str) -> String {
     }
 }
 
-/// The line above, and the confusion matrix where it fits a screen.
+/// The line above, and the confusion matrix or a line a label where it fits a screen.
 pub(crate) fn describe(judged: &Judged, what: &str) -> String {
     let line = one_line(judged, what);
-    let Judged::Classes(it) = judged else {
-        return line;
-    };
-    if it.labels.len() > 20 {
-        return line;
+    match judged {
+        Judged::Classes(it) if it.labels.len() <= MAX_LABELS => format!("{line}\n{}", confusion(it)),
+        Judged::Labels(it) if it.labels.len() <= MAX_LABELS => format!("{line}\n{}", by_label(it)),
+        _ => line,
     }
+}
+
+fn by_label(report: &MultilabelReport) -> String {
+    let titles = ["label", "samples", "precision", "recall", "F1", "average precision", "from"];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    let cell = |title: usize, text: String| format!("{text:>width$}", width = titles[title].len());
+    for it in &report.labels {
+        let precision = it.average_precision.map_or("none".to_owned(), report::percent);
+        rows.push(vec![
+            it.label.clone(),
+            cell(1, it.support.to_string()),
+            cell(2, report::percent(it.precision)),
+            cell(3, report::percent(it.recall)),
+            format!("{:.3}", it.f1),
+            cell(5, precision),
+            format!("{:.3}", it.threshold),
+        ]);
+    }
+    report::table(&rows)
+}
+
+fn confusion(it: &ClassificationReport) -> String {
     let cut = |it: &str| it.chars().take(12).collect::<String>();
     let width = it.confusion.iter().flatten().map(|n| n.to_string().len()).max().unwrap_or(1);
     let widths: Vec<usize> = it.labels.iter().map(|it| cut(it).chars().count().max(width)).collect();
@@ -160,5 +200,5 @@ pub(crate) fn describe(judged: &Judged, what: &str) -> String {
         row.extend(counts.iter().zip(&widths).map(|(n, width)| format!("{n:>width$}")));
         rows.push(row);
     }
-    format!("{line}\n{}", report::table(&rows))
+    report::table(&rows)
 }

@@ -18,6 +18,8 @@ use crate::{Outcome, provision, report};
 pub(crate) const LABELS_KEY: &str = "headstart.labels";
 /// Metadata key of the task: a JSON string.
 pub(crate) const TASK_KEY: &str = "headstart.task";
+/// Metadata key of the probabilities from which on each label is given: a JSON array.
+pub(crate) const THRESHOLDS_KEY: &str = "headstart.thresholds";
 const FINGERPRINT_KEY: &str = "headstart.fingerprint";
 const FIT_KEY: &str = "headstart.fit";
 const VERIFICATION_KEY: &str = "headstart.verification";
@@ -108,6 +110,9 @@ fn attach(backbone: &Backbone, head: &HeadModel) -> Result<OnnxModel> {
     let mut graph = attach_head(&backbone.model().graph, backbone.space().n_features, &layers)?;
     graph.set_metadata(LABELS_KEY, serde_json::to_string(&head.metadata.labels)?);
     graph.set_metadata(TASK_KEY, serde_json::to_string(&head.metadata.task)?);
+    if !head.metadata.thresholds.is_empty() {
+        graph.set_metadata(THRESHOLDS_KEY, serde_json::to_string(&head.metadata.thresholds)?);
+    }
     graph.set_metadata(PREPROCESS_KEY, serde_json::to_string(backbone.runner().preprocess())?);
     graph.set_metadata(FINGERPRINT_KEY, head.metadata.fingerprint.clone());
     graph.set_metadata(FIT_KEY, serde_json::to_string(&head.metadata.fit)?);

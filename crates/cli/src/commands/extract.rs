@@ -121,7 +121,7 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64, failures: Optio
         report::say(format!("{} embeddings taken over from a run that was cut off", result.n_recovered));
     }
     for path in &result.set_aside {
-        report::say(format!("{} is damaged and was set aside; its rows were computed again", path.display()));
+        report::say(format!("{} is damaged and was set aside; what it held is made anew", path.display()));
     }
     if let Some((root, n)) = &result.replaced {
         report::say(format!(

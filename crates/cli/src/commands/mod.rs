@@ -48,7 +48,10 @@ impl RunArgs {
         PipelineConfig {
             n_workers: self.workers.unwrap_or(default.n_workers).max(1),
             batch_size: self.batch_size.max(1),
-            limits: DecodeLimits { max_bytes: self.max_image_memory << 20, ..default.limits },
+            limits: DecodeLimits {
+                max_bytes: self.max_image_memory.saturating_mul(1 << 20),
+                ..default.limits
+            },
         }
     }
 

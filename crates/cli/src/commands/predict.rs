@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use headstart_backbone::{Delivery, ImageModel, Outcome as FileOutcome, run_files};
-use headstart_head::{HeadModel, Task};
+use headstart_head::{HeadMetadata, HeadModel, Task};
 use headstart_onnx::OnnxModel;
 use ndarray::ArrayView2;
 use serde_json::{Map, Value, json};
 
 use super::{RunArgs, check_space, export, load_backbone, read_head};
 use crate::dataset::{self, Columns};
-use crate::models::ModelArgs;
+use crate::models::{InputArgs, ModelArgs};
 use crate::{Outcome, provision, report};
 
 /// Predict labels or numbers of pictures.
@@ -28,9 +28,10 @@ pub(crate) struct PredictArgs {
     /// Head file; not needed for an exported model.
     #[arg(long, value_name = "FILE")]
     head: Option<PathBuf>,
-    /// Labels to show for each picture, most probable first.
-    #[arg(long, value_name = "K", default_value_t = 1)]
-    top: usize,
+    /// Labels to show for each picture, most probable first; by default the best one, or all that are
+    /// given where there may be several.
+    #[arg(long, value_name = "K")]
+    top: Option<usize>,
     /// Print one JSON object a line, with all scores.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -48,6 +49,8 @@ pub(crate) struct PredictArgs {
 struct ScoreColumns {
     task: Task,
     labels: Vec<String>,
+    /// Probabilities from which on labels are given.
+    thresholds: Vec<f64>,
 }
 
 pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
@@ -60,13 +63,15 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
             check_space(&head, backbone.space())?;
             let score = |row: &[f32]| score_row(&head, row);
             let (scores, failures) = run_all(args, backbone.runner_mut(), &files, &score)?;
-            (scores, failures, ScoreColumns { task: head.metadata.task, labels: head.metadata.labels })
+            let HeadMetadata { task, labels, thresholds, .. } = head.metadata;
+            (scores, failures, ScoreColumns { task, labels, thresholds })
         }
         None => {
             let path = Path::new(&args.model.model);
+            ensure!(path.is_file(), "without --head, --model must be a file written by `headstart export`");
             ensure!(
-                path.extension().is_some_and(|it| it == "onnx") && path.is_file(),
-                "without --head, --model must be a file written by `headstart export`"
+                args.model.input == InputArgs::default(),
+                "an exported model knows how it is fed and where it was cut: such flags are for backbones"
             );
             let n_sessions = args.run.n_sessions(files.len());
             let (mut model, graph) =
@@ -96,10 +101,12 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
 fn files_of(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<dataset::Unreadable>)> {
     let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     for path in paths {
-        if path.is_dir() || path == Path::new("-") {
-            let listing = dataset::list(path, &Columns::default())?;
-            files.extend(listing.inputs.into_iter().map(|it| it.file));
-            unreadable.extend(listing.unreadable);
+        if path.is_dir() {
+            let found = dataset::pictures(path);
+            files.extend(found.files);
+            unreadable.extend(found.unreadable);
+        } else if path == Path::new("-") {
+            files.extend(dataset::list(path, &Columns::default())?.inputs.into_iter().map(|it| it.file));
         } else {
             files.push(path.clone());
         }
@@ -156,10 +163,41 @@ fn run_all(
 
 fn columns_of(graph: &OnnxModel) -> Result<ScoreColumns> {
     let read = |key: &str| graph.metadata(key).with_context(|| format!("no `{key}` in its metadata"));
-    Ok(ScoreColumns {
-        task: serde_json::from_str(read(export::TASK_KEY)?)?,
-        labels: serde_json::from_str(read(export::LABELS_KEY)?)?,
-    })
+    let task = serde_json::from_str(read(export::TASK_KEY)?)?;
+    let labels: Vec<String> = serde_json::from_str(read(export::LABELS_KEY)?)?;
+    let thresholds: Vec<f64> = match task {
+        Task::Multilabel => serde_json::from_str(read(export::THRESHOLDS_KEY)?)?,
+        Task::Classification | Task::Regression => Vec::new(),
+    };
+    let n = if task == Task::Multilabel { labels.len() } else { 0 };
+    ensure!(thresholds.len() == n, "{} thresholds for {} labels", thresholds.len(), labels.len());
+    Ok(ScoreColumns { task, labels, thresholds })
+}
+
+impl ScoreColumns {
+    /// Indices from the largest score to the smallest.
+    fn ranking(scores: &[f64]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        order
+    }
+
+    /// Indices of the labels that are given, most probable first: one where classes exclude each other.
+    fn given(&self, scores: &[f64]) -> Vec<usize> {
+        let mut order = Self::ranking(scores);
+        match self.task {
+            Task::Classification => order.truncate(1),
+            Task::Multilabel => order.retain(|it| scores[*it] >= self.thresholds[*it]),
+            Task::Regression => order.clear(),
+        }
+        order
+    }
+
+    /// Their names, joined as in manifests.
+    fn label(&self, scores: &[f64]) -> String {
+        let names = self.given(scores).into_iter().map(|it| self.labels[it].as_str());
+        names.collect::<Vec<_>>().join("|")
+    }
 }
 
 fn print(
@@ -173,15 +211,15 @@ fn print(
     if args.csv {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let mut header = vec!["path"];
-        if columns.task == Task::Classification {
+        if columns.task != Task::Regression {
             header.push("label");
         }
         header.extend(columns.labels.iter().map(String::as_str));
         writer.write_record(header)?;
         for (path, scores) in scored {
             let mut record = vec![path];
-            if columns.task == Task::Classification {
-                record.push(columns.labels[ranking(scores)[0]].clone());
+            if columns.task != Task::Regression {
+                record.push(columns.label(scores));
             }
             record.extend(scores.iter().map(f64::to_string));
             writer.write_record(record)?;
@@ -195,31 +233,37 @@ fn print(
             columns.labels.iter().cloned().zip(scores.iter().map(|it| json!(it))).collect();
         if args.json {
             let mut object = json!({ "path": path });
-            if columns.task == Task::Classification {
-                object["label"] = json!(columns.labels[ranking(scores)[0]]);
-                object["probabilities"] = Value::Object(by_label);
-            } else {
-                object["predictions"] = Value::Object(by_label);
+            match columns.task {
+                Task::Classification => object["label"] = json!(columns.label(scores)),
+                Task::Multilabel => {
+                    let given = columns.given(scores).into_iter().map(|it| columns.labels[it].as_str());
+                    object["labels"] = given.collect();
+                }
+                Task::Regression => {}
             }
+            let name = if columns.task == Task::Regression { "predictions" } else { "probabilities" };
+            object[name] = Value::Object(by_label);
             report::data(object.to_string())?;
             continue;
         }
         let mut row = vec![path];
-        if columns.task == Task::Classification {
-            for best in ranking(scores).into_iter().take(args.top.max(1)) {
-                row.extend([columns.labels[best].clone(), format!("{:>6}", report::percent(scores[best]))]);
+        let shown = match (columns.task, args.top) {
+            (Task::Regression, _) => {
+                row.extend(columns.labels.iter().zip(scores).map(|(label, it)| format!("{label} {it:.4}")));
+                Vec::new()
             }
-        } else {
-            row.extend(columns.labels.iter().zip(scores).map(|(label, it)| format!("{label} {it:.4}")));
+            (Task::Classification, top) => {
+                ScoreColumns::ranking(scores).into_iter().take(top.unwrap_or(1).max(1)).collect()
+            }
+            (Task::Multilabel, Some(top)) => {
+                ScoreColumns::ranking(scores).into_iter().take(top.max(1)).collect()
+            }
+            (Task::Multilabel, None) => columns.given(scores),
+        };
+        for best in shown {
+            row.extend([columns.labels[best].clone(), format!("{:>6}", report::percent(scores[best]))]);
         }
         rows.push(row);
     }
     if rows.is_empty() { Ok(()) } else { report::data(report::table(&rows)) }
-}
-
-/// Indices from the largest score to the smallest.
-fn ranking(scores: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-    order
 }

@@ -229,3 +229,41 @@ fn odd_names_and_odd_entries_cost_only_themselves() {
     assert_eq!(reason("red/pipe.png"), "is no regular file");
     assert!(reason("red/loop").as_str().unwrap().starts_with("is a link back to "));
 }
+
+#[test]
+fn manifests_are_read_as_people_write_them() {
+    let place = Place::new();
+    place.photos(1);
+    place.picture("photos/odd /x.png", [1, 2, 3], 9);
+    settle();
+    let rows = "path, label, split\nphotos/red/0.png, ants ,train\n photos/blue/0.png ,ants,train\nphotos/odd /x.png,bees,\n";
+    fs::write(place.path("a.csv"), rows).unwrap();
+    assert_eq!(counts(&extract(&place, "a.csv").expect(0))[..3], [3, 0, 0]);
+    let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--validation", "0", "--json"]);
+    assert_eq!(fit.expect(0).json()["labels"], serde_json::json!(["ants", "bees"]));
+    // A byte order mark, and a first row without a label.
+    let rows =
+        "\u{feff}{\"path\": \"photos/red/0.png\"}\n{\"path\": \"photos/blue/0.png\", \"species\": \"b\"}\n";
+    fs::write(place.path("b.jsonl"), rows).unwrap();
+    let run = ["extract", "b.jsonl", "--store", "store", "--label-columns", "species", "--json"];
+    assert_eq!(counts(&place.run(&run).expect(0))[..3], [0, 2, 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn different_names_stay_different() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    place.picture("photos/a/0.png", [9; 3], 1);
+    for (name, seed) in [(&b"\xff.png"[..], 2), (&b"\\xff.png"[..], 3), (&b"\\x5cxff.png"[..], 4)] {
+        place.picture("photos/made.png", [9; 3], seed);
+        let to = place.path("photos/a").join(std::ffi::OsStr::from_bytes(name));
+        fs::rename(place.path("photos/made.png"), to).unwrap();
+    }
+    settle();
+    extract(&place, "photos").expect(0);
+    let store = headstart_store::Store::open(&place.path("store")).unwrap();
+    let paths: std::collections::BTreeSet<String> =
+        store.samples().unwrap().samples.into_iter().map(|it| it.path).collect();
+    assert_eq!(paths.len(), 4, "{paths:?}");
+}

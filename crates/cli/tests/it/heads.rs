@@ -163,3 +163,41 @@ fn a_model_of_the_users_own_is_described_by_a_toml_or_by_flags() {
     let ran = place.run(&["extract", "photos", "--store", "b", "--model", "./mine.onnx"]).expect(2);
     assert!(ran.stderr.contains("mine.toml") && ran.stderr.contains("sise"), "{}", ran.stderr);
 }
+
+#[test]
+fn an_exported_model_is_used_under_any_name_and_only_as_it_is() {
+    let place = Place::new();
+    place.photos(4);
+    extract(&place, "photos").expect(0);
+    place.run(&["fit-head", "--store", "store", "--out", "a.head"]).expect(0);
+    place.run(&["export", "--head", "a.head", "--out", "out/a.bin"]).expect(0);
+    // Folders named like splits and classes side by side are no obstacle here.
+    for (from, to) in [("red", "train"), ("green", "val"), ("blue", "other")] {
+        fs::rename(place.path(&format!("photos/{from}")), place.path(&format!("photos/{to}"))).unwrap();
+    }
+    fs::write(place.path("photos/val/gone.txt"), "no picture").unwrap();
+    let ran = place.run(&["predict", "--model", "out/a.bin", "photos"]).expect(0);
+    assert_eq!(ran.stdout.lines().count(), 12);
+    let ran = place.run(&["predict", "photos/val/0.png", "--model", "out/a.bin", "--tap", "foo"]).expect(2);
+    assert!(ran.stderr.contains("such flags are for backbones"), "{}", ran.stderr);
+    // What cannot be written leaves nothing behind.
+    fs::create_dir(place.path("out/folder")).unwrap();
+    place.run(&["export", "--head", "a.head", "--out", "out/folder"]).expect(2);
+    let left: Vec<_> = fs::read_dir(place.path("out")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn a_size_takes_one_argument() {
+    let place = Place::new();
+    place.photos(1);
+    let run = |size: &str| place.run(&["extract", "--size", size, "photos", "--store", "store"]);
+    for size in ["96", "96,96"] {
+        run(size).expect(0);
+    }
+    let ran = run("96,96,3").expect(2);
+    assert!(ran.stderr.contains("`96,3` is no size"), "{}", ran.stderr);
+    let dark = ["extract", "photos", "--store", "b", "--background", "black", "--no-orientation"];
+    let ran = place.run(&dark).expect(0);
+    assert!(ran.stderr.contains("transparent pixels over black, EXIF orientation ignored"), "{}", ran.stderr);
+}

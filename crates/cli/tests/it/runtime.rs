@@ -24,7 +24,7 @@ fn a_missing_library_is_an_error_that_names_the_version_and_the_command() {
     let ran = with_library(&place, Path::new("/nowhere/libonnxruntime.so")).expect(2);
     assert!(ran.stderr.contains("no ONNX Runtime library at /nowhere/libonnxruntime.so"), "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("1.24.0 or newer") && ran.stderr.contains("`headstart setup`"),
+        ran.stderr.contains("1.24.0 or newer") && ran.stderr.contains("unset it and run `headstart setup`"),
         "{}",
         ran.stderr
     );

@@ -147,4 +147,3 @@ fn first_non_finite<S: RowSource>(source: &S, column: usize) -> Result<usize, He
     })?;
     Ok(found.unwrap_or(0))
 }
-

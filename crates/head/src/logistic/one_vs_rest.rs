@@ -73,28 +73,20 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
         self.fit_each(|_, samples| samples.fit(config))
     }
 
-    /// Fits every label from the solution of a similar problem, whose labels are the first of these.
+    /// Fits every label from the solution of a similar problem; a column of zeros is no start.
     ///
     /// # Errors
-    /// As [`Logistic::fit_from`]; [`HeadError::LabelCountMismatch`] when the start has more labels.
-    pub fn fit_from(
-        &self,
-        start: &OneVsRestFit,
-        config: &LogisticConfig,
-    ) -> Result<OneVsRestFit, HeadError> {
+    /// As [`Logistic::fit_from`]; [`HeadError::LabelCountMismatch`] when the start has other labels.
+    pub fn fit_from(&self, start: &OneVsRestFit, config: &LogisticConfig) -> Result<OneVsRestFit, HeadError> {
         let (expected, actual) = (self.labels.len(), start.coef.ncols());
-        if actual > expected {
+        if actual != expected {
             return Err(HeadError::LabelCountMismatch { expected, actual });
         }
+        let halves = [-0.5, 0.5];
         self.fit_each(|label, samples| {
-            if label >= actual {
-                return samples.fit(config);
-            }
-            let halves = [-0.5, 0.5];
+            let column = start.coef.column(label);
             let of_label = LogisticFit {
-                coef: Array2::from_shape_fn((start.coef.nrows(), 2), |(i, j)| {
-                    halves[j] * start.coef[[i, label]]
-                }),
+                coef: Array2::from_shape_fn((column.len(), 2), |(i, j)| halves[j] * column[i]),
                 intercept: halves.iter().map(|it| it * start.intercept[label]).collect(),
                 certificate: start.certificate,
             };

@@ -29,6 +29,8 @@ const PATH_ITERATIONS: usize = 200;
 /// Cross-validated losses along a path of alphas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AlphaPath {
+    /// Folds that were held out in turn.
+    pub n_folds: usize,
     /// The alphas, from strong to weak.
     pub alphas: Vec<f64>,
     /// Mean loss of held-out samples for each alpha: over folds, each fold counting alike.
@@ -66,7 +68,7 @@ impl AlphaPath {
             (0..alphas.len()).fold(0, |best, it| if mean_loss[it] < mean_loss[best] { it } else { best });
         let limit = mean_loss[best] + standard_error[best];
         let one_standard_error = (0..=best).find(|it| mean_loss[*it] <= limit).unwrap_or(best);
-        Self { alphas, mean_loss, standard_error, best, one_standard_error }
+        Self { n_folds: losses.len(), alphas, mean_loss, standard_error, best, one_standard_error }
     }
 }
 
@@ -161,12 +163,8 @@ impl<S: RowSource> Logistic<'_, S> {
         let mut losses = vec![Vec::with_capacity(alphas.len()); sorted.folds.len()];
         let n_samples = sorted.y.len();
         let guess = (targets.n_classes as f64).ln();
-        let settings = Settings {
-            max_iterations: PATH_ITERATIONS,
-            noise: T::NOISE,
-            patience: 3,
-            renew_at: usize::MAX,
-        };
+        let settings =
+            Settings { max_iterations: PATH_ITERATIONS, noise: T::NOISE, patience: 3, renew_at: usize::MAX };
         for alpha in alphas {
             let penalty = self.penalty(*alpha);
             let all = problem(iter::once(0..n_samples).collect(), penalty);

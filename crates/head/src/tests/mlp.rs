@@ -62,7 +62,8 @@ fn ring(n: usize) -> (Array2<f32>, Vec<usize>) {
     let y: Vec<usize> = (0..n).map(|it| it % 2).collect();
     let mut x = Array2::zeros((n, 2));
     for (row, class) in y.iter().enumerate() {
-        let (angle, radius) = (rng.random_range(0.0..6.283_f32), *class as f32 + rng.random_range(0.0..0.6));
+        let (angle, radius) =
+            (rng.random_range(0.0..std::f32::consts::TAU), *class as f32 + rng.random_range(0.0..0.6));
         x[[row, 0]] = 100.0 + 30.0 * radius * angle.cos();
         x[[row, 1]] = -0.02 + 0.001 * radius * angle.sin();
     }
@@ -72,8 +73,7 @@ fn ring(n: usize) -> (Array2<f32>, Vec<usize>) {
 fn trained(x: &Array2<f32>, y: &[usize], config: &MlpConfig) -> MlpFit {
     let validation: Vec<bool> = (0..y.len()).map(|it| it % 5 == 0).collect();
     let targets = one_hot(y, 2);
-    let samples =
-        MlpSamples { x: x.view(), targets: targets.view(), weights: None, validation: &validation };
+    let samples = MlpSamples { x: x.view(), targets: targets.view(), weights: None, validation: &validation };
     let loss = LossName::CrossEntropy.of(Activation::Softmax).unwrap();
     fit_mlp(&samples, Activation::Softmax, &loss, config, &mut |_| ()).unwrap()
 }

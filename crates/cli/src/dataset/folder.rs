@@ -1,0 +1,130 @@
+//! Folders: pictures, and what their places say of splits and classes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use headstart_backbone::Input;
+use walkdir::WalkDir;
+
+use super::{Listing, Unreadable, absolute, key};
+
+const PICTURE_EXTENSIONS: [&str; 12] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "apng"];
+
+/// Names of top-level folders that are splits and not classes.
+const SPLITS: [&str; 8] = ["train", "training", "val", "valid", "validation", "dev", "test", "testing"];
+
+/// The pictures of a folder, whatever its layout.
+#[derive(Debug, Default)]
+pub(crate) struct Pictures {
+    /// The files, sorted.
+    pub(crate) files: Vec<PathBuf>,
+    /// Files that are no pictures by their extension.
+    n_ignored: usize,
+    /// Entries that cannot be looked at, with the reason.
+    pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// Lists the pictures of a folder.
+pub(crate) fn pictures(folder: &Path) -> Pictures {
+    let mut found = Pictures::default();
+    // Following links finds pictures kept elsewhere; walkdir notices loops.
+    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+    for entry in entries.into_iter().filter_entry(|it| !is_hidden(it)) {
+        match entry {
+            Ok(entry) if entry.file_type().is_dir() => {}
+            Ok(entry) if is_picture(entry.path()) => found.files.push(entry.into_path()),
+            Ok(_) => found.n_ignored += 1,
+            Err(err) => {
+                let reason = match err.loop_ancestor() {
+                    Some(ancestor) => format!("is a link back to {}", ancestor.display()),
+                    None => {
+                        err.io_error().map_or_else(|| err.to_string(), |it| format!("cannot be read: {it}"))
+                    }
+                };
+                found.unreadable.push((key(err.path().unwrap_or(folder)), reason));
+            }
+        }
+    }
+    found
+}
+
+/// Lists a folder as a dataset.
+pub(super) fn list(folder: &Path) -> Result<Listing> {
+    let Pictures { files, n_ignored, unreadable } = pictures(folder);
+    let prefix = key(folder);
+    let inside = |path: String| match path.strip_prefix(&prefix).and_then(|it| it.strip_prefix('/')) {
+        Some(inside) => inside.to_owned(),
+        None => path,
+    };
+    let unreadable = unreadable.into_iter().map(|(path, reason)| (inside(path), reason)).collect();
+    let mut listing = Listing { root: absolute(folder)?, n_ignored, unreadable, ..Listing::default() };
+    let relative: Vec<&Path> = files.iter().map(|it| it.strip_prefix(folder).unwrap_or(it)).collect();
+    let has_splits = has_splits(folder, &relative)?;
+    for (file, path) in files.iter().zip(relative) {
+        let folders: Vec<String> = path
+            .parent()
+            .map(|it| it.components().map(|c| key(c.as_os_str().as_ref())).collect())
+            .unwrap_or_default();
+        let (split, label) = if has_splits {
+            (folders.first().cloned(), folders.get(1).cloned())
+        } else {
+            (None, folders.first().cloned())
+        };
+        listing.inputs.push(Input { path: key(path), file: file.clone(), label, split, group: None });
+    }
+    listing.layout = Some(layout(&listing.inputs));
+    Ok(listing)
+}
+
+/// `<split>/<class>/*`: every top-level folder with pictures is named like a split.
+///
+/// A class may well be called `train` or `test`; `train` and `test` beside a third folder are refused,
+/// because either reading would be wrong for somebody without a word.
+fn has_splits(folder: &Path, paths: &[&Path]) -> Result<bool> {
+    let nested = paths.iter().filter(|it| it.components().count() > 1);
+    let tops: BTreeSet<String> =
+        nested.filter_map(|it| it.components().next()).map(|it| key(it.as_os_str().as_ref())).collect();
+    let is_split = |it: &&String| SPLITS.contains(&it.to_lowercase().as_str());
+    let (splits, others): (Vec<&String>, Vec<&String>) = tops.iter().partition(is_split);
+    if let (true, Some(other)) = (splits.len() > 1, others.first()) {
+        bail!(
+            "{} has the splits {} and beside them the folder {other}; move that elsewhere, or list the pictures in a manifest",
+            folder.display(),
+            join(&splits)
+        );
+    }
+    Ok(!splits.is_empty() && others.is_empty())
+}
+
+/// Splits and classes of a folder's pictures, in words.
+fn layout(inputs: &[Input]) -> String {
+    let splits: BTreeSet<&str> = inputs.iter().filter_map(|it| it.split.as_deref()).collect();
+    let classes: BTreeSet<&str> = inputs.iter().filter_map(|it| it.label.as_deref()).collect();
+    let mut text = match classes.len() {
+        0 => "no classes (pictures lie in no folder of their own)".to_owned(),
+        n => format!("{n} classes ({}{})", join(classes.iter().take(5)), if n > 5 { ", …" } else { "" }),
+    };
+    if !splits.is_empty() {
+        text = format!("splits {}; {text}", join(&splits));
+    }
+    let unlabelled = inputs.iter().filter(|it| it.label.is_none()).count();
+    if unlabelled > 0 && !classes.is_empty() {
+        text = format!("{text}; {unlabelled} pictures without a class");
+    }
+    text
+}
+
+fn join<'a, T: AsRef<str> + 'a>(names: impl IntoIterator<Item = &'a T>) -> String {
+    names.into_iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
+}
+
+fn is_hidden(entry: &walkdir::DirEntry) -> bool {
+    entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.')
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    PICTURE_EXTENSIONS.contains(&extension.as_str())
+}

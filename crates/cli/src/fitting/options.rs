@@ -1,0 +1,176 @@
+//! How a head is to be fitted, as arguments.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use headstart_head::{AlphaPath, LossName, MlpConfig, Task, default_alphas};
+
+/// How a head is to be fitted.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FitOptions {
+    /// Kind of head.
+    #[arg(long, value_enum, default_value = "logistic")]
+    pub(crate) head: HeadKind,
+    /// What the labels are. By default: numbers for a linear head when all labels are numbers; several
+    /// labels a sample when some are joined by `|`; else classes.
+    #[arg(long, value_enum)]
+    pub(crate) task: Option<TaskKind>,
+    /// L2 weight on the summed loss (1 / C of scikit-learn). Default: the best of --alphas, by
+    /// cross-validated log-loss for logistic, by leave-one-out error for linear.
+    #[arg(long, conflicts_with_all = ["alphas", "one_standard_error"])]
+    pub(crate) alpha: Option<f64>,
+    /// Alphas to choose from [default: 45 from 1e-6 to 1e5].
+    #[arg(long, value_name = "A,…", value_delimiter = ',')]
+    pub(crate) alphas: Option<Vec<f64>>,
+    /// Folds of the cross-validation; groups stay together [default: 5].
+    #[arg(long, value_name = "K")]
+    pub(crate) folds: Option<usize>,
+    /// Take the strongest alpha whose loss is within one standard error of the best.
+    #[arg(long)]
+    pub(crate) one_standard_error: bool,
+    /// Count every class alike in the fit, however many samples it has; probabilities are those of the
+    /// classes as they are all the same.
+    #[arg(long)]
+    pub(crate) balanced: bool,
+    /// Penalise coefficients of raw features; by default they are those of standardised ones, so that a
+    /// feature's scale does not decide how much it may count.
+    #[arg(long)]
+    pub(crate) no_standardize: bool,
+    /// Start from an older head: samples or labels were added to its store. Its alpha is kept unless
+    /// --alpha or --alphas says otherwise.
+    #[arg(long, value_name = "HEAD")]
+    pub(crate) warm_start: Option<PathBuf>,
+    /// What fits a logistic head; either is certified.
+    #[arg(long, value_enum, default_value = "headstart")]
+    pub(crate) solver: Solver,
+    /// Share of every class held out when the dataset has no split.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    pub(crate) validation: f64,
+    /// Seed of that draw, of the folds and of a hidden layer.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Most memory embeddings may take, in MiB; a logistic head on more of them reads the store again for
+    /// every pass, and chooses alpha on as many as fit. Default: half of what is free.
+    #[arg(long, value_name = "MIB")]
+    pub(crate) max_memory: Option<u64>,
+    #[command(flatten)]
+    pub(crate) hidden: HiddenOptions,
+}
+
+/// How the hidden layer of `--head mlp` is to be trained.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "A hidden layer (--head mlp)")]
+pub(crate) struct HiddenOptions {
+    /// Loss: cross-entropy, focal, squared or huber. Default: cross-entropy, squared for numbers.
+    #[arg(long)]
+    pub(crate) loss: Option<LossName>,
+    /// Units of the hidden layer.
+    #[arg(long, value_name = "N", default_value_t = MlpConfig::default().hidden)]
+    hidden: usize,
+    /// Share of hidden units left out of each step.
+    #[arg(long, value_name = "SHARE", default_value_t = MlpConfig::default().dropout)]
+    dropout: f64,
+    /// Step of Adam.
+    #[arg(long, value_name = "RATE", default_value_t = MlpConfig::default().learning_rate)]
+    learning_rate: f64,
+    /// Most epochs.
+    #[arg(long, value_name = "N", default_value_t = MlpConfig::default().max_epochs)]
+    epochs: usize,
+    /// Epochs without a lower validation loss after which training ends.
+    #[arg(long, value_name = "N", default_value_t = MlpConfig::default().patience)]
+    patience: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HeadKind {
+    /// Logistic regression: multinomial, or one a label.
+    Logistic,
+    /// Ridge regression, on classes (one-hot) or numbers.
+    Linear,
+    /// One hidden layer with ReLU and dropout.
+    Mlp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TaskKind {
+    /// One class a sample.
+    Classification,
+    /// Any number of labels a sample, joined by `|`.
+    Multilabel,
+    /// Numbers, joined by `|`.
+    Regression,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Solver {
+    /// Our own.
+    Headstart,
+    /// linfa-logistic: slow, to compare with.
+    Linfa,
+}
+
+impl FitOptions {
+    /// Refuses what does not go together.
+    pub(crate) fn check(&self, task: Task) -> Result<()> {
+        ensure!((0.0..1.0).contains(&self.validation), "--validation must be at least 0 and below 1");
+        ensure!(
+            self.hidden.loss.is_none() || self.head == HeadKind::Mlp,
+            "--loss is for --head mlp; a logistic head has cross-entropy, a linear one squared error"
+        );
+        ensure!(
+            self.solver == Solver::Headstart
+                || (self.head == HeadKind::Logistic && task == Task::Classification && !self.balanced),
+            "--solver linfa is for logistic heads on classes, not balanced"
+        );
+        ensure!(
+            self.head == HeadKind::Logistic || (self.folds.is_none() && !self.one_standard_error),
+            "--folds and --one-standard-error are for logistic heads: for a linear one alpha is chosen by \
+             leave-one-out, a hidden layer has none"
+        );
+        ensure!(
+            self.warm_start.is_none()
+                || (self.head == HeadKind::Logistic && self.solver == Solver::Headstart),
+            "--warm-start is for logistic heads; the others have nothing to gain from it"
+        );
+        ensure!(
+            !self.balanced || (task == Task::Classification && self.head != HeadKind::Linear),
+            "--balanced is for logistic heads and hidden layers on classes"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn alphas(&self) -> Vec<f64> {
+        self.alphas.clone().unwrap_or_else(default_alphas)
+    }
+
+    /// Index of the alpha to take from a path.
+    pub(crate) fn chosen(&self, path: &AlphaPath) -> usize {
+        if self.one_standard_error { path.one_standard_error } else { path.best }
+    }
+
+    pub(crate) fn mlp_config(&self) -> MlpConfig {
+        let HiddenOptions { hidden, dropout, learning_rate, epochs, patience, .. } = self.hidden;
+        let seed = self.seed;
+        MlpConfig {
+            hidden,
+            dropout,
+            learning_rate,
+            max_epochs: epochs,
+            patience,
+            seed,
+            ..MlpConfig::default()
+        }
+    }
+}
+
+impl HeadKind {
+    /// Its name on the command line and in head files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Logistic => "logistic",
+            Self::Linear => "linear",
+            Self::Mlp => "mlp",
+        }
+    }
+}

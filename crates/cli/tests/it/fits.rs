@@ -1,0 +1,206 @@
+//! Kinds of heads and ways to fit them, over the built program.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::program::{Place, counts, extract, settle};
+
+/// Pictures that may be red, bright, both or neither, in a manifest with JSON arrays.
+fn labelled_pictures(place: &Place) {
+    let mut lines = String::new();
+    for index in 0..48_u32 {
+        let (red, bright) = (index % 2 == 0, (index / 2) % 2 == 0);
+        let level = if bright { 150 } else { 20 };
+        let colour = if red { [level + 80, level, level] } else { [level, level, level + 80] };
+        let name = format!("pictures/{index}.png");
+        place.picture(&name, colour, index);
+        let labels: Vec<&str> =
+            [red.then_some("red"), bright.then_some("bright")].into_iter().flatten().collect();
+        let split = if index % 6 == 5 { "val" } else { "train" };
+        lines += &(json!({"path": name, "label": labels, "split": split}).to_string() + "\n");
+    }
+    fs::write(place.path("a.jsonl"), lines).expect("written");
+    settle();
+}
+
+#[test]
+fn a_sample_may_have_several_labels_or_none() {
+    let place = Place::new();
+    labelled_pictures(&place);
+    assert_eq!(counts(&extract(&place, "a.jsonl").expect(0))[0], 48);
+    let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0);
+    assert!(fit.stderr.contains("a sample may have several"), "{}", fit.stderr);
+    let json = fit.json();
+    assert_eq!(json["labels"], json!(["bright", "red"]));
+    assert_eq!(json["validation"]["exact_match"], 1.0, "{json}");
+    assert_eq!(json["fit"]["class_counts"], json!([20, 24]));
+    let eval = place.run(&["eval", "--store", "store", "--head", "a.head"]).expect(0).stdout;
+    assert!(eval.contains("mean average precision 100.0%") && eval.contains("bright"), "{eval}");
+
+    place.run(&["export", "--head", "a.head", "--out", "a.onnx"]).expect(0);
+    let mut n_cases = 0;
+    for arguments in [["--head", "a.head"], ["--model", "a.onnx"]] {
+        let run = |more: &[&str]| {
+            let pictures = ["pictures/0.png", "pictures/1.png", "pictures/3.png"];
+            place.run(&[&["predict"], &arguments[..], &pictures, more].concat()).expect(0).stdout
+        };
+        let lines: Vec<Value> =
+            run(&["--json"]).lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+        let labels = |index: usize| {
+            let mut labels: Vec<&str> =
+                lines[index]["labels"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            labels.sort();
+            labels.join("|")
+        };
+        assert_eq!([labels(0), labels(1), labels(2)], ["bright|red", "bright", ""]);
+        assert!(lines[2]["probabilities"]["red"].as_f64().unwrap() < 0.5);
+        let csv = run(&["--csv"]);
+        assert_eq!(csv.lines().next(), Some("path,label,bright,red"));
+        assert!(csv.lines().nth(3).unwrap().starts_with("pictures/3.png,,"), "{csv}");
+        let table = run(&[]);
+        assert_eq!(table.lines().nth(2), Some("pictures/3.png"), "no label is given: {table}");
+        assert!(run(&["--top", "2"]).lines().all(|it| it.contains("red") && it.contains("bright")));
+        n_cases += 1;
+    }
+    assert_eq!(n_cases, 2);
+
+    // Each combination as a class of its own, where that is asked for.
+    let arguments = ["fit-head", "--store", "store", "--out", "b.head", "--task", "classification", "--json"];
+    assert_eq!(place.run(&arguments).expect(0).json()["labels"], json!(["bright", "red", "red|bright", "|"]));
+}
+
+#[test]
+fn a_hidden_layer_is_trained_recorded_and_exported() {
+    let place = Place::new();
+    place.photos(10);
+    labelled_pictures(&place);
+    extract(&place, "photos").expect(0);
+    let fit = |name: &str, more: &[&str]| {
+        let arguments = ["fit-head", "--store", "store", "--head", "mlp", "--out", name, "--json"];
+        place.run(&[&arguments[..], more].concat())
+    };
+    let ran = fit("a.head", &["--hidden", "16", "--epochs", "60"]).expect(0);
+    assert!(ran.stderr.contains("epoch   1: loss ") && ran.stderr.contains("was best"), "{}", ran.stderr);
+    let json = ran.json();
+    assert_eq!(json["validation"]["accuracy"], 1.0, "{json}");
+    let training = &json["fit"]["training"];
+    assert_eq!((&training["loss"], &training["config"]["hidden"]), (&json!("cross-entropy"), &json!(16)));
+    let history = training["history"].as_array().unwrap();
+    assert!(history.len() > 5 && history[0]["loss"].as_f64() > history[4]["loss"].as_f64());
+    assert!(json["fit"]["certificate"].is_null() && json["fit"]["alpha"].is_null());
+    fit("b.head", &["--hidden", "16", "--epochs", "60"]).expect(0);
+    assert!(fs::read(place.path("a.head")).unwrap() == fs::read(place.path("b.head")).unwrap());
+    place.run(&["export", "--head", "a.head", "--out", "a.onnx", "--samples", "photos/red/0.png"]).expect(0);
+    let said = place.run(&["predict", "--model", "a.onnx", "photos/red/0.png"]).expect(0).stdout;
+    assert!(said.contains("red"), "{said}");
+
+    let refused = fit("c.head", &["--loss", "mse"]).expect(2);
+    assert!(refused.stderr.contains("cross-entropy, focal, squared, huber"), "{}", refused.stderr);
+    fit("c.head", &["--loss", "focal", "--balanced", "--epochs", "30"]).expect(0);
+    place.run(&["extract", "a.jsonl", "--store", "store"]).expect(0);
+    let labels = fit("c.head", &["--epochs", "80"]).expect(0).json();
+    assert!(labels["validation"]["mean_average_precision"].as_f64() > Some(0.95), "{labels}");
+}
+
+#[test]
+fn a_class_is_added_to_a_head_from_where_it_was() {
+    let place = Place::new();
+    place.photos(8);
+    extract(&place, "photos").expect(0);
+    let fit = |out: &str, more: &[&str]| {
+        let arguments = ["fit-head", "--store", "store", "--out", out, "--json"];
+        place.run(&[&arguments[..], more].concat())
+    };
+    fit("old.head", &[]).expect(0);
+    (0..8).for_each(|it| place.picture(&format!("photos/grey/{it}.png"), [120; 3], it));
+    settle();
+    assert_eq!(counts(&extract(&place, "photos").expect(0))[0], 8);
+    let warm = fit("warm.head", &["--warm-start", "old.head"]).expect(0);
+    assert!(warm.stderr.contains("new labels: grey"), "{}", warm.stderr);
+    let warm = warm.json();
+    let alpha = warm["fit"]["alpha"].as_f64().unwrap().to_string();
+    let cold = fit("cold.head", &["--alpha", &alpha]).expect(0).json();
+    // Both are within a millionth of the one minimum there is.
+    let [a, b] = [&warm, &cold].map(|it| it["fit"]["certificate"]["objective"].as_f64().unwrap());
+    assert!((a / b - 1.0).abs() < 2e-6, "{a} {b}");
+    assert_eq!(warm["validation"]["accuracy"], 1.0);
+    assert!(warm["fit"]["path"].is_null(), "its alpha is kept");
+
+    fit("linear.head", &["--head", "linear"]).expect(0);
+    let ran = fit("x.head", &["--warm-start", "linear.head"]).expect(2);
+    assert!(ran.stderr.contains("the head to start from is another"), "{}", ran.stderr);
+}
+
+#[test]
+fn more_embeddings_than_may_be_in_memory_give_the_same_head() {
+    let place = Place::new();
+    place.photos(30);
+    // A copy of a picture, and one of two labels: rows that come more than once.
+    fs::create_dir_all(place.path("photos/red")).unwrap();
+    fs::copy(place.path("photos/red/0.png"), place.path("photos/red/copy.png")).unwrap();
+    extract(&place, "photos").expect(0);
+    let fit = |out: &str, more: &[&str]| {
+        let arguments = ["fit-head", "--store", "store", "--out", out, "--alpha", "1", "--json"];
+        place.run(&[&arguments[..], more].concat())
+    };
+    let whole = fit("a.head", &[]).expect(0).json();
+    let streamed = fit("b.head", &["--max-memory", "0"]).expect(0);
+    assert!(streamed.stderr.contains("the store is read again for every pass"), "{}", streamed.stderr);
+    let streamed = streamed.json();
+    let [a, b] = [&whole, &streamed].map(|it| it["fit"]["certificate"]["objective"].as_f64().unwrap());
+    assert!((a / b - 1.0).abs() < 1e-5, "{a} {b}");
+    assert_eq!(whole["validation"]["accuracy"], streamed["validation"]["accuracy"]);
+    let heads = ["a.head", "b.head"].map(|it| fs::read(place.path(it)).unwrap());
+    let [a, b] = heads.map(|it| headstart_head::HeadModel::from_bytes(&it).unwrap());
+    assert_eq!(a.trained_on, b.trained_on);
+    let largest = a.layers[0].weight.iter().fold(0.0_f64, |max, it| max.max(it.abs()));
+    let difference =
+        (&a.layers[0].weight - &b.layers[0].weight).iter().fold(0.0_f64, |max, it| max.max(it.abs()));
+    // Strong convexity: a gap of 1e-6 of the objective bounds how far apart the solutions are.
+    assert!(difference < 1e-2 * largest, "{difference} of {largest}");
+
+    let linear = fit("c.head", &["--max-memory", "0", "--head", "linear"]).expect(2);
+    assert!(linear.stderr.contains("raise --max-memory"), "{}", linear.stderr);
+}
+
+#[test]
+fn linfa_fits_the_same_head() {
+    let place = Place::new();
+    place.photos(12);
+    extract(&place, "photos").expect(0);
+    let fit = |solver: &str| {
+        let out = format!("{solver}.head");
+        let arguments = ["fit-head", "--store", "store", "--out", &out, "--alpha", "10", "--json"];
+        place.run(&[&arguments[..], &["--solver", solver]].concat()).expect(0).json()
+    };
+    let [ours, theirs] = ["headstart", "linfa"].map(fit);
+    assert_eq!(theirs["fit"]["solver"], "linfa-logistic");
+    let [a, b] = [ours, theirs].map(|it| it["fit"]["certificate"]["objective"].as_f64().unwrap());
+    assert!((a / b - 1.0).abs() < 2e-6, "{a} {b}");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let place = Place::new();
+    place.photos(4);
+    extract(&place, "photos").expect(0);
+    let cases: [(&[&str], &str); 8] = [
+        (&["--head", "linear", "--balanced"], "--balanced is for"),
+        (&["--head", "linear", "--one-standard-error"], "chosen by leave-one-out"),
+        (&["--head", "linear", "--folds", "3"], "chosen by leave-one-out"),
+        (&["--loss", "focal"], "--loss is for --head mlp"),
+        (&["--solver", "linfa", "--balanced"], "--solver linfa is for"),
+        (&["--head", "linear", "--task", "multilabel"], "predicts classes or numbers"),
+        (&["--task", "regression"], "a logistic head predicts classes"),
+        (&["--head", "mlp", "--task", "regression"], "is no number"),
+    ];
+    for (flags, expected) in cases {
+        let arguments = ["fit-head", "--store", "store", "--out", "a.head"];
+        let ran = place.run(&[&arguments[..], flags].concat()).expect(2);
+        assert!(ran.stderr.contains(expected), "{flags:?}: {}", ran.stderr);
+        assert!(!place.path("a.head").exists());
+    }
+    let many = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--folds", "1000"]).expect(0);
+    assert!(!many.stderr.contains("1000-fold"), "{}", many.stderr);
+}
