@@ -166,7 +166,7 @@ fn say_baselines(baselines: &Baselines, accuracy: f64) {
     let (what, best) = baselines.best();
     if best > accuracy {
         let (accuracy, best) = (report::percent(accuracy), report::percent(best));
-        report::say(format!("warning: {what} reaches {best}, more than the head's {accuracy}"));
+        report::say(format!("warning: {what}: {best}, more than the head's {accuracy}"));
     }
 }
 
