@@ -22,7 +22,8 @@ cargo xtask <verb>
   check                format, lints, docs, licences, packages
   ci                   check and test: everything CI runs
   bench extract        images per second beside Python's ([--quick] [--json FILE])
-  bench head           fits and alpha sweeps beside scikit-learn's ([--quick] [--json FILE])
+  bench head           fits and alpha sweeps beside scikit-learn's, and what a fit costs against the machine's
+                       limits ([--quick] [--json FILE])
   bench embedded       the compiled-in backbone beside its teacher ([--json FILE])
   golden               write the reference arrays of the parity tests (target/golden)
 

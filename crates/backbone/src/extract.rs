@@ -9,8 +9,12 @@ use rayon::prelude::*;
 
 use crate::backbone::Backbone;
 use crate::error::BackboneError;
-use crate::pipeline::{Delivery, Outcome, PipelineConfig, StageTimes, run_files};
+use crate::pipeline::{Delivery, Outcome, PipelineConfig, run_files};
+use crate::stages::StageTimes;
 use crate::stat::file_stat;
+
+/// Images from which on a run measures first what the model alone can do: that takes part of a second.
+const ROOF_FROM: usize = 1000;
 
 /// One input of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub struct Report {
     pub replaced: Option<(String, usize)>,
     /// Time spent in each stage.
     pub stages: StageTimes,
+    /// Images per second of the model alone, measured before a run that is long enough for it.
+    pub model_images_per_second: Option<f64>,
 }
 
 /// How far a run is.
@@ -108,6 +114,9 @@ pub fn extract(
     progress(state);
     // What the store had when the run began; what the run adds, it claims by itself.
     let known = writer.stored().clone();
+    let is_long = paths.len() >= ROOF_FROM;
+    let model_images_per_second =
+        is_long.then(|| backbone.runner.images_per_second(config.batch_size)).transpose()?;
     let mut stages = run_files(
         &mut backbone.runner,
         &paths,
@@ -161,9 +170,19 @@ pub fn extract(
     let table = SampleTable { root: root.to_owned(), samples: samples(inputs, found) };
     let start = Instant::now();
     writer.finish(&table)?;
-    stages.deliver += start.elapsed();
+    stages.write += start.elapsed();
     let (n_recovered, set_aside) = (recovery.n_recovered, recovery.set_aside);
-    Ok(Report { n_embedded, n_cached, n_unchanged, failures, n_recovered, set_aside, replaced, stages })
+    Ok(Report {
+        n_embedded,
+        n_cached,
+        n_unchanged,
+        failures,
+        n_recovered,
+        set_aside,
+        replaced,
+        stages,
+        model_images_per_second,
+    })
 }
 
 /// The digests of inputs that look exactly as they did in the last run.

@@ -1,6 +1,7 @@
 //! A loaded model that takes uint8 images and gives one row of numbers each.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use headstart_onnx::OnnxModel;
 
@@ -12,6 +13,9 @@ use crate::runtime::{Runtime, Session, SessionConfig};
 /// Largest difference between a row computed alone and in a batch, relative to the row's largest value,
 /// that counts as the same: the order of float sums may change with the batch, nothing else.
 const BATCH_TOLERANCE: f32 = 1e-3;
+
+/// How long the model is measured alone.
+const ROOF_TIME: Duration = Duration::from_millis(300);
 
 /// A loaded model: uint8 images in, one row of `width` numbers out.
 pub struct ImageModel {
@@ -109,6 +113,38 @@ impl ImageModel {
             run_session(&mut self.sessions[0], &self.preprocess, chunk, &mut out)?;
         }
         Ok(out)
+    }
+
+    /// Images per second of the model alone: all sessions at once, on batches that need no decoding, for
+    /// about a third of a second.
+    ///
+    /// # Errors
+    /// [`BackboneError::Session`] when the runtime fails.
+    ///
+    /// # Panics
+    /// Never: the threads that measure do not.
+    pub fn images_per_second(&mut self, batch_size: usize) -> Result<f64, BackboneError> {
+        let batch_size = self.max_batch(batch_size);
+        let Self { sessions, preprocess, .. } = self;
+        let (preprocess, pixels) = (&*preprocess, &vec![127; batch_size * preprocess.n_bytes()]);
+        let run = |session: &mut Session| run_session(session, preprocess, pixels, &mut Vec::new());
+        // The first run of a size prepares itself.
+        sessions.iter_mut().try_for_each(|it| run(it).map(drop))?;
+        let start = Instant::now();
+        let measure = |session: &mut Session| {
+            let mut n_images = 0;
+            while start.elapsed() < ROOF_TIME {
+                run(session)?;
+                n_images += batch_size;
+            }
+            Ok(n_images)
+        };
+        let counts: Vec<Result<usize, BackboneError>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = sessions.iter_mut().map(|it| scope.spawn(|| measure(it))).collect();
+            threads.into_iter().map(|it| it.join().expect("it does not panic")).collect()
+        });
+        let n_images: usize = counts.into_iter().sum::<Result<_, _>>()?;
+        Ok(n_images as f64 / start.elapsed().as_secs_f64())
     }
 
     /// Finds the width by a run, and whether rows depend on their batch.

@@ -14,6 +14,7 @@ mod preprocess;
 mod registry;
 mod resize;
 mod runtime;
+mod stages;
 mod stat;
 
 #[cfg(test)]
@@ -31,8 +32,9 @@ pub use error::{BackboneError, ImageError};
 pub use extract::{Failure, Input, Progress, Report, extract};
 pub use image_model::{ImageModel, PREPROCESS_KEY};
 pub use model::CutModel;
-pub use pipeline::{Delivery, Outcome, PipelineConfig, StageTimes, run_files};
+pub use pipeline::{Delivery, Outcome, PipelineConfig, run_files};
 pub use preprocess::{Background, Channels, Filter, Preprocess};
 pub use registry::{EMBEDDED_ID, ModelSpec, Registry, embedded_model};
 pub use runtime::{MINIMUM_VERSION, Runtime, SessionConfig};
+pub use stages::StageTimes;
 pub use stat::file_stat;

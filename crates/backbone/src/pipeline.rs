@@ -9,18 +9,20 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headstart_store::{Digest, FileStat};
 
-use crate::decode::DecodeLimits;
+use crate::decode::{DecodeLimits, decode};
 use crate::error::{BackboneError, ImageError};
 use crate::image_model::{ImageModel, cause, run_session};
 use crate::preprocess::Preprocess;
+use crate::resize::resize_and_crop;
 use crate::runtime::Session;
+use crate::stages::{Clock, StageTimes};
 use crate::stat::file_stat;
 
 /// How much runs at once.
@@ -40,19 +42,6 @@ impl Default for PipelineConfig {
         let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
         Self { n_workers, batch_size: 8, limits: DecodeLimits::default() }
     }
-}
-
-/// Time spent in each stage, summed over threads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StageTimes {
-    /// Reading files and taking their digests.
-    pub read: Duration,
-    /// Decoding, resizing, cropping.
-    pub decode: Duration,
-    /// Running the model.
-    pub infer: Duration,
-    /// Delivering rows: for extraction, writing them to the store.
-    pub deliver: Duration,
 }
 
 /// What became of one file.
@@ -86,21 +75,6 @@ enum Event {
     Batch(Vec<Decoded>, Vec<f32>),
     Outcome(usize, Outcome),
     Fatal(BackboneError),
-}
-
-#[derive(Default)]
-struct Clock {
-    read: AtomicU64,
-    decode: AtomicU64,
-    infer: AtomicU64,
-}
-
-fn timed<T>(total: &AtomicU64, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    let elapsed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    total.fetch_add(elapsed, Ordering::Relaxed);
-    result
 }
 
 /// Runs files through a model.
@@ -154,23 +128,17 @@ pub fn run_files(
         // Only the threads hold the other ends now: the queues end when the threads do.
         drop((decoded_in, decoded_out, event_in));
 
-        let mut times = StageTimes::default();
         let mut result = Ok(());
         for event in &event_out {
             if result.is_err() {
                 continue; // Drain, so that no thread waits for a place in the queue.
             }
-            let start = Instant::now();
-            result = deliver_event(event, width, deliver);
-            times.deliver += start.elapsed();
+            result = clock.write.time(|| deliver_event(event, width, deliver));
             if result.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }
         }
-        let total = |it: &AtomicU64| Duration::from_nanos(it.load(Ordering::Relaxed));
-        (times.read, times.decode, times.infer) =
-            (total(&clock.read), total(&clock.decode), total(&clock.infer));
-        result.map(|()| times)
+        result.map(|()| clock.times())
     })
 }
 
@@ -242,14 +210,17 @@ impl Worker<'_> {
         path: &Path,
     ) -> Result<Result<Decoded, Outcome>, (Option<Digest>, ImageError)> {
         let (bytes, stat) =
-            timed(&self.clock.read, || read_file(path, self.limits)).map_err(|err| (None, err))?;
-        let digest = timed(&self.clock.read, || Digest::of(&bytes));
+            self.clock.read.time(|| read_file(path, self.limits)).map_err(|err| (None, err))?;
+        let digest = self.clock.read.time(|| Digest::of(&bytes));
         let is_new = || self.claimed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest);
         if (self.is_known)(&digest) || !is_new() {
             return Ok(Err(Outcome::Known(digest, stat)));
         }
-        let pixels = timed(&self.clock.decode, || self.preprocess.apply(&bytes, self.limits));
-        let pixels = pixels.map_err(|err| (Some(digest), err))?;
+        let failed = |err| (Some(digest), err);
+        let image =
+            self.clock.decode.time(|| decode(&bytes, self.preprocess, self.limits)).map_err(failed)?;
+        let pixels =
+            self.clock.preprocess.time(|| resize_and_crop(&image, self.preprocess)).map_err(failed)?;
         Ok(Ok(Decoded { index, digest, stat, pixels }))
     }
 }
@@ -345,7 +316,7 @@ impl BatchRunner<'_> {
     fn infer(&mut self, pixels: &[u8], n_images: usize) -> Result<Vec<f32>, BackboneError> {
         let mut rows = Vec::with_capacity(n_images * self.width);
         let run = || run_session(self.session, self.preprocess, pixels, &mut rows);
-        let width = timed(&self.clock.infer, run)?;
+        let width = self.clock.infer.time(run)?;
         if width != self.width {
             let shape = vec![n_images as i64, width as i64];
             return Err(BackboneError::Output { n_images, shape });

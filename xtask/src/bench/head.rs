@@ -10,7 +10,7 @@ use ndarray::{Array1, Array2};
 use serde_json::{Value, json};
 
 use super::features::{Samples, cifar10, relu};
-use super::{Options, median, number, tabular, text};
+use super::{Options, cost, median, number, tabular, text};
 use crate::{python, root, say};
 
 /// Largest gradient per sample of our fits. The gap is bounded too: a gradient alone is small long
@@ -36,6 +36,7 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     say(&format!("45 alphas × 5 folds on {n}×{d}×10"));
     let sweep = sweep(&mut peer, &relu(n, d, 10, 4)?)?;
     print(&rows, &sweep);
+    let cost = if options.quick { Value::Null } else { cost::measure()? };
     let tables = tabular::coefficient_errors()?;
     let smallest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::INFINITY, f64::min);
     let largest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::NEG_INFINITY, f64::max);
@@ -47,6 +48,7 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
         "rows": rows,
         "sweep": sweep,
         "tables": tables,
+        "cost": cost,
     }))
 }
 

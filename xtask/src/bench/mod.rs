@@ -1,9 +1,11 @@
 //! Measurements against peers: both sides on the same files, in turns, in one run.
 
+mod cost;
 mod embedded;
 mod extract;
 mod features;
 mod head;
+mod plot;
 mod tabular;
 
 use std::ffi::OsString;

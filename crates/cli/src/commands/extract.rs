@@ -1,7 +1,7 @@
 //! `headstart extract`: a dataset's embeddings, into a store.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -102,6 +102,12 @@ fn images_per_second(result: &Report, seconds: f64) -> f64 {
 }
 
 fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Value {
+    let stages: serde_json::Map<String, serde_json::Value> = result
+        .stages
+        .named()
+        .map(|(name, time)| (name.to_owned(), json!(time.as_secs_f64())))
+        .into_iter()
+        .collect();
     json!({
         "n_embedded": result.n_embedded,
         "n_cached": result.n_cached,
@@ -113,6 +119,8 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Va
         "precision": backbone.config().precision,
         "seconds": seconds,
         "fingerprint": backbone.space().fingerprint(),
+        "thread_seconds": stages,
+        "model_images_per_second": result.model_images_per_second,
     })
 }
 
@@ -138,10 +146,29 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64, failures: Optio
         backbone.config().device,
         backbone.config().precision,
     ));
+    if result.n_embedded >= STAGES_FROM {
+        say_stages(result, seconds);
+    }
     for failure in result.failures.iter().take(5) {
         report::say(format!("  {} {}", failure.path, failure.reason));
     }
     if let Some(path) = failures {
         report::say(format!("all failures: {}", path.display()));
     }
+}
+
+/// Images from which on it is worth a line where the time went.
+const STAGES_FROM: usize = 100;
+
+/// Where the time of all threads went, and how far the run was from what the model alone can do.
+fn say_stages(result: &Report, seconds: f64) {
+    let total: f64 = result.stages.named().iter().map(|it| it.1.as_secs_f64()).sum();
+    let share = |(name, time): (&str, Duration)| format!("{name} {:.0}%", 100.0 * time.as_secs_f64() / total);
+    let shares = result.stages.named().map(share).join(", ");
+    let mut line = format!("time of all threads: {shares}; {} is the bottleneck", result.stages.longest());
+    if let Some(roof) = result.model_images_per_second {
+        let reached = result.n_embedded as f64 / seconds;
+        line += &format!("; {reached:.0} images/s of the {roof:.0} that the model alone makes");
+    }
+    report::say(line);
 }
