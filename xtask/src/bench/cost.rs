@@ -85,7 +85,7 @@ impl Machine {
 /// A fit at C = 1 to a gradient of 1e-5 a sample.
 fn row(machine: &Machine, (n, d, k): (usize, usize, usize)) -> Result<Value> {
     let samples = relu(n, d, k, 5)?;
-    let config = LogisticConfig { tolerance: 1e-5, gap_tolerance: 0.5, ..LogisticConfig::default() };
+    let config = LogisticConfig { tolerance: 1e-5, gap_tolerance: 0.6, ..LogisticConfig::default() };
     let (mut seconds, mut fit) = (Vec::new(), None);
     for _ in 0..N_ROUNDS {
         let start = Instant::now();

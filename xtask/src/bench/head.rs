@@ -16,7 +16,7 @@ use crate::{python, root, say};
 /// Largest gradient per sample of our fits. The gap is bounded too: a gradient alone is small long
 /// before the objective is where classes separate.
 const TOLERANCE: f64 = 1e-5;
-const GAP: f64 = 0.5;
+const GAP: f64 = 0.6;
 
 /// Inverse penalties.
 const CS: [f64; 4] = [1e-3, 1e-2, 1.0, 1e2];

@@ -190,9 +190,9 @@ impl<S: RowSource> Exact<'_, S> {
             }
             let out = MatMut::from_row_major_slice_mut(logits, n_rows, n_outputs);
             matmul(out, Accum::Add, block, coef, 1.0, Par::Seq);
+            sums.add_curvature(logits, |offset| self.targets.weight(start + offset));
             for (offset, row) in logits.chunks_exact_mut(n_outputs).enumerate() {
                 let sample = start + offset;
-                sums.add_curvature(row, self.targets.weight(sample));
                 sums.loss += residual(self.targets, sample, row);
                 sums.of_intercept.iter_mut().zip(&*row).for_each(|(a, b)| *a += b);
             }
@@ -214,18 +214,25 @@ impl Sums {
         }
     }
 
-    fn add_curvature(&mut self, logits: &[f64], weight: f64) {
+    /// Adds `Σ w·(diag(p) − p·pᵀ)` of some rows of logits.
+    fn add_curvature(&mut self, logits: &[f64], weight: impl Fn(usize) -> f64) {
         let Some(hessian) = &mut self.curvature else { return };
-        let mut p = logits.to_vec();
-        curvature(&mut p);
-        for (i, p_i) in p.iter().enumerate() {
-            hessian[(i, i)] += weight * p_i;
-            if p.len() > MAX_FULL_HESSIAN {
-                continue;
+        let n_outputs = hessian.nrows();
+        let mut scaled = logits.to_vec();
+        for (row, p) in scaled.chunks_exact_mut(n_outputs).enumerate() {
+            curvature(p);
+            let root = weight(row).sqrt();
+            for (i, p) in p.iter_mut().enumerate() {
+                hessian[(i, i)] += root * root * *p;
+                if n_outputs > MAX_FULL_HESSIAN {
+                    hessian[(i, i)] -= root * root * *p * *p;
+                }
+                *p *= root;
             }
-            for (j, p_j) in p.iter().enumerate() {
-                hessian[(i, j)] -= weight * p_i * p_j;
-            }
+        }
+        if n_outputs <= MAX_FULL_HESSIAN {
+            let scaled = MatRef::from_row_major_slice(&scaled, scaled.len() / n_outputs, n_outputs);
+            matmul(hessian.as_mut(), Accum::Add, scaled.transpose(), scaled, -1.0, Par::Seq);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::problem::{Design, Real};
+use super::kernels::Real;
+use super::problem::Design;
 use super::row_space::RowSpace;
 use super::rows::RowSource;
 use crate::error::HeadError;
@@ -63,7 +64,7 @@ impl<S: RowSource> Centred<'_, S> {
     fn convert<T: Real>(&self, batch: &[S::Elem]) -> Vec<T> {
         let n_features = self.mean.len();
         let inverse: Vec<f64> = self.scale.iter().map(|it| 1.0 / it).collect();
-        let mut out = vec![T::zero_impl(); batch.len()];
+        let mut out = vec![T::ZERO; batch.len()];
         let chunks =
             out.par_chunks_mut(CHUNK_ROWS * n_features).zip(batch.par_chunks(CHUNK_ROWS * n_features));
         chunks.for_each(|(out, rows)| {

@@ -7,10 +7,11 @@ use ndarray::{Array1, Array2, Axis, concatenate};
 
 use super::exact::{Exact, Linear};
 use super::features::Features;
+use super::kernels::Real;
 use super::lbfgs::{self, Evaluate, Settings, Solution};
 use super::loss::Targets;
 use super::precondition::Preconditioner;
-use super::problem::{Design, Problem, Real};
+use super::problem::{Design, Problem};
 use super::rows::RowSource;
 use super::{Certificate, LogisticConfig, LogisticFit};
 use crate::error::HeadError;
@@ -184,7 +185,7 @@ impl<'a, S: RowSource> Logistic<'a, S> {
                 ..*config
             };
             let max_iterations = left.max_iterations;
-            let settings = Settings { max_iterations, noise: f64::NOISE, patience: 30, renew_at: 8 };
+            let settings = Settings { max_iterations, noise: f64::NOISE, patience: 30, renew_after: 8 };
             let start = exact.parameters(&linear);
             let polished =
                 solve(&problem, start, &left, &settings, &mut |at, gradient| exact.evaluate(at, gradient));
@@ -251,8 +252,8 @@ fn solve<T: Real>(
 
 /// Settings for the problem's own precision: what it cannot reach is left to f64.
 fn settings<T: Real>(problem: &Problem<'_, T>, config: &LogisticConfig) -> Settings {
-    let renew_at = Preconditioner::cost(problem).clamp(4, 64);
-    Settings { max_iterations: config.max_iterations, noise: T::NOISE, patience: 4, renew_at }
+    let renew_after = Preconditioner::cost(problem).clamp(4, 64);
+    Settings { max_iterations: config.max_iterations, noise: T::NOISE, patience: 4, renew_after }
 }
 
 /// A little below the tolerances, so that rounding on the way back cannot lift them above.

@@ -15,9 +15,9 @@ pub(crate) struct Settings {
     /// After so many iterations in which neither the value falls by more than its noise nor the gradient
     /// gets flatter than ever, there is nothing more to reach.
     pub(crate) patience: usize,
-    /// Iteration before which the inverse Hessian is first made anew; then each time the count has grown
-    /// by [`RENEWAL_FACTOR`].
-    pub(crate) renew_at: usize,
+    /// Evaluations that making the inverse Hessian costs: it is made anew when so many have gone by and the
+    /// value has halved, or when many more have.
+    pub(crate) renew_after: usize,
 }
 
 pub(crate) struct Solution {
@@ -25,9 +25,13 @@ pub(crate) struct Solution {
     pub(crate) n_iterations: usize,
 }
 
+/// What a step has taught.
 struct Pair {
     step: Vec<f64>,
+    /// Of the gradient.
     change: Vec<f64>,
+    /// The approximate inverse Hessian times it.
+    preconditioned_change: Vec<f64>,
     inverse: f64,
 }
 
@@ -49,11 +53,12 @@ impl<P: Precondition> Precondition for std::sync::Arc<P> {
 /// Makes the approximate inverse Hessian at a point.
 type Curvature<'a, P> = dyn FnMut(&[f64]) -> P + 'a;
 
-/// Numbers remembered of steps and of gradient changes each: small problems remember all of theirs.
+/// Numbers remembered of steps and of each kind of change: small problems remember all of theirs.
 const MEMORY: usize = 1 << 18;
 
-/// How much longer the inverse Hessian is kept each time.
-const RENEWAL_FACTOR: usize = 3;
+/// An inverse Hessian is made anew after this many times its cost, though the value has not halved; then
+/// after as many times more.
+const RENEWAL_FACTOR: usize = 6;
 
 /// Minimises a smooth convex function; stops when `is_converged` says so of its value and gradient, when
 /// no step lowers the function any more, or at the iteration limit. The caller checks the result.
@@ -68,26 +73,38 @@ pub(crate) fn minimise<P: Precondition>(
     let mut gradient = vec![0.0; x.len()];
     let mut value = evaluate(&x, &mut gradient);
     let mut precondition = curvature(&x);
+    let mut preconditioned = applied(&precondition, &gradient);
     let memory = (MEMORY / x.len()).clamp(16, 64);
     let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(memory);
     let (mut n_iterations, mut n_stalled) = (0, 0);
-    let (mut renew_at, mut flattest) = (settings.renew_at, norm(&gradient));
+    let mut flattest = norm(&gradient);
+    let (mut n_evaluations, mut value_renewed) = (0, value);
+    let mut at_latest = settings.renew_after.saturating_mul(RENEWAL_FACTOR);
     while n_iterations < settings.max_iterations
         && n_stalled < settings.patience
         && !is_converged(value, &gradient)
     {
         n_iterations += 1;
-        if n_iterations == renew_at {
+        let is_late = n_evaluations >= at_latest;
+        if is_late || (n_evaluations >= settings.renew_after && value < 0.5 * value_renewed) {
+            // What was learnt with the old one is worth less than the new one.
+            pairs.clear();
             precondition = curvature(&x);
-            renew_at *= RENEWAL_FACTOR;
+            preconditioned = applied(&precondition, &gradient);
+            (n_evaluations, value_renewed) = (0, value);
+            at_latest = if is_late { at_latest.saturating_mul(RENEWAL_FACTOR) } else { at_latest };
         }
-        let mut direction = descent_direction(&gradient, &pairs, &precondition);
+        let mut direction = descent_direction(&gradient, &preconditioned, &pairs);
         if dot(&direction, &gradient) >= 0.0 {
             // Rounding has spoilt the memory: begin again from the preconditioner.
             pairs.clear();
-            direction = descent_direction(&gradient, &pairs, &precondition);
+            direction = descent_direction(&gradient, &preconditioned, &pairs);
         }
-        let Some(point) = line_search(&x, value, &gradient, &direction, settings.noise, evaluate) else {
+        let mut counted = |x: &[f64], gradient: &mut [f64]| {
+            n_evaluations += 1;
+            evaluate(x, gradient)
+        };
+        let Some(point) = line_search(&x, value, &gradient, &direction, settings.noise, &mut counted) else {
             if pairs.is_empty() {
                 break;
             }
@@ -97,11 +114,13 @@ pub(crate) fn minimise<P: Precondition>(
         let step = difference(&point.x, &x);
         let change = difference(&point.gradient, &gradient);
         let product = dot(&step, &change);
+        let new_preconditioned = applied(&precondition, &point.gradient);
         if product > 1e-14 * norm(&step) * norm(&change) {
             if pairs.len() == memory {
                 pairs.pop_front();
             }
-            pairs.push_back(Pair { step, change, inverse: 1.0 / product });
+            let preconditioned_change = difference(&new_preconditioned, &preconditioned);
+            pairs.push_back(Pair { step, change, preconditioned_change, inverse: 1.0 / product });
         }
         let is_flatter = norm(&point.gradient) < 0.9 * flattest;
         if is_flatter || value - point.value > settings.noise * value.abs() {
@@ -110,6 +129,7 @@ pub(crate) fn minimise<P: Precondition>(
         } else {
             n_stalled += 1;
         }
+        preconditioned = new_preconditioned;
         (x, value, gradient) = (point.x, point.value, point.gradient);
     }
     Solution { parameters: x, n_iterations }
@@ -117,28 +137,36 @@ pub(crate) fn minimise<P: Precondition>(
 
 /// `-H·gradient` by the two-loop recursion; the preconditioner is scaled by what the last step taught
 /// (Nocedal & Wright's equation 7.20 in its metric).
-fn descent_direction(gradient: &[f64], pairs: &VecDeque<Pair>, precondition: &impl Precondition) -> Vec<f64> {
-    let mut q: Vec<f64> = gradient.iter().map(|it| -it).collect();
+///
+/// The preconditioner is linear: from what it makes of the gradient and of the pairs follows what it
+/// makes of the vector between the loops.
+fn descent_direction(gradient: &[f64], preconditioned: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
+    let negative = |it: &[f64]| it.iter().map(|it| -it).collect::<Vec<f64>>();
+    let (mut q, mut r) = (negative(gradient), negative(preconditioned));
     let mut shares = Vec::with_capacity(pairs.len());
     for pair in pairs.iter().rev() {
         let share = pair.inverse * dot(&pair.step, &q);
         add_scaled(&mut q, -share, &pair.change);
+        add_scaled(&mut r, -share, &pair.preconditioned_change);
         shares.push(share);
     }
-    precondition.apply(&mut q);
     if let Some(pair) = pairs.back() {
-        let mut change = pair.change.clone();
-        precondition.apply(&mut change);
-        let scale = 1.0 / (pair.inverse * dot(&pair.change, &change));
+        let scale = 1.0 / (pair.inverse * dot(&pair.change, &pair.preconditioned_change));
         if scale.is_finite() {
-            q.iter_mut().for_each(|it| *it *= scale);
+            r.iter_mut().for_each(|it| *it *= scale);
         }
     }
     for (pair, share) in pairs.iter().zip(shares.into_iter().rev()) {
-        let correction = share - pair.inverse * dot(&pair.change, &q);
-        add_scaled(&mut q, correction, &pair.step);
+        let correction = share - pair.inverse * dot(&pair.change, &r);
+        add_scaled(&mut r, correction, &pair.step);
     }
-    q
+    r
+}
+
+fn applied(precondition: &impl Precondition, vector: &[f64]) -> Vec<f64> {
+    let mut result = vector.to_vec();
+    precondition.apply(&mut result);
+    result
 }
 
 struct Point {

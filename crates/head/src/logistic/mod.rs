@@ -3,6 +3,7 @@
 mod exact;
 mod features;
 mod fit;
+mod kernels;
 mod lbfgs;
 mod linfa_params;
 mod loss;

@@ -8,10 +8,11 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::fit::Logistic;
+use super::kernels::Real;
 use super::lbfgs::{self, Settings};
 use super::loss::{Targets, residual};
 use super::precondition::Preconditioner;
-use super::problem::{Problem, Real};
+use super::problem::Problem;
 use super::rows::RowSource;
 use crate::error::HeadError;
 use crate::feature::check_alpha;
@@ -163,8 +164,12 @@ impl<S: RowSource> Logistic<'_, S> {
         let mut losses = vec![Vec::with_capacity(alphas.len()); sorted.folds.len()];
         let n_samples = sorted.y.len();
         let guess = (targets.n_classes as f64).ln();
-        let settings =
-            Settings { max_iterations: PATH_ITERATIONS, noise: T::NOISE, patience: 3, renew_at: usize::MAX };
+        let settings = Settings {
+            max_iterations: PATH_ITERATIONS,
+            noise: T::NOISE,
+            patience: 3,
+            renew_after: usize::MAX,
+        };
         for alpha in alphas {
             let penalty = self.penalty(*alpha);
             let all = problem(iter::once(0..n_samples).collect(), penalty);

@@ -5,12 +5,13 @@ use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_uppe
 use faer::{Accum, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
+use super::kernels::Real;
 use super::lbfgs::Precondition;
 use super::loss::curvature;
-use super::problem::{Problem, Real, largest};
+use super::problem::{Problem, largest};
 
-/// Rows of a Gram matrix per feature: enough that the preconditioner sees every direction. The first one,
-/// which is soon replaced, makes do with one.
+/// Rows of a Gram matrix per feature: enough that the preconditioner sees every direction. With one, the
+/// first steps at weak penalties lead nowhere.
 const ROWS_PER_FEATURE: usize = 2;
 
 /// Products below which a triangular solve is not worth other threads.
@@ -53,8 +54,7 @@ impl Preconditioner {
                 curvatures[row] = problem.targets.weight(row) * curvature(&mut logits.to_vec());
             });
         }
-        let rows_per_feature = if is_start { 1 } else { ROWS_PER_FEATURE };
-        let rows = choose(&curvatures, rows_per_feature * n_features);
+        let rows = choose(&curvatures, ROWS_PER_FEATURE * n_features);
         let mut sample = weighted_rows(problem, &rows);
         let mut diagonal = vec![0.0; n_features];
         for row in sample.chunks_exact(n_features) {
@@ -78,7 +78,7 @@ impl Preconditioner {
     /// also wait for memory.
     pub(crate) fn cost<T>(problem: &Problem<'_, T>) -> usize {
         /// Floating-point operations for which a number could be fetched from memory.
-        const FETCH: usize = 24;
+        const FETCH: usize = 40;
         let (n_features, n_outputs) = (problem.n_features, problem.targets.n_outputs());
         let n_rows: usize = problem.rows.iter().map(ExactSizeIterator::len).sum();
         let of_gram = (ROWS_PER_FEATURE * n_features).min(n_rows) + n_features / 3;

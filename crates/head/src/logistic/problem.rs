@@ -2,11 +2,9 @@
 
 use std::ops::Range;
 
-use faer::linalg::matmul::matmul;
-use faer::traits::ComplexField;
-use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
+use super::kernels::{Real, add_gradient, products};
 use super::loss::{Targets, residual};
 use crate::error::HeadError;
 
@@ -22,35 +20,6 @@ const MIN_PIECE: usize = 1 << 17;
 
 /// Coefficients whose sums one thread adds up at a time.
 const SUM_CHUNK: usize = 4096;
-
-/// A float that products are computed in.
-pub(crate) trait Real: ComplexField + Copy + Send + Sync + 'static {
-    /// How far a sum over samples may be off, relative to itself.
-    const NOISE: f64;
-    fn from_f64(value: f64) -> Self;
-    fn to_f64(self) -> f64;
-}
-
-impl Real for f32 {
-    const NOISE: f64 = 1e-7;
-    #[expect(clippy::cast_possible_truncation, reason = "rounding is what is asked for")]
-    fn from_f64(value: f64) -> Self {
-        value as f32
-    }
-    fn to_f64(self) -> f64 {
-        self.into()
-    }
-}
-
-impl Real for f64 {
-    const NOISE: f64 = 1e-14;
-    fn from_f64(value: f64) -> Self {
-        value
-    }
-    fn to_f64(self) -> f64 {
-        self
-    }
-}
 
 /// Centred, scaled features, row-major, a batch at a time.
 pub(crate) trait Design<T>: Sync {
@@ -105,26 +74,33 @@ impl<T: Real> Problem<'_, T> {
     pub(crate) fn evaluate(&self, parameters: &[f64], gradient: &mut [f64]) -> f64 {
         let n_coef = self.n_features * self.n_outputs();
         let (coef, intercept) = parameters.split_at(n_coef);
-        let narrow: Vec<T> = coef.iter().map(|it| T::from_f64(*it)).collect();
-        gradient.fill(0.0);
+        let narrow: Vec<T> = self.by_output(coef);
+        let mut sums = vec![0.0; n_coef];
+        let mut of_all_intercepts = vec![0.0; self.n_outputs()];
         let mut value = 0.0;
         let visited = self.design.for_each_batch(&mut |first, batch| {
             let piece = |rows| self.piece(&narrow, intercept, first, batch, rows);
             let pieces: Vec<_> = self.pieces(first, batch.len()).into_par_iter().map(piece).collect();
-            let (to_coef, to_intercept) = gradient.split_at_mut(n_coef);
             for (piece_value, _, of_intercept) in &pieces {
                 value += piece_value;
-                to_intercept.iter_mut().zip(of_intercept).for_each(|(a, b)| *a += b);
+                of_all_intercepts.iter_mut().zip(of_intercept).for_each(|(a, b)| *a += b);
             }
-            to_coef.par_chunks_mut(SUM_CHUNK).enumerate().for_each(|(chunk, out)| {
+            sums.par_chunks_mut(SUM_CHUNK).enumerate().for_each(|(chunk, out)| {
                 for (_, of_coef, _) in &pieces {
                     out.iter_mut().zip(&of_coef[chunk * SUM_CHUNK..]).for_each(|(a, b)| *a += b.to_f64());
                 }
             });
         });
-        for (gradient, coef) in gradient.iter_mut().zip(coef) {
-            *gradient += self.penalty * coef;
-            value += 0.5 * self.penalty * coef * coef;
+        let (of_coef, of_intercept) = gradient.split_at_mut(n_coef);
+        of_intercept.copy_from_slice(&of_all_intercepts);
+        let n_outputs = self.n_outputs();
+        let rows = of_coef.chunks_exact_mut(n_outputs).zip(coef.chunks_exact(n_outputs));
+        for (feature, (gradient, coef)) in rows.enumerate() {
+            let sums = sums[feature..].iter().step_by(self.n_features);
+            for ((gradient, coef), sum) in gradient.iter_mut().zip(coef).zip(sums) {
+                *gradient = sum + self.penalty * coef;
+                value += 0.5 * self.penalty * coef * coef;
+            }
         }
         if visited.is_ok() { value } else { f64::NAN }
     }
@@ -133,17 +109,14 @@ impl<T: Real> Problem<'_, T> {
     pub(crate) fn for_each_logits(&self, parameters: &[f64], visit: &mut dyn FnMut(usize, &[f64])) {
         let (n_features, n_outputs) = (self.n_features, self.n_outputs());
         let (coef, intercept) = parameters.split_at(n_features * n_outputs);
-        let coef: Vec<T> = coef.iter().map(|it| T::from_f64(*it)).collect();
-        let coef = MatRef::from_row_major_slice(&coef, n_features, n_outputs);
+        let coef: Vec<T> = self.by_output(coef);
         // Rows that cannot be read are left out; the evaluation that comes next reports it.
         drop(self.design.for_each_batch(&mut |first, batch| {
             let of_piece = |rows: Range<usize>| {
-                let mut products = vec![T::zero_impl(); rows.len() * n_outputs];
                 let block = &batch[(rows.start - first) * n_features..][..rows.len() * n_features];
-                let block = MatRef::from_row_major_slice(block, rows.len(), n_features);
-                let out = MatMut::from_row_major_slice_mut(&mut products, rows.len(), n_outputs);
-                matmul(out, Accum::Replace, block, coef, T::one_impl(), Par::Seq);
-                (rows, products)
+                let mut logits = vec![T::ZERO; rows.len() * n_outputs];
+                products(block, &coef, n_features, &mut logits);
+                (rows, logits)
             };
             let pieces: Vec<_> = self.pieces(first, batch.len()).into_par_iter().map(of_piece).collect();
             let mut logits = vec![0.0; n_outputs];
@@ -166,31 +139,32 @@ impl<T: Real> Problem<'_, T> {
         rows: Range<usize>,
     ) -> (f64, Vec<T>, Vec<f64>) {
         let (n_features, n_outputs) = (self.n_features, self.n_outputs());
-        let mut of_coef = vec![T::zero_impl(); n_features * n_outputs];
+        let mut of_coef = vec![T::ZERO; n_features * n_outputs];
         let mut of_intercept = vec![0.0; n_outputs];
-        let mut products = vec![T::zero_impl(); BLOCK_ROWS * n_outputs];
+        let mut residuals = vec![T::ZERO; BLOCK_ROWS * n_outputs];
         let mut logits = vec![0.0; n_outputs];
         let mut value = 0.0;
         for start in rows.clone().step_by(BLOCK_ROWS) {
             let n_rows = BLOCK_ROWS.min(rows.end - start);
             let block = &batch[(start - first) * n_features..][..n_rows * n_features];
-            let block = MatRef::from_row_major_slice(block, n_rows, n_features);
-            let products = &mut products[..n_rows * n_outputs];
-            let coef = MatRef::from_row_major_slice(coef, n_features, n_outputs);
-            let one = T::one_impl();
-            let out = MatMut::from_row_major_slice_mut(products, n_rows, n_outputs);
-            matmul(out, Accum::Replace, block, coef, one, Par::Seq);
-            for (offset, row) in products.chunks_exact_mut(n_outputs).enumerate() {
+            let residuals = &mut residuals[..n_rows * n_outputs];
+            products(block, coef, n_features, residuals);
+            for (offset, row) in residuals.chunks_exact_mut(n_outputs).enumerate() {
                 add_intercept(&mut logits, row, intercept);
                 value += residual(self.targets, start + offset, &mut logits);
                 of_intercept.iter_mut().zip(&logits).for_each(|(a, b)| *a += b);
                 row.iter_mut().zip(&logits).for_each(|(a, b)| *a = T::from_f64(*b));
             }
-            let residuals = MatRef::from_row_major_slice(products, n_rows, n_outputs);
-            let out = MatMut::from_row_major_slice_mut(&mut of_coef, n_features, n_outputs);
-            matmul(out, Accum::Add, block.transpose(), residuals, one, Par::Seq);
+            add_gradient(block, residuals, n_features, &mut of_coef);
         }
         (value, of_coef, of_intercept)
+    }
+
+    /// Coefficients `(n_outputs, n_features)`.
+    fn by_output(&self, coef: &[f64]) -> Vec<T> {
+        let n_outputs = self.n_outputs();
+        let of_output = |output| coef[output..].iter().step_by(n_outputs);
+        (0..n_outputs).flat_map(of_output).map(|it| T::from_f64(*it)).collect()
     }
 
     /// The fixed pieces of a batch, of the rows that count.
