@@ -1,10 +1,11 @@
-"""Trains the embedded backbone: distil.py DATA [--epochs N] [--size N]
+"""Trains the embedded backbone: distil.py DATA [--epochs N] [--small-epochs N] [--start MODEL.onnx]
 
 DATA holds what `gather.py` wrote: views.npy (n, 64, 64, 3) uint8, features.npy (n, 1280) f32 and
 classifier.npz, the teacher's last layer. The student is a MobileNetV2 of half width (Sandler et al. 2018)
 with 384 features. It learns the teacher's standardised features (squared error) and its class
 probabilities (cross-entropy at temperature 2) on the very pictures the teacher saw (Beyer et al. 2022),
-mirrored or not. Training continues from DATA/checkpoint.pt where there is one.
+mirrored or not; the first epochs at 64x64, as the pictures are, the others at 96x96. Training continues from
+DATA/checkpoint.pt where there is one, else from the weights of an earlier student where one is named.
 """
 
 import argparse
@@ -14,10 +15,13 @@ import pathlib
 import time
 
 import numpy as np
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
+SIZE = 96
 N_FEATURES, SEED, BATCH, LR, DECAY, TEMPERATURE = 384, 20261121, 256, 3e-3, 0.05, 2.0
 # Expansion, channels, blocks, stride: MobileNetV2's table at width 0.5.
 STAGES = [(1, 8, 1, 1), (6, 16, 2, 2), (6, 16, 3, 2), (6, 32, 4, 2), (6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1)]
@@ -72,11 +76,41 @@ class Heads(nn.Module):
         self.logits = nn.Linear(N_FEATURES, n_classes)
 
 
+def unfold(student, model, views):
+    """Gives the student an exported network's weights: each batch normalisation gets the statistics that its
+    convolution has on some pictures, and the scale and shift that undo them."""
+    weights = {it.name: numpy_helper.to_array(it) for it in onnx.load(model).graph.initializer}
+    pairs = {}
+    for index, layer in enumerate(student.body):
+        name = "stem" if index == 0 else "last" if index == len(student.body) - 1 else f"block{index}"
+        parts = enumerate(layer.body) if isinstance(layer, Block) else [(None, layer)]
+        for part, sequence in parts:
+            pairs[sequence[0]] = (sequence[1], name if part is None else f"{name}.{part}")
+
+    def take(convolution, _, out):
+        norm, name = pairs[convolution]
+        norm.running_mean, norm.running_var = out.mean((0, 2, 3)), out.var((0, 2, 3))
+        norm.weight.copy_(torch.sqrt(norm.running_var + norm.eps))
+        norm.bias.copy_(norm.running_mean + torch.tensor(weights[f"{name}.bias"]))
+
+    with torch.no_grad():
+        hooks = [convolution.register_forward_hook(take) for convolution in pairs]
+        for convolution, (_, name) in pairs.items():
+            convolution.weight.copy_(torch.tensor(weights[f"{name}.weight"]))
+        some = views[:: max(1, len(views) // 512)].permute(0, 3, 1, 2).float()
+        student.eval()(F.interpolate(some, (SIZE, SIZE), mode="bilinear", align_corners=False))
+        for hook in hooks:
+            hook.remove()
+    student.train()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--small-epochs", type=int, default=0, help="epochs at 64x64")
+    parser.add_argument("--start", type=pathlib.Path, help="an exported student to start from")
+    parser.add_argument("--rate", type=float, default=LR)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-steps", type=int, default=0, help="stop after this many steps, to time them")
     args = parser.parse_args()
@@ -98,6 +132,9 @@ def main():
     optimiser = torch.optim.AdamW(groups, LR)
     average = {key: value.clone() for key, value in student.state_dict().items()}
     checkpoint, first = args.data / "checkpoint.pt", 0
+    if args.start and not checkpoint.exists():
+        unfold(student, args.start, views)
+        average = {key: value.clone() for key, value in student.state_dict().items()}
     if checkpoint.exists():
         state = torch.load(checkpoint)
         student.load_state_dict(state["student"])
@@ -112,15 +149,15 @@ def main():
         start, sums, fits = time.time(), np.zeros(2), 0.0
         for step in range(steps):
             progress = (epoch + step / steps) / args.epochs
-            rate = LR * min(1.0, progress * args.epochs / 2) * 0.5 * (1 + math.cos(math.pi * progress))
+            rate = args.rate * min(1.0, progress * args.epochs / 2) * 0.5 * (1 + math.cos(math.pi * progress))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             index = order[step * BATCH : (step + 1) * BATCH].sort().values
             x = views[index].permute(0, 3, 1, 2).float()
             mirrored = torch.rand(len(x), generator=generator) < 0.5
             x[mirrored] = x[mirrored].flip(3)
-            if args.size != x.shape[2]:
-                x = F.interpolate(x, (args.size, args.size), mode="bilinear", align_corners=False)
+            if epoch >= args.small_epochs:
+                x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=False)
             x = x.contiguous(memory_format=torch.channels_last)
             with torch.no_grad():
                 target = (features[index] - mean) / std

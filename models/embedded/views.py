@@ -14,7 +14,7 @@ import tarfile
 
 from PIL import Image
 
-N_CROPS = 3
+N_CROPS = 5
 tar, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 with tarfile.open(tar) as archive:
     for member in archive:

@@ -35,6 +35,6 @@ pub use model::CutModel;
 pub use pipeline::{Delivery, Outcome, PipelineConfig, run_files};
 pub use preprocess::{Background, Channels, Filter, Preprocess};
 pub use registry::{EMBEDDED_ID, ModelSpec, Registry, embedded_model};
-pub use runtime::{MINIMUM_VERSION, Runtime, SessionConfig};
+pub use runtime::{MINIMUM_VERSION, Runtime, SessionConfig, has_cuda_driver};
 pub use stages::StageTimes;
 pub use stat::file_stat;

@@ -122,6 +122,46 @@ fn library_version(path: &Path) -> Result<String, BackboneError> {
     Ok(version)
 }
 
+/// Whether an NVIDIA driver is installed and answers.
+#[must_use]
+#[expect(unsafe_code, reason = "a driver is asked through its own C function")]
+pub fn has_cuda_driver() -> bool {
+    let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
+    // SAFETY: the driver's library, from where the system has it; its initialisers are meant to be run.
+    let Ok(library) = (unsafe { libloading::Library::new(name) }) else { return false };
+    // SAFETY: `cuInit(unsigned int) -> CUresult` has had this signature in every CUDA driver; 0 is success.
+    let answer = unsafe { library.get::<unsafe extern "C" fn(u32) -> i32>(b"cuInit\0").map(|it| it(0)) };
+    // A driver that has been initialised must stay.
+    std::mem::forget(library);
+    matches!(answer, Ok(0))
+}
+
+/// Libraries that the CUDA provider needs, in an order in which each finds those before it.
+const CUDA_LIBRARIES: [&str; 8] = [
+    "libcudart.so.12",
+    "libcublasLt.so.12",
+    "libcublas.so.12",
+    "libnvJitLink.so.12",
+    "libcufft.so.11",
+    "libcurand.so.10",
+    "libnvrtc.so.12",
+    "libcudnn.so.9",
+];
+
+/// Loads the CUDA libraries that lie beside ONNX Runtime: its provider does not look there. Those that do
+/// not lie there are left to the system.
+#[expect(unsafe_code, reason = "loading a library runs its initialisers")]
+fn load_cuda_libraries(runtime: &Runtime) {
+    let Some(folder) = runtime.path.parent() else { return };
+    for name in CUDA_LIBRARIES {
+        // SAFETY: NVIDIA's libraries, from the folder that the user chose ONNX Runtime from.
+        if let Ok(library) = unsafe { libloading::Library::new(folder.join(name)) } {
+            // For the provider, which is loaded later.
+            std::mem::forget(library);
+        }
+    }
+}
+
 fn parse_version(text: &str) -> Vec<u32> {
     text.split('.').map_while(|it| it.parse().ok()).collect()
 }
@@ -220,11 +260,27 @@ fn session_builder(runtime: &Runtime, config: &SessionConfig) -> Result<SessionB
     let builder = configured(&runtime.environment, config)
         .map_err(|err| BackboneError::Session { action: "configure a session", source: Box::new(err) })?;
     let Some(provider) = execution_provider(config)? else { return Ok(builder) };
+    if let Device::Cuda(_) = config.device {
+        load_cuda_libraries(runtime);
+    }
     with_provider(builder, &provider).map_err(|err| BackboneError::Device {
         device: config.device.to_string(),
-        reason: format!("{} does not load; its libraries must lie beside ONNX Runtime's", provider.name(),),
+        reason: missing(config.device).to_owned(),
         source: Some(Box::new(err)),
     })
+}
+
+/// What may be missing where a provider does not load.
+fn missing(device: Device) -> &'static str {
+    match device {
+        Device::Cuda(_) if !has_cuda_driver() => {
+            "there is no NVIDIA driver, or it does not answer (version 525 or newer is needed)"
+        }
+        Device::Cuda(_) => {
+            "its provider does not load: CUDA 12 or cuDNN 9 is missing, or there is no such GPU"
+        }
+        _ => "its provider does not load: it or its libraries do not lie beside ONNX Runtime's",
+    }
 }
 
 fn configured(environment: &Environment, config: &SessionConfig) -> ort::Result<SessionBuilder> {
@@ -236,6 +292,13 @@ fn configured(environment: &Environment, config: &SessionConfig) -> ort::Result<
         // Waiting threads that spin take the cores from the decoders.
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?)
+}
+
+fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 fn with_provider(
@@ -253,7 +316,7 @@ fn with_external_data(builder: SessionBuilder, folder: &Path) -> ort::Result<Ses
 fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProviderDispatch>, BackboneError> {
     let not_compiled = |name: &str| BackboneError::Device {
         device: config.device.to_string(),
-        reason: format!("this ONNX Runtime has no {name}; set ORT_DYLIB_PATH to one that does",),
+        reason: format!("this ONNX Runtime has no {name}"),
         source: None,
     };
     let offered = config.device.precisions();
@@ -269,6 +332,14 @@ fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProvider
         Device::OpenVino => {
             if !matches!(ep::OpenVINO::is_available(), Ok(true)) {
                 return Err(not_compiled(ep::OpenVINO::NAME));
+            }
+            if config.precision == Precision::Bf16 && !has_bf16() {
+                // OpenVINO would compute in f32 and say nothing.
+                return Err(BackboneError::Device {
+                    device: config.device.to_string(),
+                    reason: "this CPU has no bf16 instructions (AVX512_BF16)".to_owned(),
+                    source: None,
+                });
             }
             let hint = if config.precision == Precision::Bf16 { "bf16" } else { "f32" };
             let load_config = serde_json::json!({

@@ -36,7 +36,7 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     say(&format!("45 alphas × 5 folds on {n}×{d}×10"));
     let sweep = sweep(&mut peer, &relu(n, d, 10, 4)?)?;
     print(&rows, &sweep);
-    let cost = if options.quick { Value::Null } else { cost::measure()? };
+    let cost = cost::measure()?;
     let tables = tabular::coefficient_errors()?;
     let smallest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::INFINITY, f64::min);
     let largest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::NEG_INFINITY, f64::max);

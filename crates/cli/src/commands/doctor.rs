@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use clap::Args;
-use headstart_backbone::{MINIMUM_VERSION, Registry, Runtime};
+use headstart_backbone::{MINIMUM_VERSION, Registry, Runtime, has_cuda_driver};
 use serde_json::json;
 
 use crate::models::{Source, find_local};
-use crate::{Outcome, folders, machine, provision, report};
+use crate::provision::{self, Kind};
+use crate::{Outcome, folders, machine, report};
 
 /// Show the runtime, its devices, this machine and the models found.
 #[derive(Debug, Args)]
@@ -17,7 +18,8 @@ pub(crate) struct DoctorArgs {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
-    let runtime = provision::load_runtime();
+    let runtime = provision::load_runtime(Kind::Cpu);
+    let runtimes = provision::found()?;
     let models = models_found()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if args.json {
@@ -33,6 +35,11 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
                 "execution_providers": runtime.map(Runtime::execution_providers),
                 "error": error,
             },
+            "runtimes": runtimes
+                .iter()
+                .map(|(kind, path)| (kind.to_string(), json!(path)))
+                .collect::<serde_json::Map<_, _>>(),
+            "cuda_driver": has_cuda_driver(),
             "cpu": { "cores": cores, "features": machine::cpu_features() },
             "cache": folders::cache()?,
             "model_folders": folders::model_folders(),
@@ -50,6 +57,14 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
         }
         Err(err) => row("runtime", format!("MISSING: {}", format!("{err:#}").replace("\n\n", "; "))),
     }
+    for (kind, path) in &runtimes {
+        let place = path.as_ref().map(|it| it.display().to_string());
+        row(
+            "runtime for",
+            format!("{kind}: {}", place.unwrap_or_else(|| provision::setup_command(*kind) + " gets it")),
+        );
+    }
+    row("CUDA driver", if has_cuda_driver() { "answers" } else { "none" }.to_owned());
     row("cpu", format!("{cores} cores, {}", machine::cpu_features().join(" ")));
     row("cache", folders::cache()?.display().to_string());
     let folders: Vec<String> = folders::model_folders().iter().map(|it| it.display().to_string()).collect();

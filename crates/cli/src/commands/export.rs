@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use headstart_backbone::{Backbone, DecodeLimits, ImageModel, PREPROCESS_KEY, Preprocess, Runtime};
+use headstart_backbone::{Backbone, DecodeLimits, ImageModel, PREPROCESS_KEY, Preprocess};
 use headstart_head::{Activation, HeadModel};
 use headstart_onnx::{self as onnx, Layer, OnnxModel, attach_head};
 use ndarray::ArrayView2;
 use serde_json::json;
 
-use super::{RunArgs, check_space, load_backbone, read_head};
+use super::{Opened, RunArgs, check_space, load_backbone, read_head};
 use crate::models::ModelArgs;
-use crate::{Outcome, provision, report};
+use crate::{Outcome, report};
 
 /// Metadata key of the labels: a JSON array, in the order of the outputs.
 pub(crate) const LABELS_KEY: &str = "headstart.labels";
@@ -55,8 +55,8 @@ pub(crate) struct ExportArgs {
 
 pub(crate) fn run(args: &ExportArgs) -> Result<Outcome> {
     let head = read_head(&args.head)?;
-    let runtime = provision::load_runtime()?;
-    let mut backbone = load_backbone(&runtime, &args.model, &args.run, 1)?;
+    let opened = args.run.open()?;
+    let mut backbone = load_backbone(&opened, &args.model, &args.run, 1)?;
     check_space(&head, backbone.space())?;
     let mut graph = attach(&backbone, &head)?;
     let pixels = sample_pixels(args, backbone.runner().preprocess())?;
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Outcome> {
     let staging = tempfile::Builder::new().prefix(".export-").tempdir_in(folder)?;
     let staged = staging.path().join("model.onnx");
     graph.save(&staged)?;
-    let difference = compare(&runtime, args, &staged, &mut backbone, &head, &pixels)?;
+    let difference = compare(&opened, &staged, &mut backbone, &head, &pixels)?;
     ensure!(
         difference <= TOLERANCE,
         "the exported graph differs from the head by {difference:.2e}, more than {TOLERANCE:.0e}; nothing was written"
@@ -121,14 +121,13 @@ fn attach(backbone: &Backbone, head: &HeadModel) -> Result<OnnxModel> {
 
 /// Largest difference between the exported file's scores and the head's own.
 fn compare(
-    runtime: &Runtime,
-    args: &ExportArgs,
+    opened: &Opened,
     file: &std::path::Path,
     backbone: &mut Backbone,
     head: &HeadModel,
     pixels: &[u8],
 ) -> Result<f64> {
-    let (mut exported, _) = ImageModel::load_exported(runtime, file, &args.run.session(), 1)?;
+    let (mut exported, _) = ImageModel::load_exported(&opened.runtime, file, &opened.session, 1)?;
     let scores = exported.run(pixels)?;
     let embeddings = backbone.runner_mut().run(pixels)?;
     let n_rows = embeddings.len() / head.n_features();

@@ -13,7 +13,7 @@ use super::{RunArgs, load_backbone, write_file};
 use crate::dataset::{self, Columns};
 use crate::models::ModelArgs;
 use crate::progress::ExtractProgress;
-use crate::{Outcome, machine, provision, report};
+use crate::{Outcome, machine, report};
 
 /// Embed every picture of a dataset that the store does not have yet.
 ///
@@ -54,8 +54,7 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     if let Some(layout) = &listing.layout {
         report::say(format!("{}: {} pictures, {layout}", args.dataset.display(), listing.inputs.len()));
     }
-    let runtime = provision::load_runtime()?;
-    let mut backbone = load_backbone(&runtime, &args.model, &args.run, listing.inputs.len())?;
+    let mut backbone = load_backbone(&args.run.open()?, &args.model, &args.run, listing.inputs.len())?;
     let store = Store::create(&args.store, backbone.space())?;
     report::say(format!("model {}: {} features", backbone.model().id, backbone.space().n_features));
     if let Some(reason) = backbone.runner().one_by_one() {

@@ -9,21 +9,28 @@ pub(crate) mod models;
 pub(crate) mod predict;
 pub(crate) mod setup;
 
+use std::str::FromStr;
+
 use anyhow::Result;
 use clap::Args;
-use headstart_backbone::{Backbone, DecodeLimits, Device, PipelineConfig, Precision, Runtime, SessionConfig};
+use headstart_backbone::{
+    Backbone, BackboneError, DecodeLimits, Device, PipelineConfig, Precision, Runtime, SessionConfig,
+};
 use headstart_head::HeadModel;
 use headstart_store::EmbeddingSpace;
 
 use crate::models::{ModelArgs, prepare};
+use crate::provision::{self, Kind};
+use crate::report;
 
 /// Where and how much at once.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Where it runs")]
 pub(crate) struct RunArgs {
-    /// Device: cpu, openvino, cuda or cuda:N. The device asked for is used, or the run stops.
+    /// Device: cpu, openvino, cuda, cuda:N, or auto for the best that is set up. The device asked for is
+    /// used, or the run stops.
     #[arg(long, default_value = "cpu")]
-    device: Device,
+    device: DeviceChoice,
     /// Precision: f32, or bf16 on openvino.
     #[arg(long, default_value = "f32")]
     precision: Precision,
@@ -38,9 +45,44 @@ pub(crate) struct RunArgs {
     max_image_memory: u64,
 }
 
+/// A runtime, and how its sessions compute.
+struct Opened {
+    runtime: Runtime,
+    session: SessionConfig,
+}
+
+/// `--device`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DeviceChoice {
+    Auto,
+    Is(Device),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            text => text.parse().map(Self::Is).map_err(|err: String| format!("{err}; or auto")),
+        }
+    }
+}
+
 impl RunArgs {
-    fn session(&self) -> SessionConfig {
-        SessionConfig { device: self.device, precision: self.precision, ..SessionConfig::default() }
+    /// Settles on a device, and loads the runtime for it.
+    fn open(&self) -> Result<Opened> {
+        let device = match self.device {
+            DeviceChoice::Is(device) => device,
+            DeviceChoice::Auto => {
+                let (device, reason) = provision::best_device(self.precision)?;
+                report::say(format!("device {device}: {reason}"));
+                device
+            }
+        };
+        let runtime = provision::load_runtime(Kind::of(device))?;
+        let session = SessionConfig { device, precision: self.precision, ..SessionConfig::default() };
+        Ok(Opened { runtime, session })
     }
 
     fn pipeline(&self) -> PipelineConfig {
@@ -56,19 +98,38 @@ impl RunArgs {
     }
 
     /// Sessions for `n_images`: never more than there are batches.
-    fn n_sessions(&self, n_images: usize) -> usize {
+    fn n_sessions(&self, device: Device, n_images: usize) -> usize {
         let batches = n_images.div_ceil(self.batch_size.max(1)).max(1);
-        match self.device {
+        match device {
             Device::Cpu => self.pipeline().n_workers.min(batches),
+            // OpenVINO spreads one run over all cores: one session is faster than one a core.
             Device::OpenVino | Device::Cuda(_) => 1,
         }
     }
 }
 
 /// Prepares and loads a backbone for about `n_images`.
-fn load_backbone(runtime: &Runtime, model: &ModelArgs, run: &RunArgs, n_images: usize) -> Result<Backbone> {
+fn load_backbone(opened: &Opened, model: &ModelArgs, run: &RunArgs, n_images: usize) -> Result<Backbone> {
+    let n_sessions = run.n_sessions(opened.session.device, n_images);
     let model = prepare(model)?;
-    Ok(Backbone::load(runtime, model, &run.session(), run.n_sessions(n_images))?)
+    Backbone::load(&opened.runtime, model, &opened.session, n_sessions).map_err(|err| with_hint(err, opened))
+}
+
+/// How a device that cannot be used is mended.
+fn with_hint(err: BackboneError, opened: &Opened) -> anyhow::Error {
+    let kind = Kind::of(opened.session.device);
+    if !matches!(err, BackboneError::Device { .. }) || kind == Kind::Cpu {
+        return err.into();
+    }
+    let command = provision::setup_command(kind);
+    let hint = if provision::is_named() {
+        format!(
+            "ORT_DYLIB_PATH names the runtime: unset it and run `{command}`, or name one that has the device"
+        )
+    } else {
+        format!("`{command}` gets the libraries; `headstart doctor` shows what is there")
+    };
+    anyhow::anyhow!("{:#}\n\n{hint}", anyhow::Error::new(err))
 }
 
 /// Refuses a head of another embedding space, and says what differs.

@@ -11,10 +11,10 @@ use headstart_onnx::OnnxModel;
 use ndarray::ArrayView2;
 use serde_json::{Map, Value, json};
 
-use super::{RunArgs, check_space, export, load_backbone, read_head};
+use super::{RunArgs, check_space, export, load_backbone, read_head, with_hint};
 use crate::dataset::{self, Columns};
 use crate::models::{InputArgs, ModelArgs};
-use crate::{Outcome, provision, report};
+use crate::{Outcome, report};
 
 /// Predict labels or numbers of pictures.
 ///
@@ -55,11 +55,11 @@ struct ScoreColumns {
 
 pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
     let (files, unreadable) = files_of(&args.paths)?;
-    let runtime = provision::load_runtime()?;
+    let opened = args.run.open()?;
     let (scores, failures, columns) = match &args.head {
         Some(head) => {
             let head = read_head(head)?;
-            let mut backbone = load_backbone(&runtime, &args.model, &args.run, files.len())?;
+            let mut backbone = load_backbone(&opened, &args.model, &args.run, files.len())?;
             check_space(&head, backbone.space())?;
             let score = |row: &[f32]| score_row(&head, row);
             let (scores, failures) = run_all(args, backbone.runner_mut(), &files, &score)?;
@@ -73,9 +73,10 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
                 args.model.input == InputArgs::default(),
                 "an exported model knows how it is fed and where it was cut: such flags are for backbones"
             );
-            let n_sessions = args.run.n_sessions(files.len());
+            let n_sessions = args.run.n_sessions(opened.session.device, files.len());
             let (mut model, graph) =
-                ImageModel::load_exported(&runtime, path, &args.run.session(), n_sessions)?;
+                ImageModel::load_exported(&opened.runtime, path, &opened.session, n_sessions)
+                    .map_err(|err| with_hint(err, &opened))?;
             let columns = columns_of(&graph).with_context(|| format!("{}", path.display()))?;
             let (n_labels, width) = (columns.labels.len(), model.width());
             ensure!(

@@ -3,18 +3,22 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{Outcome, provision, report};
+use crate::provision::{self, Kind};
+use crate::{Outcome, report};
 
-/// Get ONNX Runtime, once: from its Python wheel through pip, or from its release archive.
+/// Get ONNX Runtime, once: from its Python wheels through pip, or from its release archive.
 #[derive(Debug, Args)]
 pub(crate) struct SetupArgs {
+    /// Kind of device it is for.
+    #[arg(long, value_enum, default_value_t = Kind::Cpu)]
+    device: Kind,
     /// Say nothing when there is nothing to do.
     #[arg(long)]
     quiet: bool,
 }
 
 pub(crate) fn run(args: &SetupArgs) -> Result<Outcome> {
-    let path = provision::setup()?;
+    let path = provision::setup(args.device)?;
     if !args.quiet {
         report::say(format!("ONNX Runtime is at {}", path.display()));
     }

@@ -1,0 +1,112 @@
+//! Fetching a build and putting it into the cache: whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::builds::{Build, Source, Wheel};
+use crate::{network, report};
+
+/// Puts a build into its folder below `folder`, and returns the path of ONNX Runtime's library.
+pub(crate) fn install(build: &Build, folder: &Path) -> Result<PathBuf> {
+    // The temporary folder lies beside its destination, so that a rename moves what it holds.
+    let temporary = tempfile::Builder::new().prefix(".setup-").tempdir_in(folder)?;
+    let staged = temporary.path().join("staged");
+    fs::create_dir(&staged)?;
+    match &build.source {
+        Source::Wheels(wheels) => {
+            for wheel in *wheels {
+                unpack_wheel(&fetch_wheel(wheel, temporary.path())?, &staged)?;
+            }
+        }
+        Source::Archive { name, version, sha256, member } => {
+            let address =
+                format!("https://github.com/microsoft/onnxruntime/releases/download/v{version}/{name}");
+            let path = temporary.path().join(name);
+            network::download(&address, &path, sha256, None)?;
+            let library = if name.ends_with(".zip") {
+                let mut bytes = Vec::new();
+                zip::ZipArchive::new(File::open(&path)?)?.by_name(member)?.read_to_end(&mut bytes)?;
+                bytes
+            } else {
+                member_of_tar(&path, member)?
+            };
+            write_synced(&staged.join(build.library), &mut library.as_slice())?;
+        }
+    }
+    ensure!(staged.join(build.library).is_file(), "there is no {} in what was fetched", build.library);
+    let destination = folder.join(build.folder);
+    // Left by a run that was killed between two steps of an older version of this program.
+    if destination.exists() {
+        fs::remove_dir_all(&destination)?;
+    }
+    fs::rename(&staged, &destination).with_context(|| format!("cannot write {}", destination.display()))?;
+    Ok(destination.join(build.library))
+}
+
+/// Has pip download a wheel into a folder of its own, and checks it.
+fn fetch_wheel(wheel: &Wheel, temporary: &Path) -> Result<PathBuf> {
+    let Wheel { package, version, platform, sha256 } = wheel;
+    report::say(format!("getting {package} {version} through pip"));
+    let folder = temporary.join(package);
+    let output = Command::new(if cfg!(windows) { "python" } else { "python3" })
+        .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+        .args(["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"])
+        .args(["--abi", "cp312", "--abi", "none", "--platform", platform, "--dest"])
+        .arg(&folder)
+        .arg(format!("{package}=={version}"))
+        .output()
+        .context("cannot run python3")?;
+    ensure!(
+        output.status.success(),
+        "pip: {}",
+        String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("failed without a word")
+    );
+    let mut files = fs::read_dir(&folder)?.filter_map(Result::ok).map(|it| it.path());
+    let path = files.find(|it| it.extension().is_some_and(|it| it == "whl"));
+    let path = path.context("pip downloaded no wheel")?;
+    let found = network::hash_of(&path)?;
+    if found != *sha256 {
+        bail!("{} has SHA-256 {found}, expected {sha256}", path.display());
+    }
+    Ok(path)
+}
+
+/// Writes a wheel's shared libraries into one folder: they find each other there.
+fn unpack_wheel(wheel: &Path, folder: &Path) -> Result<()> {
+    let mut archive = zip::ZipArchive::new(File::open(wheel)?)?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        let name = entry.name()?.rsplit('/').next().unwrap_or_default().to_owned();
+        let is_library = name.ends_with(".dll") || name.ends_with(".dylib") || name.contains(".so");
+        // Python's own module, and twins for toolchains of another time.
+        if is_library && !name.contains("pybind11_state") && !name.contains(".alt.") {
+            write_synced(&folder.join(&name), &mut entry)?;
+        }
+    }
+    Ok(())
+}
+
+fn member_of_tar(path: &Path, member: &str) -> Result<Vec<u8>> {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(path)?));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if entry.path()?.to_string_lossy().trim_start_matches("./") == member {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
+    }
+    bail!("{} has no {member}", path.display())
+}
+
+fn write_synced(path: &Path, content: &mut dyn Read) -> Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    let mut file = File::create(path).with_context(context)?;
+    io::copy(content, &mut file).with_context(context)?;
+    file.flush().with_context(context)?;
+    file.sync_all().with_context(context)
+}

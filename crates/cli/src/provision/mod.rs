@@ -1,0 +1,134 @@
+//! ONNX Runtime: where it is found, and how it gets there.
+
+mod builds;
+mod install;
+
+use std::env;
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
+use headstart_backbone::{BackboneError, Device, MINIMUM_VERSION, Precision, Runtime, has_cuda_driver};
+
+use crate::{folders, report};
+use builds::builds;
+use install::install;
+
+pub(crate) use builds::Kind;
+
+/// Loads ONNX Runtime for a device, from where [`find`] finds it.
+pub(crate) fn load_runtime(kind: Kind) -> Result<Runtime> {
+    let path = find_kind(kind)?.ok_or_else(|| match kind {
+        Kind::Cpu => anyhow!(
+            "no ONNX Runtime found; this program needs version {MINIMUM_VERSION} or newer\n\nrun `headstart setup` to get it, or set ORT_DYLIB_PATH to a library"
+        ),
+        kind => anyhow!(
+            "no ONNX Runtime for {kind} found\n\nrun `{}` to get it, or set ORT_DYLIB_PATH to a library that has it",
+            setup_command(kind)
+        ),
+    })?;
+    Runtime::load(&path).map_err(|err| match err {
+        BackboneError::RuntimeMissing { .. }
+        | BackboneError::RuntimeTooOld { .. }
+        | BackboneError::RuntimeLoad { .. } => {
+            let command = setup_command(kind);
+            let hint = if is_named() {
+                format!(
+                    "ORT_DYLIB_PATH names it: set it to a library that works, or unset it and run `{command}`"
+                )
+            } else {
+                format!("run `{command}` to get one that works, or set ORT_DYLIB_PATH to a library")
+            };
+            anyhow!("{:#}\n\n{hint}", anyhow::Error::new(err))
+        }
+        err => err.into(),
+    })
+}
+
+/// What a user types to get a runtime.
+pub(crate) fn setup_command(kind: Kind) -> String {
+    match kind {
+        Kind::Cpu => "headstart setup".to_owned(),
+        kind => format!("headstart setup --device {kind}"),
+    }
+}
+
+/// Whether the user has named a library.
+pub(crate) fn is_named() -> bool {
+    env::var_os("ORT_DYLIB_PATH").is_some_and(|it| !it.is_empty())
+}
+
+/// The ONNX Runtime library for the CPU: `ORT_DYLIB_PATH`, else the one that `headstart setup` put into
+/// the cache.
+///
+/// # Errors
+/// When there is no home folder to have a cache in, and `HEADSTART_CACHE` is not set.
+pub fn find() -> Result<Option<PathBuf>> {
+    find_kind(Kind::Cpu)
+}
+
+fn find_kind(kind: Kind) -> Result<Option<PathBuf>> {
+    match env::var_os("ORT_DYLIB_PATH").filter(|it| !it.is_empty()) {
+        Some(path) => Ok(Some(PathBuf::from(path))),
+        None => in_cache(kind),
+    }
+}
+
+/// The library in the cache.
+fn in_cache(kind: Kind) -> Result<Option<PathBuf>> {
+    let folder = folders::cache()?.join("runtime");
+    Ok(builds(kind).map(|it| folder.join(it.folder).join(it.library)).find(|it| it.is_file()))
+}
+
+/// The device that `auto` takes for a precision, and why.
+pub(crate) fn best_device(precision: Precision) -> Result<(Device, &'static str)> {
+    if precision == Precision::Bf16 {
+        return Ok((Device::OpenVino, "the only one that computes in bf16"));
+    }
+    Ok(match (find_kind(Kind::Cuda)?, has_cuda_driver()) {
+        _ if is_named() => (Device::Cpu, "ORT_DYLIB_PATH names a library; --device cuda tries its GPU"),
+        (Some(_), true) => (Device::Cuda(0), "its runtime is set up and its driver answers"),
+        (Some(_), false) => (Device::Cpu, "CUDA is set up, but no driver answers"),
+        (None, true) => (Device::Cpu, "there is a GPU; `headstart setup --device cuda` gets its runtime"),
+        (None, false) => (Device::Cpu, "there is no GPU"),
+    })
+}
+
+/// The kinds of runtime, and where each is.
+pub(crate) fn found() -> Result<Vec<(Kind, Option<PathBuf>)>> {
+    Kind::value_variants().iter().map(|kind| Ok((*kind, in_cache(*kind)?))).collect()
+}
+
+/// Puts ONNX Runtime into the cache, once: from Python wheels where there is pip, else from the release
+/// archive. Two processes at once are safe: one waits for the other.
+pub(crate) fn setup(kind: Kind) -> Result<PathBuf> {
+    let folder = folders::cache()?.join("runtime");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let lock_path = folder.join("setup.lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
+    let lock = lock.with_context(|| format!("cannot write {}", lock_path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
+    if let Some(path) = in_cache(kind)? {
+        return Ok(path);
+    }
+    let mut reasons = Vec::new();
+    for build in builds(kind) {
+        match install(build, &folder) {
+            Ok(path) => return Ok(path),
+            Err(err) => {
+                report::say(format!("{}: {err:#}", build.folder));
+                reasons.push(format!("{err:#}"));
+            }
+        }
+    }
+    let (os, arch) = (env::consts::OS, env::consts::ARCH);
+    let hint = format!("set ORT_DYLIB_PATH to a library of version {MINIMUM_VERSION} or newer");
+    if reasons.is_empty() {
+        bail!("no pinned ONNX Runtime for {kind} on {os} ({arch}); {hint} that has it");
+    }
+    bail!(
+        "cannot get ONNX Runtime for {kind}: {}\n\ninstall Python's pip or connect to the internet, or {hint}",
+        reasons.join("; ")
+    )
+}
