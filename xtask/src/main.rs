@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod python;
 mod shapes;
 
@@ -25,6 +26,7 @@ cargo xtask <verb>
   bench head           fits and alpha sweeps beside scikit-learn's, and what a fit costs against the machine's
                        limits ([--quick] [--json FILE])
   bench embedded       the compiled-in backbone beside its teacher ([--json FILE])
+  fuzz [TARGET…]       damaged and hostile bytes against every reader ([--seconds N] [--seed N])
   golden               write the reference arrays of the parity tests (target/golden)
 
   extract | fit-head | eval | predict | export | models | doctor
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "test" => check::test(rest),
         "check" => check::check(),
         "ci" => check::ci(),
+        "fuzz" => fuzz::run(rest),
         "golden" => python::golden(),
         "bench" => bench::run(rest),
         "" | "help" | "-h" | "--help" => {

@@ -13,11 +13,14 @@ mod provision;
 mod report;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use headstart_backbone::Input;
 
+pub use machine::peak_memory_bytes;
 pub use provision::find as find_runtime;
 
 /// How a command ended.
@@ -52,6 +55,14 @@ enum Command {
     Eval(commands::eval::EvalArgs),
     Predict(commands::predict::PredictArgs),
     Export(commands::export::ExportArgs),
+}
+
+/// The inputs of a dataset: a folder, or a manifest (`.csv`, `.tsv`, `.jsonl`, `.parquet`).
+///
+/// # Errors
+/// When it does not read, or a manifest lacks a column that it needs. A row that is no input is left out.
+pub fn list_dataset(dataset: &Path) -> Result<Vec<Input>> {
+    Ok(dataset::list(dataset, &dataset::Columns::default())?.inputs)
 }
 
 /// Runs the program with arguments as from the command line (the first is the program's name), prints

@@ -131,8 +131,8 @@ fn draw(panels: &[(&str, Vec<Value>)]) -> Result<()> {
         };
         let all = vec![
             series("measured", "seconds"),
-            series("memory alone", "memory_seconds"),
-            series("arithmetic alone", "arithmetic_seconds"),
+            series("its passes over memory alone", "memory_seconds"),
+            series("its products alone", "arithmetic_seconds"),
         ];
         ((*name).to_owned(), all)
     };

@@ -14,6 +14,18 @@ pub(crate) struct Series {
 /// Orange, blue and green that colour-blind people tell apart (Okabe & Ito 2008).
 const COLOURS: [RGBColor; 3] = [RGBColor(213, 94, 0), RGBColor(0, 114, 178), RGBColor(0, 158, 115)];
 
+/// The panel that has room for the legend.
+const LEGEND_PANEL: usize = 1;
+
+/// 64000 as 64k.
+fn short(number: f64) -> String {
+    if number >= 2000.0 && number % 1000.0 == 0.0 {
+        format!("{}k", number / 1000.0)
+    } else {
+        number.to_string()
+    }
+}
+
 /// Draws panels side by side, both axes logarithmic, all with the same y.
 pub(crate) fn line_plot(path: &Path, y_label: &str, panels: &[(String, Vec<Series>)]) -> Result<()> {
     let failed = |err: &dyn std::fmt::Display| anyhow!("cannot draw {}: {err}", path.display());
@@ -28,11 +40,15 @@ pub(crate) fn line_plot(path: &Path, y_label: &str, panels: &[(String, Vec<Serie
     {
         let xs = || lines.iter().flat_map(|it| &it.points).map(|it| it.0);
         let (first, last) = (xs().fold(f64::INFINITY, f64::min), xs().fold(0.0, f64::max));
+        let ticks: Vec<f64> = lines.first().into_iter().flat_map(|it| &it.points).map(|it| it.0).collect();
         let mut chart = ChartBuilder::on(&area)
             .margin(14)
             .x_label_area_size(36)
             .y_label_area_size(52)
-            .build_cartesian_2d((0.9 * first..1.1 * last).log_scale(), (0.7 * low..1.4 * high).log_scale())
+            .build_cartesian_2d(
+                (0.9 * first..1.1 * last).log_scale().with_key_points(ticks),
+                (0.7 * low..1.4 * high).log_scale(),
+            )
             .map_err(|err| failed(&err))?;
         chart
             .configure_mesh()
@@ -40,7 +56,7 @@ pub(crate) fn line_plot(path: &Path, y_label: &str, panels: &[(String, Vec<Serie
             .bold_line_style(BLACK.mix(0.12))
             .x_desc(x_label)
             .y_desc(if index == 0 { y_label } else { "" })
-            .x_label_formatter(&|it| format!("{it:.0}"))
+            .x_label_formatter(&|it| short(*it))
             .y_label_formatter(&|it| format!("{it}"))
             .label_style(("sans-serif", 12))
             .draw()
@@ -51,13 +67,13 @@ pub(crate) fn line_plot(path: &Path, y_label: &str, panels: &[(String, Vec<Serie
                     LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(3),
                 )
                 .map_err(|err| failed(&err))?;
-            if index == 0 {
+            if index == LEGEND_PANEL {
                 drawn
                     .label(line.label)
                     .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
             }
         }
-        if index == 0 {
+        if index == LEGEND_PANEL {
             chart
                 .configure_series_labels()
                 .position(SeriesLabelPosition::UpperLeft)

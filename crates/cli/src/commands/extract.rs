@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use headstart_backbone::{Backbone, Failure, Report, extract};
-use headstart_store::{Run, Store};
+use headstart_store::{Digest, Run, Store};
 use serde_json::json;
 
 use super::{RunArgs, load_backbone, write_file};
@@ -32,6 +32,11 @@ pub(crate) struct ExtractArgs {
     /// Columns of a manifest that hold the label; several make several targets.
     #[arg(long, value_name = "NAME,…", default_value = "label", value_delimiter = ',')]
     label_columns: Vec<String>,
+    /// Embed only one of N fixed parts of the dataset, I from 1 to N. Runs of different parts may go on at
+    /// once, on machines that share the store; repeated, a run takes the place of its last one. All N
+    /// together give the store of a single run.
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    shard: Option<Run>,
     /// End with one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -45,7 +50,7 @@ pub(crate) struct ExtractArgs {
 pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     let start = Instant::now();
     let columns = Columns { path: args.path_column.clone(), labels: args.label_columns.clone() };
-    let listing = dataset::list(&args.dataset, &columns)?;
+    let mut listing = dataset::list(&args.dataset, &columns)?;
     let n_listed = listing.inputs.len() + listing.unreadable.len();
     ensure!(n_listed > 0, "no pictures in {}", args.dataset.display());
     if listing.n_ignored > 0 {
@@ -60,20 +65,26 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     if let Some(reason) = backbone.runner().one_by_one() {
         report::say(format!("images are run one by one: {reason}"));
     }
+    let run = args.shard.unwrap_or(Run::Whole);
+    if let Run::Shard { index, count } = run {
+        listing.inputs.retain(|it| is_in_shard(&it.path, index, count));
+        listing.unreadable.retain(|(path, _)| is_in_shard(path, index, count));
+        report::say(format!("shard {} of {count}: {} pictures", index + 1, listing.inputs.len()));
+    }
     let mut progress = ExtractProgress::new();
     let mut result = extract(
         &mut backbone,
         listing.inputs,
         &listing.root,
         &store,
-        Run::Whole,
+        run,
         &args.run.pipeline(),
         &mut |state| progress.update(state),
     )?;
     progress.finish();
     let unreadable = listing.unreadable.into_iter().map(|(path, reason)| Failure { path, reason });
     result.failures.extend(unreadable);
-    let failures = write_failures(&args.store, &result.failures)?;
+    let failures = write_failures(&args.store, run, &result.failures)?;
     let seconds = start.elapsed().as_secs_f64();
     summarise(&backbone, &result, seconds, failures.as_deref());
     if args.json {
@@ -82,9 +93,28 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     Ok(if result.failures.is_empty() { Outcome::Good } else { Outcome::SomeFailed })
 }
 
-/// Lists the failures in `failures.jsonl`, and returns its path when there are any.
-fn write_failures(store: &Path, failures: &[Failure]) -> Result<Option<PathBuf>> {
-    let path = store.join("failures.jsonl");
+/// Whether a path belongs to a shard: by a hash of it, so that it stays there whatever else is listed.
+fn is_in_shard(path: &str, index: u32, count: u32) -> bool {
+    let hash = Digest::of(path.as_bytes());
+    let number = hash.0[..8].iter().fold(0_u64, |sum, it| sum << 8 | u64::from(*it));
+    number % u64::from(count) == u64::from(index)
+}
+
+fn parse_shard(text: &str) -> Result<Run, String> {
+    let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match numbers {
+        Some((number, count)) if (1..=count).contains(&number) => Ok(Run::Shard { index: number - 1, count }),
+        _ => Err("expected I/N with I from 1 to N, 2/8 for instance".to_owned()),
+    }
+}
+
+/// Lists the failures in `failures.jsonl` (a shard's in a file of its own), and returns its path when there
+/// are any.
+fn write_failures(store: &Path, run: Run, failures: &[Failure]) -> Result<Option<PathBuf>> {
+    let path = store.join(match run {
+        Run::Whole => "failures.jsonl".to_owned(),
+        Run::Shard { .. } => format!("failures-{run}.jsonl"),
+    });
     if failures.is_empty() {
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;

@@ -9,3 +9,4 @@ mod kill;
 mod memory;
 mod program;
 mod runtime;
+mod shards;

@@ -1,0 +1,128 @@
+//! What is attacked: everything that reads bytes from elsewhere.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use headstart_backbone::{DecodeLimits, Preprocess};
+use headstart_head::HeadModel;
+use headstart_onnx::{OnnxModel, cut, find_tap, make_batch_dynamic};
+use headstart_store::{Run, Store};
+
+use super::seeds;
+use crate::target;
+
+/// Reads; whether what it read was in order.
+type Read = dyn FnMut(&[u8]) -> bool;
+
+/// A reader and small files that it reads.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) seeds: Vec<Vec<u8>>,
+    pub(crate) read: Box<Read>,
+    /// Inputs in a test run: some seconds.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the test"))]
+    pub(crate) n_in_test: u64,
+}
+
+impl Target {
+    pub(crate) fn all() -> Result<Vec<Self>> {
+        let folder = target().join("fuzz/work");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)?;
+        Ok(vec![
+            Self {
+                name: "pictures",
+                seeds: seeds::pictures()?,
+                read: Box::new(|bytes| {
+                    let limits = DecodeLimits { max_bytes: 64 << 20, ..DecodeLimits::default() };
+                    Preprocess::imagenet().apply(bytes, &limits).is_ok()
+                }),
+                n_in_test: 3000,
+            },
+            Self {
+                name: "onnx",
+                seeds: vec![seeds::model()],
+                read: Box::new(reads_model),
+                n_in_test: 30_000,
+            },
+            Self {
+                name: "heads",
+                seeds: vec![seeds::head()?],
+                read: Box::new(|bytes| HeadModel::from_bytes(bytes).is_ok()),
+                n_in_test: 30_000,
+            },
+            store(&folder.join("store"))?,
+            manifests(&folder)?,
+        ])
+    }
+}
+
+/// Reads a model, and does to it what the program does.
+fn reads_model(bytes: &[u8]) -> bool {
+    let work = || {
+        let mut model = OnnxModel::from_bytes(bytes.to_vec())?;
+        make_batch_dynamic(&mut model)?;
+        let cut = cut(&model, &find_tap(&model)?)?;
+        drop(model.external_data_files());
+        cut.to_bytes()
+    };
+    work().is_ok()
+}
+
+/// A store one of whose files is damaged: read, then put in order by a run.
+fn store(folder: &Path) -> Result<Target> {
+    let files = seeds::store(folder)?;
+    let names: Vec<_> = files.iter().map(|it| it.0.clone()).collect();
+    // The first byte of an input says which file it stands for.
+    let tagged = |(tag, (_, bytes)): (usize, &(_, Vec<u8>))| {
+        [&[u8::try_from(tag).unwrap_or(u8::MAX)], bytes.as_slice()].concat()
+    };
+    let seeds = files.iter().enumerate().map(tagged).collect();
+    let place = folder.to_owned();
+    let read = move |input: &[u8]| {
+        let Some((tag, bytes)) = input.split_first() else { return false };
+        if fs::remove_dir_all(&place).is_err() {
+            return false;
+        }
+        for (index, (name, content)) in files.iter().enumerate() {
+            let path = place.join(name);
+            let content = if index == usize::from(*tag) % names.len() { bytes } else { content };
+            let made = path.parent().is_some_and(|it| fs::create_dir_all(it).is_ok());
+            if !made || fs::write(path, content).is_err() {
+                return false;
+            }
+        }
+        let Ok(store) = Store::open(&place) else { return false };
+        let mut is_good = store.batches().is_ok_and(|mut it| it.all(|batch| batch.is_ok()));
+        match store.samples() {
+            Ok(table) => {
+                let digests: Vec<_> = table.samples.iter().map(|it| it.digest).collect();
+                is_good &= store.load(&digests).is_ok();
+            }
+            Err(_) => is_good = false,
+        }
+        is_good & store.writer(Run::Whole).is_ok()
+    };
+    Ok(Target { name: "store", seeds, read: Box::new(read), n_in_test: 1000 })
+}
+
+/// Manifests of every format.
+fn manifests(folder: &Path) -> Result<Target> {
+    let files = seeds::manifests(folder)?;
+    let extensions: Vec<_> = files.iter().map(|it| it.0).collect();
+    let tagged = |(tag, (_, bytes)): (usize, &(_, Vec<u8>))| {
+        [&[u8::try_from(tag).unwrap_or(u8::MAX)], bytes.as_slice()].concat()
+    };
+    let seeds = files.iter().enumerate().map(tagged).collect();
+    let folder = folder.to_owned();
+    let read = move |input: &[u8]| {
+        let Some((tag, bytes)) = input.split_first() else { return false };
+        let extension = extensions[usize::from(*tag) % extensions.len()];
+        let path = folder.join("manifest").with_extension(extension);
+        fs::write(&path, bytes).is_ok() && headstart::list_dataset(&path).is_ok()
+    };
+    Ok(Target { name: "manifests", seeds, read: Box::new(read), n_in_test: 5000 })
+}
