@@ -45,7 +45,7 @@ pub(crate) fn decode(
     limits: &DecodeLimits,
 ) -> Result<Pixels, ImageError> {
     // Decoders are written for damaged files, yet a panic in one must cost one picture, not the run.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_dynamic(bytes, preprocess.orientation, limits)));
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_dynamic(bytes, preprocess, limits)));
     let image = decoded.unwrap_or(Err(ImageError::DecoderPanic))?;
     if image.width() == 0 || image.height() == 0 {
         return Err(ImageError::Empty);
@@ -65,12 +65,13 @@ pub(crate) fn decode(
 
 fn decode_dynamic(
     bytes: &[u8],
-    orient: bool,
+    preprocess: &Preprocess,
     decode_limits: &DecodeLimits,
 ) -> Result<DynamicImage, ImageError> {
+    let orient = preprocess.orientation;
     let format = image::guess_format(bytes).map_err(|_| ImageError::UnknownFormat)?;
     if format == ImageFormat::Jpeg {
-        let (image, orientation) = jpeg::decode(bytes, decode_limits)?;
+        let (image, orientation) = jpeg::decode(bytes, preprocess.least_jpeg_side(), decode_limits)?;
         let image = RgbImage::from_raw(image.width, image.height, image.data).ok_or(ImageError::Empty)?;
         return Ok(oriented(image.into(), orientation.filter(|_| orient)));
     }

@@ -1,7 +1,7 @@
 //! JPEG, bit for bit what libjpeg-turbo and so Pillow decodes: the only module that names `libjpeg_turbo_rs`.
 
 use image::metadata::Orientation;
-use libjpeg_turbo_rs::{DecodeLimits as JpegLimits, Decoder, PixelFormat};
+use libjpeg_turbo_rs::{DecodeLimits as JpegLimits, Decoder, PixelFormat, ScalingFactor};
 
 use crate::decode::{DecodeLimits, Pixels, check_memory};
 use crate::error::ImageError;
@@ -10,8 +10,12 @@ use crate::error::ImageError;
 ///
 /// A file that ends early or is damaged in its picture data is an error: half a photo filled up with grey
 /// would be embedded as if it were one. Stray bytes between its headers are not.
+///
+/// With a `least_side` it is decoded at the smallest of 1, 1/2, 1/4 and 1/8 of its size whose short side is
+/// no less: the inverse DCT of each block then makes fewer pixels.
 pub(crate) fn decode(
     bytes: &[u8],
+    least_side: Option<u32>,
     limits: &DecodeLimits,
 ) -> Result<(Pixels, Option<Orientation>), ImageError> {
     let damaged = |err| ImageError::Jpeg(Box::new(err));
@@ -25,12 +29,19 @@ pub(crate) fn decode(
         limit_bytes: limits.max_bytes,
     };
     let is_cmyk = n_components == 4;
+    let short = width.min(height);
+    let fits = |it: &u32| least_side.is_some_and(|side| short.div_ceil(*it as usize) >= side as usize);
+    let reduction = [8, 4, 2].into_iter().find(fits).unwrap_or(1);
     // The pixels and a copy for turning or converting them; a progressive file is held whole as 16-bit
     // coefficients before that.
     let coefficients = if header.is_progressive { 2 * n_components as u64 } else { 0 };
     let pixels = if is_cmyk { 7 } else { 6 };
     let [w, h] = [width, height].map(|it| u32::try_from(it).unwrap_or(u32::MAX));
-    check_memory(w, h, pixels.max(3 + coefficients), limits)?;
+    check_memory(w.div_ceil(reduction), h.div_ceil(reduction), pixels, limits)?;
+    check_memory(w, h, if coefficients > 0 { 3 + coefficients } else { 0 }, limits)?;
+    if reduction > 1 {
+        decoder.set_scale(ScalingFactor::try_new(1, reduction).map_err(damaged)?);
+    }
     decoder.set_output_format(if is_cmyk { PixelFormat::Cmyk } else { PixelFormat::Rgb });
     let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
     let image = decoder.decode_image().map_err(|err| match err {

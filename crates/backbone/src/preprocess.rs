@@ -39,6 +39,16 @@ pub struct Preprocess {
     pub background: Background,
     /// Whether the EXIF orientation is applied.
     pub orientation: bool,
+    /// Whether a JPEG is decoded at a half, a quarter or an eighth of its size where that still covers what
+    /// is needed: much faster for large photos, with slightly other pixels.
+    #[serde(skip_serializing_if = "is_false")]
+    pub scaled_jpeg: bool,
+}
+
+/// What is off leaves no trace, so that it changes no fingerprint.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Resampling filter, antialiased: its support grows with the reduction, as Pillow defines it.
@@ -93,6 +103,7 @@ impl Preprocess {
             std: vec![0.229, 0.224, 0.225],
             background: Background::White,
             orientation: true,
+            scaled_jpeg: false,
         }
     }
 
@@ -132,6 +143,11 @@ impl Preprocess {
             return bad(format!("short side {side} does not cover the crop {:?}", self.size));
         }
         Ok(())
+    }
+
+    /// The least short side that a JPEG may be decoded to, if it may be scaled.
+    pub(crate) fn least_jpeg_side(&self) -> Option<u32> {
+        self.scaled_jpeg.then(|| self.short_side.unwrap_or(self.size[0].max(self.size[1])))
     }
 
     /// Mean and std in grey levels, as the graph applies them to uint8 pixels.

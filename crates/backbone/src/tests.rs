@@ -360,3 +360,38 @@ fn errors_can_cross_threads() {
     check::<ImageError>();
     check::<CutModel>();
 }
+
+/// A smooth picture as a JPEG.
+fn smooth_jpeg(width: usize, height: usize) -> Vec<u8> {
+    let wave = |x: f64, period: f64| (127.5 + 100.0 * (x / period).sin()).round() as u8;
+    let pixel =
+        |x: usize, y: usize| [wave(x as f64, 90.0), wave(y as f64, 70.0), wave((x + y) as f64, 120.0)];
+    let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+    let (format, subsampling) = (libjpeg_turbo_rs::PixelFormat::Rgb, libjpeg_turbo_rs::Subsampling::S420);
+    libjpeg_turbo_rs::compress(&pixels, width, height, format, 90, subsampling).unwrap()
+}
+
+#[test]
+fn a_large_jpeg_may_be_decoded_at_a_fraction_of_its_size() {
+    let full = Preprocess::imagenet();
+    let scaled = Preprocess { scaled_jpeg: true, ..full.clone() };
+    let limits = DecodeLimits::default();
+    // Sides that are halved, quartered, and not: 510 is just too short for a half of 256.
+    for (width, height, is_scaled) in
+        [(800, 600, true), (1500, 1100, true), (510, 700, false), (500, 375, false)]
+    {
+        let bytes = smooth_jpeg(width, height);
+        let (a, b) = (full.apply(&bytes, &limits).unwrap(), scaled.apply(&bytes, &limits).unwrap());
+        let off: u64 = a.iter().zip(&b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        assert_eq!(off > 0, is_scaled, "{width}×{height}");
+        assert!(off as f64 / (a.len() as f64) < 2.0, "{width}×{height}: {off}");
+    }
+    // What would take too much memory whole may be within it scaled.
+    let bytes = smooth_jpeg(1600, 1200);
+    let tight = DecodeLimits { max_bytes: 4 << 20, ..limits };
+    assert!(matches!(full.apply(&bytes, &tight), Err(ImageError::TooLarge { .. })));
+    scaled.apply(&bytes, &tight).unwrap();
+    let off = serde_json::to_string(&full).unwrap();
+    assert!(!off.contains("scaled"), "the fingerprints of before would change: {off}");
+    assert!(serde_json::to_string(&scaled).unwrap().contains("\"scaled-jpeg\":true"));
+}

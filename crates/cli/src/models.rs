@@ -60,6 +60,10 @@ pub(crate) struct InputArgs {
     /// Ignore the EXIF orientation.
     #[arg(long)]
     pub(crate) no_orientation: bool,
+    /// Decode a JPEG at a half, a quarter or an eighth of its size where that still covers what is needed:
+    /// much faster for photos of many megapixels, with slightly other pixels.
+    #[arg(long)]
+    pub(crate) scaled_jpeg: bool,
 }
 
 /// Where a model's bytes are.
@@ -188,13 +192,15 @@ pub(crate) fn describe(preprocess: &Preprocess) -> String {
         None => format!("squeezed to {height}×{width}"),
     };
     let range = if preprocess.unit_range { "/255" } else { "0–255" };
+    let jpeg = if preprocess.scaled_jpeg { ", large JPEGs decoded at a fraction of their size" } else { "" };
     let orientation = if preprocess.orientation { "applied" } else { "ignored" };
     format!(
-        "{geometry}, {:?}, {:?} {range}, mean {:?}, std {:?}, transparent pixels over {:?}, EXIF orientation {orientation}",
+        "{geometry}, {:?}, {:?} {range}, mean {:?}, std {:?}, transparent pixels over {:?}, EXIF orientation {orientation}{jpeg}",
         preprocess.filter, preprocess.channels, preprocess.mean, preprocess.std, preprocess.background
     )
     .to_lowercase()
     .replace("exif", "EXIF")
+    .replace("jpegs", "JPEGs")
 }
 
 impl InputArgs {
@@ -221,6 +227,7 @@ impl InputArgs {
         preprocess.background = self.background.unwrap_or(preprocess.background);
         preprocess.unit_range &= !self.levels;
         preprocess.orientation &= !self.no_orientation;
+        preprocess.scaled_jpeg |= self.scaled_jpeg;
         if let Some(mean) = &self.mean {
             preprocess.mean.clone_from(mean);
         }
