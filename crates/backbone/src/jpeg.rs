@@ -37,8 +37,7 @@ pub(crate) fn decode(
     let coefficients = if header.is_progressive { 2 * n_components as u64 } else { 0 };
     let pixels = if is_cmyk { 7 } else { 6 };
     let [w, h] = [width, height].map(|it| u32::try_from(it).unwrap_or(u32::MAX));
-    check_memory(w.div_ceil(reduction), h.div_ceil(reduction), pixels, limits)?;
-    check_memory(w, h, if coefficients > 0 { 3 + coefficients } else { 0 }, limits)?;
+    check_memory(w, h, pixels.max(3 + coefficients), limits)?;
     if reduction > 1 {
         decoder.set_scale(ScalingFactor::try_new(1, reduction).map_err(damaged)?);
     }
