@@ -1,7 +1,7 @@
 """scikit-learn's side of `cargo xtask bench head`: a JSON object a line on stdin, an answer a line on stdout.
 
 {"x": FILE (n x d float32, row-major), "y": FILE (n int64), "n", "d", "C", "tol"?}  one fit
-{... "Cs": [...], "cv": [[...] fold of each sample]}                                  LogisticRegressionCV
+{... "Cs": [...], "folds": [...] fold of each sample}                                  LogisticRegressionCV
 
 Answers with the seconds of the fit, its coef and intercept; a sweep with its C and the mean held-out
 log-loss of each C.

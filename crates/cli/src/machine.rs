@@ -9,11 +9,11 @@ pub fn peak_memory_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Memory that is free or can be freed, in bytes; `None` where the system does not say.
+/// Memory of this machine, in bytes; `None` where the system does not say.
 #[must_use]
-pub(crate) fn available_memory_bytes() -> Option<u64> {
+pub(crate) fn memory_bytes() -> Option<u64> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|it| it.strip_prefix("MemAvailable:"))?;
+    let line = info.lines().find_map(|it| it.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -106,7 +106,8 @@ pub struct FitRecord {
     pub validation: f64,
     /// Seed of that draw.
     pub seed: u64,
-    /// What proves the optimum; a hidden layer has none.
+    /// What proves the optimum; a hidden layer has none. Of a balanced fit before its intercept is corrected
+    /// for the classes' shares.
     pub certificate: Option<Certificate>,
     /// How a hidden layer was trained.
     pub training: Option<TrainingRecord>,
@@ -185,7 +186,7 @@ impl HeadModel {
     /// the same bytes.
     ///
     /// # Errors
-    /// [`HeadError::Malformed`] when a number in the metadata has no JSON form (NaN).
+    /// [`HeadError::Malformed`] when it would not read back: a number in the metadata is not finite.
     pub fn to_bytes(&self) -> Result<Vec<u8>, HeadError> {
         let malformed = |reason: String| HeadError::Malformed { reason };
         let header = Header {
@@ -194,6 +195,8 @@ impl HeadModel {
             metadata: self.metadata.clone(),
         };
         let header = serde_json::to_string(&header).map_err(|err| malformed(err.to_string()))?;
+        // JSON has no word for a number that is not finite, and writes nothing in its place.
+        serde_json::from_str::<Header>(&header).map_err(|err| malformed(err.to_string()))?;
         let mut tensors = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let shape = vec![layer.weight.nrows(), layer.weight.ncols()];

@@ -2,6 +2,7 @@
 
 mod baselines;
 mod class_weight;
+mod eigen;
 mod error;
 mod feature;
 mod head;

@@ -14,7 +14,7 @@ use crate::loss::Loss;
 use crate::metrics::argmax;
 use crate::scaler::Scaler;
 
-/// Settings of [`fit_mlp`]; names and defaults are those of Keras and of scikit-learn's `MLPClassifier`.
+/// Settings of [`fit_mlp`]; names are those of Keras and of scikit-learn's `MLPClassifier`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MlpConfig {
     /// Units of the hidden layer. Default 256.
@@ -89,7 +89,8 @@ pub struct MlpSamples<'a, A> {
 
 /// Trains `Dense(hidden) + ReLU + dropout + Dense(n_outputs) + activation` by Adam.
 ///
-/// Features are standardised, which is folded into the first layer. The weights of the epoch with the
+/// Features are standardised, which is folded into the first layer; so are targets that are numbers, into the
+/// last, and the losses of the history are in units of their deviation. The weights of the epoch with the
 /// lowest validation loss are kept. There is no certificate: the problem has many minima.
 ///
 /// # Errors
@@ -139,7 +140,14 @@ pub fn fit_mlp<A: Feature>(
     let scaler = Scaler::fit(samples.x.select(ndarray::Axis(0), &train).view());
     #[expect(clippy::cast_possible_truncation, reason = "training computes in f32")]
     let x = scaler.transform(samples.x).mapv(|it| it as f32);
-    let data = Data { x, targets: samples.targets.reborrow(), weights: samples.weights, activation, loss };
+    // Numbers are learnt in units of their deviation: a step of Adam is as long for prices as for ratios.
+    let of_targets = (activation == Activation::Identity)
+        .then(|| Scaler::fit(samples.targets.select(ndarray::Axis(0), &train).view()));
+    let targets = match &of_targets {
+        Some(scaler) => scaler.transform(samples.targets),
+        None => samples.targets.to_owned(),
+    };
+    let data = Data { x, targets, weights: samples.weights, activation, loss };
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let mut network = Network::new(data.x.ncols(), config.hidden, data.targets.ncols(), &mut rng);
     let mut adam = Adam::new(network.parameters.len(), config.learning_rate);
@@ -180,6 +188,10 @@ pub fn fit_mlp<A: Feature>(
     network.parameters = best;
     let [hidden, last] = network.layers();
     let (weight, bias) = scaler.fold(&hidden.0, &hidden.1);
+    let last = match &of_targets {
+        Some(scaler) => scaler.unscale(&last.0, &last.1),
+        None => last,
+    };
     Ok(MlpFit {
         layers: [
             DenseLayer { weight, bias, activation: Activation::Relu },
@@ -193,7 +205,7 @@ pub fn fit_mlp<A: Feature>(
 /// What is trained on, in the units it is trained in.
 struct Data<'a> {
     x: Array2<f32>,
-    targets: ArrayView2<'a, f64>,
+    targets: Array2<f64>,
     weights: Option<&'a [f64]>,
     activation: Activation,
     loss: &'a dyn Loss,
@@ -427,6 +439,9 @@ fn shuffle(rows: &mut [usize], rng: &mut ChaCha8Rng) {
     }
 }
 
+/// Weights of a network at most: 4 GiB of them, and as much again for each of Adam's moments.
+const MAX_PARAMETERS: usize = 1 << 30;
+
 fn check<A: Feature>(samples: &MlpSamples<'_, A>, config: &MlpConfig) -> Result<(), HeadError> {
     let n_samples = samples.x.nrows();
     check_features(samples.x, n_samples)?;
@@ -439,8 +454,11 @@ fn check<A: Feature>(samples: &MlpSamples<'_, A>, config: &MlpConfig) -> Result<
     if let Some(((sample, target), _)) = samples.targets.indexed_iter().find(|it| !it.1.is_finite()) {
         return Err(HeadError::NonFiniteTarget { sample, target });
     }
+    let inputs_and_outputs = samples.x.ncols() + samples.targets.ncols() + 1;
+    let n_parameters = config.hidden.checked_mul(inputs_and_outputs);
     let refused = [
         ("hidden must be at least 1", config.hidden == 0),
+        ("hidden is more than any memory holds", n_parameters.is_none_or(|it| it > MAX_PARAMETERS)),
         ("dropout must be at least 0 and below 1", !(0.0..1.0).contains(&config.dropout)),
         ("the learning rate must be positive", config.learning_rate.is_nan() || config.learning_rate <= 0.0),
         ("the batch size must be at least 1", config.batch_size == 0),
@@ -465,13 +483,7 @@ mod tests {
         let targets = Array2::from_shape_fn((7, 2), |(row, label)| f64::from((row + label) as u8 % 2));
         let loss = LossName::CrossEntropy.of(Activation::Softmax).expect("fits");
         let weights = [1.0, 2.0, 0.5, 1.0, 3.0, 1.0, 0.0];
-        let data = Data {
-            x,
-            targets: targets.view(),
-            weights: Some(&weights),
-            activation: Activation::Softmax,
-            loss: &loss,
-        };
+        let data = Data { x, targets, weights: Some(&weights), activation: Activation::Softmax, loss: &loss };
         let network = Network::new(3, 5, 2, &mut rng);
         let rows = [6, 0, 3, 4, 1];
         let mask = dropout_mask(rows.len() * 5, 0.4, &mut rng);

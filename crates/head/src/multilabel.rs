@@ -99,7 +99,8 @@ impl MultilabelReport {
 }
 
 /// For each label the threshold at which its F1 score is largest, halfway between the two probabilities it
-/// separates; 0.5 where no sample has the label.
+/// separates. 0.5 where fewer than `min_support` samples have the label, and where giving it to all of them
+/// would be best: out of fold that says that it cannot be predicted, not that all should have it.
 ///
 /// # Shapes
 /// - `probabilities`, `truth`: `(n_samples, n_labels)`, as for [`MultilabelReport::new`]; probabilities
@@ -111,24 +112,35 @@ impl MultilabelReport {
 /// # Examples
 /// ```
 /// let (p, truth) = (ndarray::array![[0.1], [0.2], [0.3]], ndarray::array![[0.0], [1.0], [1.0]]);
-/// assert!((headstart_head::f1_thresholds(p.view(), truth.view())[0] - 0.15).abs() < 1e-12);
+/// assert!((headstart_head::f1_thresholds(p.view(), truth.view(), 1)[0] - 0.15).abs() < 1e-12);
 /// ```
 #[must_use]
-pub fn f1_thresholds(probabilities: ArrayView2<'_, f64>, truth: ArrayView2<'_, f64>) -> Vec<f64> {
-    probabilities.columns().into_iter().zip(truth.columns()).map(|(p, truth)| threshold(p, truth)).collect()
+pub fn f1_thresholds(
+    probabilities: ArrayView2<'_, f64>,
+    truth: ArrayView2<'_, f64>,
+    min_support: usize,
+) -> Vec<f64> {
+    let columns = probabilities.columns().into_iter().zip(truth.columns());
+    columns.map(|(p, truth)| threshold(p, truth, min_support)).collect()
 }
 
-fn threshold(probabilities: ArrayView1<'_, f64>, truth: ArrayView1<'_, f64>) -> f64 {
+/// Where nothing better is known.
+const DEFAULT_THRESHOLD: f64 = 0.5;
+
+fn threshold(probabilities: ArrayView1<'_, f64>, truth: ArrayView1<'_, f64>, min_support: usize) -> f64 {
     let groups = from_the_top(probabilities, truth);
     let support: usize = groups.iter().map(|it| it.1).sum();
-    let (mut best, mut best_f1) = (0.5, 0.0);
+    let (mut best, mut best_f1) = (DEFAULT_THRESHOLD, 0.0);
+    if support < min_support {
+        return best;
+    }
     let (mut n_given, mut hits) = (0, 0);
     for (index, (p, of_truth, count)) in groups.iter().enumerate() {
         (n_given, hits) = (n_given + count, hits + of_truth);
         let f1 = ratio(2 * hits, n_given + support);
         if f1 > best_f1 {
-            let below = groups.get(index + 1).map_or(0.0, |it| it.0);
-            (best, best_f1) = (0.5 * (p + below), f1);
+            let between = |below: &(f64, usize, usize)| 0.5 * (p + below.0);
+            (best, best_f1) = (groups.get(index + 1).map_or(DEFAULT_THRESHOLD, between), f1);
         }
     }
     best

@@ -1,9 +1,13 @@
 //! Ridge regression: every `alpha` and every leave-one-out residual from one decomposition.
 
+use std::collections::BTreeMap;
+
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::linalg::solvers::Solve;
+use faer::{Accum, Mat, MatRef, Par, Scale};
 use ndarray::{Array1, Array2, ArrayView2};
 
+use crate::eigen;
 use crate::error::HeadError;
 use crate::feature::{Feature, check_alpha, check_features};
 use crate::logistic::Certificate;
@@ -81,14 +85,12 @@ impl Ridge {
         let mut gram = Mat::zeros(size, size);
         let (left, right) = if dual { (x.as_ref(), x.transpose()) } else { (x.transpose(), x.as_ref()) };
         matmul(gram.as_mut(), Accum::Replace, left, right, 1.0, Par::rayon(0));
-        let eigen = gram
-            .self_adjoint_eigen(Side::Lower)
-            .map_err(|_| HeadError::Malformed { reason: "the Gram matrix has no eigenvectors".to_owned() })?;
-        let values: Vec<f64> = (0..size).map(|it| eigen.S()[it]).collect();
+        let no_vectors = || HeadError::Malformed { reason: "the Gram matrix has no eigenvectors".to_owned() };
+        let (values, all_vectors) = eigen::self_adjoint(&gram).ok_or_else(no_vectors)?;
         // What is below rounding is no direction of the data: its singular vector would be noise.
         let floor = values.iter().copied().fold(0.0, f64::max) * 1e-13;
         let kept: Vec<usize> = (0..size).filter(|it| values[*it] > floor).collect();
-        let vectors = Mat::from_fn(size, kept.len(), |i, j| eigen.U()[(i, kept[j])]);
+        let vectors = Mat::from_fn(size, kept.len(), |i, j| all_vectors[(i, kept[j])]);
         let squares: Vec<f64> = kept.iter().map(|it| values[*it]).collect();
         let left = if dual {
             vectors
@@ -129,19 +131,59 @@ impl Ridge {
     /// # Errors
     /// [`HeadError::InvalidAlpha`].
     pub fn leave_one_out(&self, alpha: f64) -> Result<Array2<f64>, HeadError> {
+        let each_alone: Vec<u64> = (0..self.y.nrows() as u64).collect();
+        self.leave_group_out(alpha, &each_alone)
+    }
+
+    /// As [`leave_one_out`](Self::leave_one_out), with all samples of a group left out together.
+    ///
+    /// `(I - H_GG)⁻¹ (y - ŷ)_G` for each group. `I - H` is what the penalty holds back, `alpha / (s² + alpha)`
+    /// of each direction, and what lies in no direction of the features: differences from 1 would cancel
+    /// where the penalty is weak. Not finite where the others say nothing of a group.
+    ///
+    /// # Shapes
+    /// - `groups`: `(n_samples,)`, equal for samples of one group.
+    ///
+    /// # Errors
+    /// [`HeadError::InvalidAlpha`]; [`HeadError::SampleCountMismatch`].
+    pub fn leave_group_out(&self, alpha: f64, groups: &[u64]) -> Result<Array2<f64>, HeadError> {
         check_alpha(alpha)?;
-        let fitted = self.shrunk(|square| square / (square + alpha));
-        let n_samples = self.y.nrows();
-        let leverage: Vec<f64> = (0..n_samples)
-            .map(|i| {
-                let row = self.squares.iter().enumerate();
-                let h: f64 = row.map(|(j, s)| self.left[(i, j)].powi(2) * s / (s + alpha)).sum();
-                h + 1.0 / n_samples as f64
-            })
-            .collect();
-        Ok(Array2::from_shape_fn((n_samples, self.y.ncols()), |(i, t)| {
-            (self.y[(i, t)] - fitted[(i, t)]) / (1.0 - leverage[i])
-        }))
+        let (n_samples, n_targets) = self.y.shape();
+        if groups.len() != n_samples {
+            return Err(HeadError::SampleCountMismatch { x_rows: n_samples, y_len: groups.len() });
+        }
+        let held_back: Vec<f64> = self.squares.iter().map(|square| alpha / (square + alpha)).collect();
+        let mut residuals = self.shrunk(|square| alpha / (square + alpha));
+        // Centred samples span one direction less than there are: then nothing lies outside.
+        let spans_all = self.squares.len() + 1 >= n_samples;
+        if !spans_all {
+            residuals += &self.y - self.shrunk(|_| 1.0);
+        }
+        let free = |i: usize, k: usize| {
+            let shares = held_back.iter().enumerate();
+            let inside = |share: f64| if spans_all { share } else { share - 1.0 };
+            let in_span: f64 =
+                shares.map(|(j, share)| self.left[(i, j)] * self.left[(k, j)] * inside(*share)).sum();
+            let unit = if i == k { 1.0 } else { 0.0 };
+            in_span + if spans_all { 0.0 } else { unit - 1.0 / n_samples as f64 }
+        };
+        let mut members: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        groups.iter().enumerate().for_each(|(sample, group)| members.entry(*group).or_default().push(sample));
+        let mut out = Array2::zeros((n_samples, n_targets));
+        for members in members.values() {
+            let m = members.len();
+            let mut errors = Mat::from_fn(m, n_targets, |i, t| residuals[(members[i], t)]);
+            if m == 1 {
+                errors /= Scale(free(members[0], members[0]));
+            } else {
+                let block = Mat::from_fn(m, m, |i, k| free(members[i], members[k]));
+                errors = block.partial_piv_lu().solve(errors);
+            }
+            for (i, sample) in members.iter().enumerate() {
+                (0..n_targets).for_each(|t| out[[*sample, t]] = errors[(i, t)]);
+            }
+        }
+        Ok(out)
     }
 
     /// Generalised cross-validation for one `alpha`: `n·‖Y - Ŷ‖² / (n - tr H)²`, summed over targets.

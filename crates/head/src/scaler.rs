@@ -43,6 +43,12 @@ impl Scaler {
         (x.mapv(Into::into) - &self.mean) / &self.std
     }
 
+    /// Coefficients and intercept of outputs as they came, from those of standardised outputs.
+    #[must_use]
+    pub fn unscale(&self, coef: &Array2<f64>, intercept: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {
+        (coef * &self.std, intercept * &self.std + &self.mean)
+    }
+
     /// Coefficients and intercept for features as they came, from those of standardised features.
     #[must_use]
     pub fn fold(&self, coef: &Array2<f64>, intercept: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {

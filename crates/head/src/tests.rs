@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::*;
 
+mod hard;
 mod mlp;
 mod multilabel;
 

@@ -5,6 +5,7 @@ mod embedded;
 mod extract;
 mod features;
 mod head;
+mod photos;
 mod plot;
 mod tabular;
 
@@ -39,7 +40,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
         }
     }
     // Generic code of the fits is compiled here: measured as users have it, optimised.
-    if cfg!(debug_assertions) && name != "extract" {
+    if cfg!(debug_assertions) {
         run_command(cargo().args(["build", "--release", "--quiet", "--package", "xtask"]))?;
         let mut again = Command::new(target().join("release/xtask"));
         return run_command(again.arg("bench").args(arguments));

@@ -70,7 +70,17 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
     let judged_by = [Role::Validation, Role::Test].into_iter().find(|it| roles.contains(it));
     let held_out = judged_by.map(|role| rows_of(&roles, role));
     let validation = held_out.as_ref().map(|rows| eval::judge(&head, &store, &labelled, rows)).transpose()?;
-    let baselines = match held_out.as_ref().filter(|_| task == Task::Classification) {
+    if let Some(held_out) = &held_out {
+        let n_known = held_out.iter().filter(|it| labelled.was_trained_on(&head, **it)).count();
+        if n_known > 0 {
+            report::say(format!(
+                "warning: {n_known} of {} held-out samples are files or groups that the head was trained on too",
+                held_out.len()
+            ));
+        }
+    }
+    let can_compare = task == Task::Classification && !training.in_memory().samples.is_empty();
+    let baselines = match held_out.as_ref().filter(|_| can_compare) {
         Some(held_out) => Some(baselines(&head, &training, held_out)?),
         None => None,
     };

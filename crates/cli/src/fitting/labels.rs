@@ -12,6 +12,9 @@ use crate::report;
 /// Where there are too few samples to choose a threshold on.
 const DEFAULT_THRESHOLD: f64 = 0.5;
 
+/// Samples that must have a label for a threshold to be chosen: two a fold.
+const MIN_SUPPORT: usize = 10;
+
 pub(crate) fn fit(
     options: &FitOptions,
     training: &Training<'_>,
@@ -56,15 +59,35 @@ fn one_vs_rest(
         Some(part) => {
             part_truth = part.labelled.indicator(&part.samples, labels);
             part_columns = columns_of(&part_truth);
-            (Some(OneVsRest::new(&part.rows, &part_columns, None, standardize)?), &part_truth)
+            match OneVsRest::new(&part.rows, &part_columns, None, standardize) {
+                Ok(of_part) => (Some(of_part), &part_truth),
+                // A label that nobody in the part has, or everybody: nothing can be chosen on it.
+                Err(HeadError::TooFewClasses { .. } | HeadError::NoSamples) => (None, &part_truth),
+                Err(err) => return Err(err.into()),
+            }
         }
     };
+    let can_choose = on.is_some() || training.part.is_none();
     let on = on.as_ref().unwrap_or(&samples);
-    let folds = part.folds(options, &combinations(judged));
+    // Without folds there is nothing to choose, and that is said.
+    let folds =
+        if can_choose { part.folds(options, &combinations(judged)) } else { vec![0; training.samples.len()] };
     let (alpha, path) = choose_alpha(options, start, || on.cross_validate(&folds, &options.alphas()))?;
     let thresholds = match on.out_of_fold(&folds, alpha) {
-        Ok(probabilities) => f1_thresholds(probabilities.view(), judged.view()),
-        Err(err @ HeadError::TooFewFolds { .. }) => {
+        Ok(probabilities) => {
+            let rare = judged.columns().into_iter().zip(labels);
+            let rare = rare.filter(|it| it.0.iter().filter(|it| **it > 0.5).count() < MIN_SUPPORT);
+            let rare: Vec<&str> = rare.map(|it| it.1.as_str()).collect();
+            if !rare.is_empty() {
+                report::say(format!(
+                    "fewer than {MIN_SUPPORT} samples have these labels, which are given from probability \
+                     {DEFAULT_THRESHOLD} on then: {}",
+                    rare.join(", ")
+                ));
+            }
+            f1_thresholds(probabilities.view(), judged.view(), MIN_SUPPORT)
+        }
+        Err(err @ (HeadError::TooFewFolds { .. } | HeadError::NotInMemory)) => {
             report::say(format!("{err}; labels are given from probability {DEFAULT_THRESHOLD} on then"));
             vec![DEFAULT_THRESHOLD; labels.len()]
         }

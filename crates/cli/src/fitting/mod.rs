@@ -118,7 +118,7 @@ fn head(options: &FitOptions, task: Task, training: &Training<'_>, fitted: Fitte
                 alpha: how.alpha,
                 path: how.path,
                 balanced: options.balanced,
-                standardized: !options.no_standardize,
+                standardized: !options.no_standardize || options.head == HeadKind::Mlp,
                 n_samples: training.samples.len(),
                 class_counts,
                 validation: options.validation,
@@ -151,13 +151,21 @@ fn choose_alpha(
     start: Option<&HeadModel>,
     path: impl FnOnce() -> Result<AlphaPath, HeadError>,
 ) -> Result<(f64, Option<AlphaPath>)> {
-    let kept = start.and_then(|it| it.metadata.fit.alpha).filter(|_| options.alphas.is_none());
+    // An alpha of raw features says nothing of standardised ones.
+    let is_comparable = |it: &&HeadModel| it.metadata.fit.standardized != options.no_standardize;
+    let kept =
+        start.filter(is_comparable).and_then(|it| it.metadata.fit.alpha).filter(|_| options.alphas.is_none());
     if let Some(alpha) = options.alpha.or(kept) {
         return Ok((alpha, None));
     }
     match path() {
         Ok(path) => Ok((path.alphas[options.chosen(&path)], Some(path))),
-        Err(err @ (HeadError::TooFewFolds { .. } | HeadError::TooFewClasses { .. })) => {
+        Err(
+            err @ (HeadError::TooFewFolds { .. }
+            | HeadError::TooFewClasses { .. }
+            | HeadError::NoSamples
+            | HeadError::NotInMemory),
+        ) => {
             report::say(format!("{err}; alpha is {DEFAULT_ALPHA} then"));
             Ok((DEFAULT_ALPHA, None))
         }

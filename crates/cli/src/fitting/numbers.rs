@@ -6,7 +6,8 @@ use ndarray::{ArrayView2, Axis};
 
 use super::options::{FitOptions, HeadKind};
 use super::rows::Training;
-use super::{Fitted, How, hidden};
+use super::{DEFAULT_ALPHA, Fitted, How, hidden};
+use crate::report;
 
 pub(crate) fn fit(options: &FitOptions, training: &Training<'_>) -> Result<Fitted> {
     let targets = training.labelled.targets()?.select(Axis(0), &training.samples);
@@ -42,16 +43,40 @@ pub(crate) fn ridge(
     let alpha = match options.alpha {
         Some(alpha) => alpha,
         None => {
-            let mut best = (f64::INFINITY, 1.0);
-            for alpha in options.alphas() {
-                let error = ridge.leave_one_out(alpha)?.iter().map(|it| it * it).sum::<f64>();
-                if error < best.0 {
-                    best = (error, alpha);
+            let groups = training.labelled.groups_of(&training.samples);
+            let mut best: Option<(f64, f64)> = None;
+            let alphas = options.alphas();
+            for alpha in &alphas {
+                let residuals = ridge.leave_group_out(*alpha, &groups)?;
+                let error = residuals.iter().map(|it| it * it).sum::<f64>();
+                if error.is_finite() && best.is_none_or(|it| error < it.0) {
+                    best = Some((error, *alpha));
                 }
             }
-            best.1
+            let Some((_, alpha)) = best else {
+                report::say(format!(
+                    "nothing is left when a group is left out; alpha is {DEFAULT_ALPHA} then"
+                ));
+                return finish(&ridge, DEFAULT_ALPHA, scaler, activation);
+            };
+            let ends = alphas.iter().fold((f64::INFINITY, 0.0_f64), |it, a| (it.0.min(*a), it.1.max(*a)));
+            if alphas.len() > 1 && (alpha <= ends.0 || alpha >= ends.1) {
+                report::say(format!(
+                    "warning: the best alpha, {alpha:.3e}, lies on the edge of those tried; try others by --alphas"
+                ));
+            }
+            alpha
         }
     };
+    finish(&ridge, alpha, scaler, activation)
+}
+
+fn finish(
+    ridge: &Ridge,
+    alpha: f64,
+    scaler: Option<Scaler>,
+    activation: Activation,
+) -> Result<(Vec<DenseLayer>, How)> {
     let mut fit = ridge.fit(alpha)?;
     if let Some(scaler) = scaler {
         (fit.coef, fit.intercept) = scaler.fold(&fit.coef, &fit.intercept);

@@ -51,7 +51,7 @@ pub(crate) struct FitOptions {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Most memory embeddings may take, in MiB; a logistic head on more of them reads the store again for
-    /// every pass, and chooses alpha on as many as fit. Default: half of what is free.
+    /// every pass, and chooses alpha on as many as fit. Default: half of this machine's.
     #[arg(long, value_name = "MIB")]
     pub(crate) max_memory: Option<u64>,
     #[command(flatten)]
@@ -80,6 +80,25 @@ pub(crate) struct HiddenOptions {
     /// Epochs without a lower validation loss after which training ends.
     #[arg(long, value_name = "N", default_value_t = MlpConfig::default().patience)]
     patience: usize,
+}
+
+impl HiddenOptions {
+    /// Whether nothing but the loss was asked for.
+    fn is_default(&self) -> bool {
+        let of = |it: &MlpConfig| {
+            (it.hidden, it.dropout.to_bits(), it.learning_rate.to_bits(), it.max_epochs, it.patience)
+        };
+        let Self { hidden, dropout, learning_rate, epochs, patience, .. } = *self;
+        let asked = MlpConfig {
+            hidden,
+            dropout,
+            learning_rate,
+            max_epochs: epochs,
+            patience,
+            ..MlpConfig::default()
+        };
+        of(&asked) == of(&MlpConfig::default())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -128,6 +147,17 @@ impl FitOptions {
             "--folds and --one-standard-error are for logistic heads: for a linear one alpha is chosen by \
              leave-one-out, a hidden layer has none"
         );
+        ensure!(
+            self.head != HeadKind::Mlp
+                || (self.alpha.is_none() && self.alphas.is_none() && !self.no_standardize),
+            "--alpha, --alphas and --no-standardize are for logistic and linear heads: a hidden layer has no \
+             penalty, and its features are always standardised"
+        );
+        ensure!(
+            self.head == HeadKind::Mlp || self.hidden.is_default(),
+            "--hidden, --dropout, --learning-rate, --epochs and --patience are for --head mlp"
+        );
+        ensure!(self.folds.is_none_or(|it| it >= 2), "--folds must be at least 2");
         ensure!(
             self.warm_start.is_none()
                 || (self.head == HeadKind::Logistic && self.solver == Solver::Headstart),

@@ -7,12 +7,18 @@ use headstart_head::{HeadError, RowSource, Visit, stratified_folds, stratified_s
 use headstart_store::{Digest, EmbeddingBatch, Scan, Store, StoreError};
 use ndarray::{Array2, ArrayView2};
 
-use super::options::FitOptions;
+use super::options::{FitOptions, HeadKind, Solver};
 use crate::data::Labelled;
 use crate::{machine, report};
 
-/// Bytes a fit needs for a feature: the embedding, its centred copy, and that in the order of folds.
-const BYTES_PER_FEATURE: u64 = 12;
+/// Bytes a fit needs for a feature: the embedding, its centred copy, and that in the order of folds; ridge
+/// and hidden layers compute in f64, with left singular vectors or in linfa's own copies.
+const fn bytes_per_feature(options: &FitOptions) -> u64 {
+    match (options.head, options.solver) {
+        (HeadKind::Logistic, Solver::Headstart) => 12,
+        _ => 28,
+    }
+}
 
 /// The samples a head is fitted on, and their embeddings.
 pub(crate) struct Training<'a> {
@@ -48,10 +54,11 @@ impl<'a> Training<'a> {
         labelled: &'a Labelled,
         samples: Vec<usize>,
     ) -> Result<Self> {
-        let per_sample = BYTES_PER_FEATURE * store.space().n_features as u64;
+        let per_sample = bytes_per_feature(options) * store.space().n_features as u64;
         let needed = per_sample * samples.len() as u64;
-        let free = machine::available_memory_bytes().map_or(u64::MAX, |it| it / 2);
-        let limit = options.max_memory.map_or(free, |it| it.saturating_mul(1 << 20));
+        // Of what the machine has, not of what is free: the same flags give the same head.
+        let default = machine::memory_bytes().map_or(u64::MAX, |it| it / 2);
+        let limit = options.max_memory.map_or(default, |it| it.saturating_mul(1 << 20));
         if needed <= limit {
             let rows = Rows::InMemory(labelled.embeddings(store, &samples)?);
             return Ok(Self { store, labelled, samples, rows, part: None });

@@ -135,7 +135,8 @@ fn a_class_is_added_to_a_head_from_where_it_was() {
 #[test]
 fn more_embeddings_than_may_be_in_memory_give_the_same_head() {
     let place = Place::new();
-    place.photos(30);
+    // More training samples than half the features: fewer are solved in their row space.
+    place.photos(90);
     // A copy of a picture, and one of two labels: rows that come more than once.
     fs::create_dir_all(place.path("photos/red")).unwrap();
     fs::copy(place.path("photos/red/0.png"), place.path("photos/red/copy.png")).unwrap();
@@ -185,11 +186,16 @@ fn what_does_not_go_together_is_refused() {
     let place = Place::new();
     place.photos(4);
     extract(&place, "photos").expect(0);
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["--head", "linear", "--balanced"], "--balanced is for"),
         (&["--head", "linear", "--one-standard-error"], "chosen by leave-one-out"),
         (&["--head", "linear", "--folds", "3"], "chosen by leave-one-out"),
         (&["--loss", "focal"], "--loss is for --head mlp"),
+        (&["--epochs", "3"], "are for --head mlp"),
+        (&["--folds", "1"], "--folds must be at least 2"),
+        (&["--head", "mlp", "--alpha", "3"], "a hidden layer has no penalty"),
+        (&["--head", "mlp", "--no-standardize"], "always standardised"),
+        (&["--head", "mlp", "--hidden", "18446744073709551615"], "more than any memory holds"),
         (&["--solver", "linfa", "--balanced"], "--solver linfa is for"),
         (&["--head", "linear", "--task", "multilabel"], "predicts classes or numbers"),
         (&["--task", "regression"], "a logistic head predicts classes"),
@@ -203,4 +209,41 @@ fn what_does_not_go_together_is_refused() {
     }
     let many = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--folds", "1000"]).expect(0);
     assert!(!many.stderr.contains("1000-fold"), "{}", many.stderr);
+}
+
+/// A group that is a class, and a part in memory that has none of it: nothing can be chosen, and all is fitted.
+#[test]
+fn groups_that_are_classes_leave_nothing_to_choose_by() {
+    let place = Place::new();
+    place.photos(8);
+    let mut rows = "path,label,group\n".to_owned();
+    for class in ["red", "green", "blue"] {
+        (0..8).for_each(|it| rows += &format!("photos/{class}/{it}.png,{class},{class}\n"));
+    }
+    fs::write(place.path("a.csv"), rows).unwrap();
+    extract(&place, "a.csv").expect(0);
+    for more in [&[][..], &["--max-memory", "0"]] {
+        let arguments = ["fit-head", "--store", "store", "--out", "a.head", "--validation", "0", "--json"];
+        let ran = place.run(&[&arguments[..], more].concat()).expect(0);
+        assert!(ran.stderr.contains("alpha is 10 then"), "{more:?}: {}", ran.stderr);
+        assert_eq!(ran.json()["fit"]["alpha"], 10.0);
+    }
+}
+
+/// Sold-by-the-dozen photos: near-copies of one subject must not vouch for each other.
+#[test]
+fn held_out_samples_of_known_groups_are_told() {
+    let place = Place::new();
+    place.photos(4);
+    let mut rows = "path,label,split,group\n".to_owned();
+    for class in ["red", "green"] {
+        for it in 0..4 {
+            let split = if it == 3 { "val" } else { "train" };
+            rows += &format!("photos/{class}/{it}.png,{class},{split},{}\n", it % 3);
+        }
+    }
+    fs::write(place.path("a.csv"), rows).unwrap();
+    extract(&place, "a.csv").expect(0);
+    let ran = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--alpha", "1"]).expect(0);
+    assert!(ran.stderr.contains("2 of 2 held-out samples are files or groups"), "{}", ran.stderr);
 }

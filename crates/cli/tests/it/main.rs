@@ -3,6 +3,7 @@
 mod datasets;
 mod export;
 mod failures;
+mod faults;
 mod fits;
 mod heads;
 mod kill;

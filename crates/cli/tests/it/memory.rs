@@ -65,3 +65,29 @@ fn no_picture_takes_more_memory_than_it_may() {
     }
     assert!(n_cases == 10 && (5..10).contains(&n_embedded), "{n_embedded} of {n_cases} were embedded");
 }
+
+/// Ten times the pictures, a tenth more memory at most: what is left of an embedded picture is its line in
+/// the table of samples.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_number_of_pictures() {
+    let place = Place::new();
+    let peak_of = |n: u32| {
+        let folder = place.path(&format!("{n}/class"));
+        fs::create_dir_all(&folder).unwrap();
+        for index in 0..n {
+            // All different: equal ones would be embedded once.
+            let [a, b, c, _] = index.to_le_bytes();
+            let picture = image::RgbImage::from_fn(8, 8, |x, y| {
+                image::Rgb([a, b, c].map(|it| it ^ (x * y).to_le_bytes()[0]))
+            });
+            picture.save(folder.join(format!("{index}.bmp"))).unwrap();
+        }
+        let ran =
+            place.run(&["extract", &n.to_string(), "--store", &format!("store-{n}"), "--json"]).expect(0);
+        assert_eq!(ran.json()["n_embedded"], n);
+        peak(&ran)
+    };
+    let (few, many) = (peak_of(2000), peak_of(20_000));
+    assert!(many as f64 <= 1.1 * few as f64, "{few} bytes for 2,000 pictures, {many} for 20,000");
+}

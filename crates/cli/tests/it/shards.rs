@@ -63,7 +63,8 @@ fn a_shard_that_is_none_is_refused() {
     let place = Place::new();
     place.photos(1);
     for shard in ["0/3", "4/3", "1/0", "1", "a/b", "-1/2", "1/99999999999"] {
-        let ran = place.run(&["extract", "photos", "--store", "store", "--shard", shard]).expect(2);
+        let shard = format!("--shard={shard}");
+        let ran = place.run(&["extract", "photos", "--store", "store", &shard]).expect(2);
         assert!(ran.stderr.contains("expected I/N"), "{shard}: {}", ran.stderr);
     }
     extract(&place, "photos").expect(0);

@@ -30,6 +30,9 @@ pub(crate) struct Exact<'a, S> {
     pub(crate) penalty: f64,
 }
 
+/// Steps of Newton's method that the intercept takes at most: each squares its error.
+const MAX_NEWTON_STEPS: usize = 6;
+
 /// Coefficients `(n_features, n_outputs)` and intercept `(n_outputs,)` for features as they came.
 pub(crate) struct Linear {
     pub(crate) coef: Array2<f64>,
@@ -74,36 +77,55 @@ impl<S: RowSource> Exact<'_, S> {
 
     /// Certifies a solution, its intercept moved to its optimum where it is not there.
     ///
-    /// Newton's method on a few numbers that are near their optimum already. What it would still gain,
-    /// to second order, enters the gap.
+    /// Newton's method on a few numbers that are near their optimum already. What it would still gain, and
+    /// what moving the intercept would change in the gradient of the coefficients, enters the gap.
     pub(crate) fn certify(
         &self,
         linear: &mut Linear,
         config: &LogisticConfig,
         n_iterations: usize,
     ) -> Result<Certificate, HeadError> {
-        let mut sums = self.sums(linear, true)?;
-        let mut step = self.intercept_step(&sums);
-        let gain = |sums: &Sums, step: &[f64]| {
-            0.5 * sums.of_intercept.iter().zip(step).map(|(a, b)| a * b).sum::<f64>()
-        };
-        // Far from the optimum Newton's method may overshoot; the solver never leaves us there.
-        if gain(&sums, &step) > 0.1 * config.gap_tolerance * sums.loss && largest(&step) < 1.0 {
-            linear.intercept.iter_mut().zip(&step).for_each(|(b, step)| *b -= step);
-            sums = self.sums(linear, true)?;
-            step = self.intercept_step(&sums);
-        }
-        let mut gradient = vec![0.0; self.mean.len() * step.len() + step.len()];
-        let objective = self.objective(linear, &sums, &mut gradient);
         let n_rows = self.source.dim().0;
-        let of_coef = &gradient[..self.mean.len() * step.len()];
-        Ok(Certificate {
-            objective,
-            gradient: largest(&gradient) / self.targets.total_weight(0..n_rows),
-            tolerance: config.tolerance,
-            gap: of_coef.iter().map(|it| it * it).sum::<f64>() / (2.0 * self.penalty) + gain(&sums, &step),
-            n_iterations,
-        })
+        let mut gradient = vec![0.0; (self.mean.len() + 1) * self.targets.n_outputs()];
+        for newton_step in 0.. {
+            let sums = self.sums(linear, true)?;
+            let step = self.intercept_step(&sums);
+            let objective = self.objective(linear, &sums, &mut gradient);
+            let of_coef = &gradient[..self.mean.len() * step.len()];
+            let slope = of_coef.iter().map(|it| it * it).sum::<f64>().sqrt();
+            // With the intercept at its optimum, the gap is at most the squared gradient of what is left over
+            // twice its least curvature, the penalty. On the way there that gradient changes by H·step, and
+            // `|H·step|² ≤ λ·stepᵀH·step`, by Cauchy and Schwarz for the Hessian.
+            let gain = 0.5 * sums.of_intercept.iter().zip(&step).map(|(a, b)| a * b).sum::<f64>().max(0.0);
+            let moved = slope + (2.0 * self.largest_curvature(&sums) * gain).sqrt();
+            let certificate = Certificate {
+                objective,
+                gradient: largest(&gradient) / self.targets.total_weight(0..n_rows),
+                tolerance: config.tolerance,
+                gap: moved * moved / (2.0 * self.penalty) + gain,
+                n_iterations,
+            };
+            let is_good_enough =
+                certificate.gap <= config.gap_tolerance * objective || moved <= 1.1 * slope || gain.is_nan();
+            // Far from the optimum Newton's method may overshoot; the solver never leaves us there.
+            if is_good_enough || newton_step == MAX_NEWTON_STEPS || largest(&step) >= 1.0 {
+                return Ok(certificate);
+            }
+            linear.intercept.iter_mut().zip(&step).for_each(|(b, step)| *b -= step);
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// A bound on the curvature of the loss in any direction of the coefficients: of every sample its squared
+    /// length times its curvature, which is at most a half (a quarter for two classes), and all together at
+    /// most the trace of the intercept's Hessian. Features have unit mean square.
+    fn largest_curvature(&self, sums: &Sums) -> f64 {
+        let (n_rows, n_features) = self.source.dim();
+        let weight = (0..n_rows).map(|it| self.targets.weight(it)).fold(0.0, f64::max);
+        let of_loss = if self.targets.n_outputs() == 1 { 0.25 } else { 0.5 };
+        let trace = |hessian: &Mat<f64>| (0..hessian.nrows()).map(|it| hessian[(it, it)]).sum();
+        let all: f64 = sums.curvature.as_ref().map_or(f64::INFINITY, trace);
+        (n_rows * n_features) as f64 * all.min(of_loss * weight)
     }
 
     /// Objective, and the gradient in the solver's coordinates, from the sums.

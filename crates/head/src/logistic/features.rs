@@ -37,7 +37,7 @@ impl<'a, S: RowSource> Features<'a, S> {
         let centred = Centred { source, mean: &mean, scale: &scale };
         let rows = source.is_in_memory().then(|| centred.gather()).transpose()?;
         // Few samples span few directions: solved there, certified on the features as they came.
-        let row_space = if 2 * n_samples <= n_features {
+        let row_space = if source.is_in_memory() && 2 * n_samples <= n_features {
             RowSpace::of(&centred.gather()?, n_samples, n_features)
         } else {
             None
@@ -120,8 +120,9 @@ fn column_sums<S: RowSource>(
     term: impl Fn(f64, f64) -> f64 + Sync,
 ) -> Result<Vec<f64>, HeadError> {
     let n_features = parameters.len();
-    let mut sums = vec![0.0; n_features];
+    let (mut sums, mut n_found) = (vec![0.0; n_features], 0);
     source.for_each_batch(&mut |_, batch| {
+        n_found += batch.len() / n_features;
         let of_chunk = |rows: &[S::Elem]| {
             let mut sums = vec![0.0; n_features];
             for row in rows.chunks_exact(n_features) {
@@ -135,6 +136,10 @@ fn column_sums<S: RowSource>(
             sums.iter_mut().zip(of_chunk).for_each(|(a, b)| *a += b);
         }
     })?;
+    let expected = source.dim().0;
+    if n_found != expected {
+        return Err(HeadError::SampleCountMismatch { x_rows: n_found, y_len: expected });
+    }
     Ok(sums)
 }
 

@@ -175,12 +175,15 @@ impl<'a, S: RowSource> Logistic<'a, S> {
         let Solution { parameters, mut n_iterations } = solution;
         let mut linear = exact.linear(&parameters);
         let mut certificate = exact.certify(&mut linear, config, n_iterations)?;
-        if !is_met(&certificate, config) && n_iterations < config.max_iterations {
-            // What f32 or the row space could not reach, f64 in the full space may.
-            // Well below the tolerances: moving the intercept to its optimum costs the others a little.
+        // What f32 or the row space could not reach, f64 in the full space may. Well below the tolerances:
+        // moving the intercept to its optimum costs the others a little.
+        for share in [0.3, 0.03, 0.003] {
+            if is_met(&certificate, config) || n_iterations >= config.max_iterations {
+                break;
+            }
             let left = LogisticConfig {
-                tolerance: 0.3 * config.tolerance,
-                gap_tolerance: 0.3 * config.gap_tolerance,
+                tolerance: share * config.tolerance,
+                gap_tolerance: share * config.gap_tolerance,
                 max_iterations: config.max_iterations - n_iterations,
                 ..*config
             };

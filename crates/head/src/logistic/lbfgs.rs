@@ -79,7 +79,7 @@ pub(crate) fn minimise<P: Precondition>(
     let (mut n_iterations, mut n_stalled) = (0, 0);
     let mut flattest = norm(&gradient);
     let (mut n_evaluations, mut value_renewed) = (0, value);
-    let mut at_latest = settings.renew_after.saturating_mul(RENEWAL_FACTOR);
+    let (mut at_latest, mut is_fresh) = (settings.renew_after.saturating_mul(RENEWAL_FACTOR), true);
     while n_iterations < settings.max_iterations
         && n_stalled < settings.patience
         && !is_converged(value, &gradient)
@@ -91,8 +91,10 @@ pub(crate) fn minimise<P: Precondition>(
             pairs.clear();
             precondition = curvature(&x);
             preconditioned = applied(&precondition, &gradient);
-            (n_evaluations, value_renewed) = (0, value);
-            at_latest = if is_late { at_latest.saturating_mul(RENEWAL_FACTOR) } else { at_latest };
+            (n_evaluations, value_renewed, is_fresh) = (0, value, true);
+            if is_late {
+                at_latest = at_latest.max(settings.renew_after).saturating_mul(RENEWAL_FACTOR);
+            }
         }
         let mut direction = descent_direction(&gradient, &preconditioned, &pairs);
         if dot(&direction, &gradient) >= 0.0 {
@@ -106,11 +108,16 @@ pub(crate) fn minimise<P: Precondition>(
         };
         let Some(point) = line_search(&x, value, &gradient, &direction, settings.noise, &mut counted) else {
             if pairs.is_empty() {
-                break;
+                if is_fresh {
+                    break;
+                }
+                // It may be the inverse Hessian that misleads: one more try with a new one.
+                at_latest = 0;
             }
             pairs.clear();
             continue;
         };
+        is_fresh = false;
         let step = difference(&point.x, &x);
         let change = difference(&point.gradient, &gradient);
         let product = dot(&step, &change);

@@ -28,16 +28,18 @@ impl Targets<'_> {
 pub(crate) fn residual(targets: &Targets<'_>, sample: usize, logits: &mut [f64]) -> f64 {
     let (class, weight) = (targets.y[sample], targets.weight(sample));
     if let [logit] = logits {
-        // ln(1 + e^z) - y·z, without overflow on either side.
-        let (z, target) = (*logit, if class == 1 { 1.0 } else { 0.0 });
-        *logit = weight * (sigmoid(z) - target);
-        return weight * (z.max(0.0) + (-z.abs()).exp().ln_1p() - target * z);
+        // ln(1 + e^-margin): no overflow on either side, and nothing cancels where the sample is right.
+        let margin = if class == 1 { *logit } else { -*logit };
+        let wrong = sigmoid(-margin);
+        *logit = if class == 1 { -weight * wrong } else { weight * wrong };
+        return weight * ((-margin).max(0.0) + (-margin.abs()).exp().ln_1p());
     }
     let target = logits[class];
-    let (max, sum) = softmax(logits);
+    let (max, rest) = softmax(logits);
     logits.iter_mut().for_each(|it| *it *= weight);
     logits[class] -= weight;
-    weight * (sum.ln() + max - target)
+    // The logarithm of 1 + rest, and zero behind it where the class has the largest logit.
+    weight * (rest.ln_1p() + (max - target))
 }
 
 /// Logits become probabilities, and the curvature of the loss is returned: `p(1 - p)`, averaged over the
@@ -51,16 +53,22 @@ pub(crate) fn curvature(logits: &mut [f64]) -> f64 {
     logits.iter().map(|p| p * (1.0 - p)).sum::<f64>() / (logits.len() as f64 - 1.0)
 }
 
-/// Logits become probabilities; returns the largest logit and the sum of the exponentials less it.
+/// Logits become probabilities; returns the largest logit, and the sum of the exponentials of the others
+/// less it.
 fn softmax(logits: &mut [f64]) -> (f64, f64) {
-    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut sum = 0.0;
-    for logit in logits.iter_mut() {
-        *logit = (*logit - max).exp();
-        sum += *logit;
+    let (mut largest, mut max) = (0, f64::NEG_INFINITY);
+    for (index, logit) in logits.iter().enumerate() {
+        if *logit > max {
+            (largest, max) = (index, *logit);
+        }
     }
-    logits.iter_mut().for_each(|it| *it /= sum);
-    (max, sum)
+    let mut rest = 0.0;
+    for (index, logit) in logits.iter_mut().enumerate() {
+        *logit = (*logit - max).exp();
+        rest += if index == largest { 0.0 } else { *logit };
+    }
+    logits.iter_mut().for_each(|it| *it /= 1.0 + rest);
+    (max, rest)
 }
 
 fn sigmoid(z: f64) -> f64 {

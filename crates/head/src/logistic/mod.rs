@@ -34,7 +34,8 @@ pub struct LogisticConfig {
     /// L2 weight on the summed loss: `alpha = 1 / C` of scikit-learn. Default 1.
     pub alpha: f64,
     /// Whether `alpha` weighs the coefficients of standardised features, so that a feature's scale does
-    /// not decide how much it may count. Default false: scikit-learn's objective.
+    /// not decide how much it may count. Default false: scikit-learn's objective. Deviations are of the
+    /// samples, whatever they weigh.
     pub standardize: bool,
     /// Largest component of the gradient per sample, in units of the features' scale, that counts as
     /// converged. Default 1e-6.
@@ -64,7 +65,7 @@ pub struct LogisticFit {
 }
 
 /// What proves an optimum: recomputed in f64 for the coefficients that are returned, on the features as
-/// they came, by code that the solver's fast path does not share.
+/// they came, by code that the solver's fast path (f32, centred copies) does not share.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Summed loss plus penalty at the solution.

@@ -100,14 +100,20 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
     /// As [`Logistic::cross_validate`].
     pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
         let alphas = from_strong_to_weak(alphas);
-        let mut sums: Vec<Vec<f64>> = Vec::new();
-        for label in &self.labels {
-            let losses = label.path_losses(folds, &alphas, &mut |_, _| ())?;
-            sums.resize(losses.len(), vec![0.0; alphas.len()]);
-            let all = sums.iter_mut().flatten().zip(losses.iter().flatten());
-            all.for_each(|(sum, loss)| *sum += loss / self.labels.len() as f64);
+        let of_labels = self.labels.iter().map(|label| label.path_losses(folds, &alphas, &mut |_, _| ()));
+        let of_labels = of_labels.collect::<Result<Vec<_>, _>>()?;
+        // The mean of the labels that count in a fold.
+        let of_fold = |fold: usize| -> Option<Vec<f64>> {
+            let counted: Vec<&Vec<f64>> =
+                of_labels.iter().filter_map(|it| it.get(fold)).filter(|it| !it.is_empty()).collect();
+            let mean = |at: usize| counted.iter().map(|it| it[at]).sum::<f64>() / counted.len() as f64;
+            (!counted.is_empty()).then(|| (0..alphas.len()).map(mean).collect())
+        };
+        let losses: Vec<Vec<f64>> = (0..of_labels[0].len()).filter_map(of_fold).collect();
+        if losses.len() < 2 {
+            return Err(HeadError::TooFewFolds { found: losses.len() });
         }
-        Ok(AlphaPath::new(alphas, &sums))
+        Ok(AlphaPath::new(alphas, &losses))
     }
 
     /// Probabilities of every sample's labels by fits on the other folds, `(n_samples, n_labels)`.

@@ -65,8 +65,8 @@ impl AlphaPath {
             })
             .collect();
         // The strongest of equals, and never one whose loss is not finite.
-        let best =
-            (0..alphas.len()).fold(0, |best, it| if mean_loss[it] < mean_loss[best] { it } else { best });
+        let is_better = |it: usize, best: usize| mean_loss[it] < mean_loss[best] || mean_loss[best].is_nan();
+        let best = (0..alphas.len()).fold(0, |best, it| if is_better(it, best) { it } else { best });
         let limit = mean_loss[best] + standard_error[best];
         let one_standard_error = (0..=best).find(|it| mean_loss[*it] <= limit).unwrap_or(best);
         Self { n_folds: losses.len(), alphas, mean_loss, standard_error, best, one_standard_error }
@@ -86,7 +86,8 @@ impl<S: RowSource> Logistic<'_, S> {
     ///
     /// Features are centred and scaled once, by all samples. Fits go from strong to weak alphas, each
     /// from the last; all folds share one preconditioner an alpha. A class that is missing from the
-    /// samples a fold is fitted on is left out of that fold's loss.
+    /// samples a fold is fitted on is left out of that fold's loss; a fold of which nothing is left does not
+    /// count.
     ///
     /// # Shapes
     /// - `folds`: `(n_samples,)`, the fold of each sample, below `n_folds`; see
@@ -101,7 +102,11 @@ impl<S: RowSource> Logistic<'_, S> {
     /// The same samples, folds and alphas give the same bits, whatever the number of threads.
     pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
         let alphas = from_strong_to_weak(alphas);
-        let losses = self.path_losses(folds, &alphas, &mut |_, _| ())?;
+        let mut losses = self.path_losses(folds, &alphas, &mut |_, _| ())?;
+        losses.retain(|of_fold| !of_fold.is_empty());
+        if losses.len() < 2 {
+            return Err(HeadError::TooFewFolds { found: losses.len() });
+        }
         Ok(AlphaPath::new(alphas, &losses))
     }
 
@@ -118,8 +123,8 @@ impl<S: RowSource> Logistic<'_, S> {
         Ok(all)
     }
 
-    /// Losses of each fold at each alpha, in the order they come; `visit` sees the logits of every
-    /// held-out sample.
+    /// Losses of each fold at each alpha, in the order they come, none for a fold of which nothing counts;
+    /// `visit` sees the logits of every held-out sample.
     pub(super) fn path_losses(
         &self,
         folds: &[usize],
@@ -189,7 +194,7 @@ impl<S: RowSource> Logistic<'_, S> {
                 )
                 .parameters;
                 let held_out = problem(iter::once(fold.clone()).collect(), penalty);
-                losses.push(held_out_loss(&held_out, solution, fold, &mut |row, logits| {
+                losses.extend(held_out_loss(&held_out, solution, fold, &mut |row, logits| {
                     visit(sorted.order[row], logits);
                 }));
             }
@@ -238,13 +243,13 @@ impl<T: Real> Sorted<T> {
     }
 }
 
-/// Mean loss of the samples of a fold whose class occurs outside it; `visit` sees the logits of all.
+/// Mean loss of the samples of a fold whose class occurs outside it, if any; `visit` sees the logits of all.
 fn held_out_loss<T: Real>(
     of_fold: &Problem<'_, T>,
     parameters: &[f64],
     fold: &Range<usize>,
     visit: &mut dyn FnMut(usize, &[f64]),
-) -> f64 {
+) -> Option<f64> {
     let targets = of_fold.targets;
     let mut seen = vec![false; targets.n_classes];
     let outside = (0..fold.start).chain(fold.end..targets.y.len());
@@ -257,5 +262,5 @@ fn held_out_loss<T: Real>(
             weight += targets.weight(row);
         }
     });
-    if weight > 0.0 { sum / weight } else { 0.0 }
+    (weight > 0.0).then(|| sum / weight)
 }

@@ -11,7 +11,8 @@ use super::loss::curvature;
 use super::problem::{Problem, largest};
 
 /// Rows of a Gram matrix per feature: enough that the preconditioner sees every direction. With one, the
-/// first steps at weak penalties lead nowhere.
+/// first steps at weak penalties lead nowhere. Few features can afford more, so that rare classes are
+/// seen too.
 const ROWS_PER_FEATURE: usize = 2;
 
 /// Products below which a triangular solve is not worth other threads.
@@ -24,8 +25,8 @@ const RIDGE: f64 = 1e-6;
 /// the classes.
 ///
 /// With it the Hessian of every class is near the identity, whatever the scales and correlations of the
-/// features; without it pooled ReLU features need hundreds of iterations. For two classes it is the
-/// exact inverse Hessian. A matrix for each class was tried: half the iterations, each twice as dear, and
+/// features; without it pooled ReLU features need hundreds of iterations. For two classes and few
+/// samples it is the exact inverse Hessian. A matrix for each class was tried: half the iterations, each twice as dear, and
 /// every renewal ten times.
 pub(crate) struct Preconditioner {
     factor: Mat<f32>,
@@ -54,7 +55,7 @@ impl Preconditioner {
                 curvatures[row] = problem.targets.weight(row) * curvature(&mut logits.to_vec());
             });
         }
-        let rows = choose(&curvatures, ROWS_PER_FEATURE * n_features);
+        let rows = choose(&curvatures, n_rows_for(n_features));
         let mut sample = weighted_rows(problem, &rows);
         let mut diagonal = vec![0.0; n_features];
         for row in sample.chunks_exact(n_features) {
@@ -81,7 +82,7 @@ impl Preconditioner {
         const FETCH: usize = 40;
         let (n_features, n_outputs) = (problem.n_features, problem.targets.n_outputs());
         let n_rows: usize = problem.rows.iter().map(ExactSizeIterator::len).sum();
-        let of_gram = (ROWS_PER_FEATURE * n_features).min(n_rows) + n_features / 3;
+        let of_gram = n_rows_for(n_features).min(n_rows) + n_features / 3;
         n_features * of_gram / (n_rows * (4 * n_outputs + FETCH)).max(1)
     }
 }
@@ -105,6 +106,11 @@ impl Precondition for Preconditioner {
             *out = f64::from(columns[(i, j)]) * self.scale[i] * unit;
         }
     }
+}
+
+/// Rows of a Gram matrix.
+fn n_rows_for(n_features: usize) -> usize {
+    ROWS_PER_FEATURE * n_features.max((1 << 19) / n_features.max(1))
 }
 
 /// About `count` rows, those of large weight surely and the others in proportion to it; and the square

@@ -1,7 +1,9 @@
 //! The directions that few samples span.
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+
+use crate::eigen;
 
 /// An orthonormal basis of the row space of centred features, for `n_samples` well below `n_features`.
 ///
@@ -15,22 +17,20 @@ pub(crate) struct RowSpace {
 }
 
 impl RowSpace {
-    /// The row space of `(n_samples, n_features)` centred, scaled features; `None` where it would not pay
-    /// (the decomposition costs `n_samples³`) or where nothing varies.
+    /// The row space of `(n_samples, n_features)` centred, scaled features; `None` where nothing varies.
+    /// The decomposition costs `n_samples³`.
     pub(crate) fn of(x: &[f64], n_samples: usize, n_features: usize) -> Option<Self> {
         let x = MatRef::from_row_major_slice(x, n_samples, n_features);
         let mut gram = Mat::zeros(n_samples, n_samples);
         matmul(gram.as_mut(), Accum::Replace, x, x.transpose(), 1.0, Par::rayon(0));
-        let eigen = gram.self_adjoint_eigen(Side::Lower).ok()?;
-        let values: Vec<f64> = (0..n_samples).map(|it| eigen.S()[it]).collect();
+        let (values, vectors) = eigen::self_adjoint(&gram)?;
         // Below rounding there is no direction of the data; centring alone loses one.
         let floor = values.iter().copied().fold(0.0, f64::max) * 1e-13;
         let kept: Vec<usize> = (0..n_samples).filter(|it| values[*it] > floor).collect();
         if kept.is_empty() {
             return None;
         }
-        let left =
-            Mat::from_fn(n_samples, kept.len(), |i, j| eigen.U()[(i, kept[j])] / values[kept[j]].sqrt());
+        let left = Mat::from_fn(n_samples, kept.len(), |i, j| vectors[(i, kept[j])] / values[kept[j]].sqrt());
         let mut basis = Mat::zeros(n_features, kept.len());
         matmul(basis.as_mut(), Accum::Replace, x.transpose(), left.as_ref(), 1.0, Par::rayon(0));
         let at = |i: usize, j: usize| left[(i, j)] * values[kept[j]];

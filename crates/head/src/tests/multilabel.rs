@@ -101,7 +101,7 @@ fn thresholds_are_the_best_of_all_that_could_be() {
         Array2::from_shape_fn((50, 6), |at| f64::from(u8::from(p[at] > rng.random_range(0.0..1.0))));
     truth.column_mut(5).fill(0.0);
     let names: Vec<String> = (0..6).map(|it| it.to_string()).collect();
-    let thresholds = f1_thresholds(p.view(), truth.view());
+    let thresholds = f1_thresholds(p.view(), truth.view(), 1);
     let f1 = |thresholds: &[f64]| -> Vec<f64> {
         let report = MultilabelReport::new(p.view(), truth.view(), &names, thresholds);
         report.labels.iter().map(|it| it.f1).collect()
