@@ -19,7 +19,7 @@ use crate::file;
 const HASH_DIGITS: usize = 32;
 
 /// Bytes of a row group: what a writer holds in memory, and a reader at a time.
-const ROW_GROUP_BYTES: usize = 16 << 20;
+const ROW_GROUP_BYTES: usize = 4 << 20;
 
 /// Some embeddings of a store.
 #[derive(Debug, Clone, PartialEq)]
