@@ -87,6 +87,7 @@ impl<S: RowSource> Exact<'_, S> {
     ) -> Result<Certificate, HeadError> {
         let n_rows = self.source.dim().0;
         let mut gradient = vec![0.0; (self.mean.len() + 1) * self.targets.n_outputs()];
+        let mut first: Option<(Array1<f64>, Certificate)> = None;
         for newton_step in 0.. {
             let sums = self.sums(linear, true)?;
             let step = self.intercept_step(&sums);
@@ -109,8 +110,20 @@ impl<S: RowSource> Exact<'_, S> {
                 certificate.gap <= config.gap_tolerance * objective || moved <= 1.1 * slope || gain.is_nan();
             // Far from the optimum Newton's method may overshoot; the solver never leaves us there.
             if is_good_enough || newton_step == MAX_NEWTON_STEPS || largest(&step) >= 1.0 {
-                return Ok(certificate);
+                // Moving the intercept may have steepened the rest. Then it stays where it was, now that it
+                // is known how far above the minimum that is.
+                return Ok(match first {
+                    Some((intercept, before))
+                        if certificate.gradient > config.tolerance && before.gradient <= config.tolerance =>
+                    {
+                        linear.intercept = intercept;
+                        let gap = certificate.gap + (before.objective - objective).max(0.0);
+                        Certificate { gap, ..before }
+                    }
+                    _ => certificate,
+                });
             }
+            first.get_or_insert((linear.intercept.clone(), certificate));
             linear.intercept.iter_mut().zip(&step).for_each(|(b, step)| *b -= step);
         }
         unreachable!("the loop ends by returning")
