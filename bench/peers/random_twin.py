@@ -1,4 +1,4 @@
-"""The same network with random weights: random_twin.py IN OUT PICTURES
+"""The same network with random weights: random_twin.py IN OUT PICTURES SEED
 
 Normal weights for every convolution (seeded), each then scaled and shifted so that its outputs have mean 0
 and variance 1 over the photos of the folder PICTURES: what batch normalisation does for an untrained
@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 model = onnx.load(sys.argv[1])
-rng = np.random.default_rng(20260101)
+rng = np.random.default_rng(20260101 + int(sys.argv[4]))
 size = model.graph.input[0].type.tensor_type.shape.dim[2].dim_value
 photos = sorted(it for it in pathlib.Path(sys.argv[3]).iterdir() if it.suffix.lower() in (".jpg", ".jpeg"))[:48]
 pictures = [np.asarray(Image.open(it).convert("RGB").resize((size, size)), np.float32) for it in photos]

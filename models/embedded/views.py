@@ -1,4 +1,4 @@
-"""Unpacks the pictures and cuts crops of them: views.py TAR OUT
+"""Unpacks the pictures and cuts crops of them: views.py TAR OUT [CROPS]
 
 OUT/views/<n>/<class>/<name>.png: view 0 is the whole picture, the others are random crops of 35-100% of its
 area and 3/4-4/3 of its shape (seeded by the picture's name), resized to 64x64. The teacher embeds these very
@@ -14,8 +14,8 @@ import tarfile
 
 from PIL import Image
 
-N_CROPS = 5
 tar, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+n_crops = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 with tarfile.open(tar) as archive:
     for member in archive:
         if not member.isfile() or not member.name.lower().endswith((".jpeg", ".jpg", ".png")):
@@ -24,7 +24,7 @@ with tarfile.open(tar) as archive:
         picture = Image.open(io.BytesIO(data)).convert("RGB")
         path = pathlib.Path(member.name)
         rng = random.Random(path.name)
-        for view in range(N_CROPS + 1):
+        for view in range(n_crops + 1):
             file = out / "views" / str(view) / path.parent.name / (path.stem + ".png")
             file.parent.mkdir(parents=True, exist_ok=True)
             if view == 0:

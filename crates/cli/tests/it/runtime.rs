@@ -196,6 +196,14 @@ fn doctor_prints_what_there_is() {
 }
 
 #[test]
+fn the_default_backbone_says_what_it_is() {
+    let place = Place::new();
+    place.photos(1);
+    let ran = place.run(&["extract", "photos", "--store", "store"]).expect(0);
+    assert!(ran.stderr.contains("headstart-distilled-96: a small distilled default"), "{}", ran.stderr);
+}
+
+#[test]
 fn models_are_listed_and_files_inspected() {
     let place = Place::new();
     let list = place.run(&["models", "list", "--json"]).expect(0).json();
