@@ -8,32 +8,18 @@ and seconds from the first picture to the last row (start-up and imports not cou
 
 import json
 import multiprocessing
-import os
 import sys
 import time
 
-BATCH = 8
+import numpy
+
+from loader import BATCH, batches, load
+
 model, output, precision, n_processes, folder = sys.argv[1:]
 
-
-def start():
-    global numpy, crop, decode, normalise
-    import numpy
-
-    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../tests/python"))
-    from preprocess import crop, decode, normalise
-
-
-def load(paths):
-    return normalise(numpy.stack([crop(decode(path)) for path in paths]))
-
-
 if __name__ == "__main__":
-    paths = sorted(entry.path for entry in os.scandir(folder))
-    batches = [paths[start:start + BATCH] for start in range(0, len(paths), BATCH)]
-    with multiprocessing.Pool(int(n_processes), start) as pool:
+    with multiprocessing.Pool(int(n_processes)) as pool:
         pool.map(len, [[]] * 8)  # Every process is up before the clock starts.
-        import numpy
         import openvino
 
         core = openvino.Core()
@@ -52,7 +38,7 @@ if __name__ == "__main__":
         queue.wait_all()
         rows.clear()
         begin = time.perf_counter()
-        for pixels in pool.imap_unordered(load, batches):
+        for pixels in pool.imap_unordered(load, batches(folder)):
             queue.start_async({0: pixels})
         queue.wait_all()
         seconds = time.perf_counter() - begin

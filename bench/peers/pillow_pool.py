@@ -8,22 +8,18 @@ picture to the last row (start-up and imports not counted), peak memory of all p
 
 import json
 import multiprocessing
-import os
 import resource
 import sys
 import time
 
-BATCH = 8
+from loader import batches, load
+
 model, output, n_processes, folder = sys.argv[1:]
 
 
 def start():
-    global session, numpy, crop, decode, normalise
-    import numpy
+    global session
     import onnxruntime
-
-    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../tests/python"))
-    from preprocess import crop, decode, normalise
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -31,17 +27,14 @@ def start():
 
 
 def embed(paths):
-    pixels = numpy.stack([crop(decode(path)) for path in paths])
-    return session.run([output], {session.get_inputs()[0].name: normalise(pixels)})[0].shape[0]
+    return session.run([output], {session.get_inputs()[0].name: load(paths)})[0].shape[0]
 
 
 if __name__ == "__main__":
-    paths = sorted(entry.path for entry in os.scandir(folder))
-    batches = [paths[start:start + BATCH] for start in range(0, len(paths), BATCH)]
     with multiprocessing.Pool(int(n_processes), start) as pool:
         pool.map(len, [[]] * 8)  # Every process is up before the clock starts.
         begin = time.perf_counter()
-        n_images = sum(pool.imap_unordered(embed, batches))
+        n_images = sum(pool.imap_unordered(embed, batches(folder)))
         seconds = time.perf_counter() - begin
     pool.join()
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024

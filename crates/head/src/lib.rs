@@ -36,7 +36,7 @@ pub use logistic::{
 pub use loss::{Loss, LossName, NamedLoss};
 pub use metrics::{ClassificationReport, RegressionReport, argmax, one_hot, wilson_interval};
 pub use mlp::{Epoch, MlpConfig, MlpFit, MlpSamples, fit_mlp};
-pub use multilabel::{LabelScore, MultilabelReport, f1_thresholds};
+pub use multilabel::{DEFAULT_THRESHOLD, LabelScore, MultilabelReport, f1_thresholds};
 pub use ridge::{Ridge, RidgeFit};
 pub use scaler::Scaler;
 pub use split::{stratified_folds, stratified_split};

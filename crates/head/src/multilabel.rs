@@ -124,8 +124,8 @@ pub fn f1_thresholds(
     columns.map(|(p, truth)| threshold(p, truth, min_support)).collect()
 }
 
-/// Where nothing better is known.
-const DEFAULT_THRESHOLD: f64 = 0.5;
+/// Probability from which on a label is given where nothing better is known.
+pub const DEFAULT_THRESHOLD: f64 = 0.5;
 
 fn threshold(probabilities: ArrayView1<'_, f64>, truth: ArrayView1<'_, f64>, min_support: usize) -> f64 {
     let groups = from_the_top(probabilities, truth);

@@ -137,9 +137,9 @@ impl Ridge {
 
     /// As [`leave_one_out`](Self::leave_one_out), with all samples of a group left out together.
     ///
-    /// `(I - H_GG)⁻¹ (y - ŷ)_G` for each group. `I - H` is what the penalty holds back, `alpha / (s² + alpha)`
-    /// of each direction, and what lies in no direction of the features: differences from 1 would cancel
-    /// where the penalty is weak. Not finite where the others say nothing of a group.
+    /// `(I - H_GG)⁻¹ (y - ŷ)_G` for each group. Where the features span all that centred samples can, `I - H`
+    /// is what the penalty holds back, `alpha / (s² + alpha)` of each direction: differences from 1 would
+    /// cancel where it is weak. Not finite where the others say nothing of a group.
     ///
     /// # Shapes
     /// - `groups`: `(n_samples,)`, equal for samples of one group.
@@ -152,18 +152,18 @@ impl Ridge {
         if groups.len() != n_samples {
             return Err(HeadError::SampleCountMismatch { x_rows: n_samples, y_len: groups.len() });
         }
-        let held_back: Vec<f64> = self.squares.iter().map(|square| alpha / (square + alpha)).collect();
-        let mut residuals = self.shrunk(|square| alpha / (square + alpha));
         // Centred samples span one direction less than there are: then nothing lies outside.
         let spans_all = self.squares.len() + 1 >= n_samples;
+        let share =
+            |square: f64| if spans_all { alpha / (square + alpha) } else { -square / (square + alpha) };
+        let mut residuals = self.shrunk(share);
         if !spans_all {
-            residuals += &self.y - self.shrunk(|_| 1.0);
+            residuals += &self.y;
         }
+        let shares: Vec<f64> = self.squares.iter().map(|square| share(*square)).collect();
         let free = |i: usize, k: usize| {
-            let shares = held_back.iter().enumerate();
-            let inside = |share: f64| if spans_all { share } else { share - 1.0 };
-            let in_span: f64 =
-                shares.map(|(j, share)| self.left[(i, j)] * self.left[(k, j)] * inside(*share)).sum();
+            let of_direction = |(j, share): (usize, &f64)| self.left[(i, j)] * self.left[(k, j)] * share;
+            let in_span: f64 = shares.iter().enumerate().map(of_direction).sum();
             let unit = if i == k { 1.0 } else { 0.0 };
             in_span + if spans_all { 0.0 } else { unit - 1.0 / n_samples as f64 }
         };

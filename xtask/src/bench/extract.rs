@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::photos::{enlarged, repeated};
 use super::{Options, median, number, text};
-use crate::{cargo, headstart, python, root, run, say, target};
+use crate::{cargo, headstart, headstart_setup, python, root, run, say, target};
 
 const MODELS: [&str; 2] = ["mobilenetv2-1.0-224", "resnet50-v2-stage3"];
 
@@ -61,7 +61,7 @@ struct Bench {
 pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     let shared = root().join("../shared");
     ensure!(shared.is_dir(), "the benchmark needs the photos and weights of {}", shared.display());
-    headstart(["setup", "--quiet"])?;
+    headstart_setup()?;
     headstart(["setup", "--quiet", "--device", "openvino"])?;
     let python = python::prepare()?;
     run(Command::new(&python)

@@ -75,21 +75,16 @@ fn reads_model(bytes: &[u8]) -> bool {
 /// A store one of whose files is damaged: read, then put in order by a run.
 fn store(folder: &Path) -> Result<Target> {
     let files = seeds::store(folder)?;
-    let names: Vec<_> = files.iter().map(|it| it.0.clone()).collect();
-    // The first byte of an input says which file it stands for.
-    let tagged = |(tag, (_, bytes)): (usize, &(_, Vec<u8>))| {
-        [&[u8::try_from(tag).unwrap_or(u8::MAX)], bytes.as_slice()].concat()
-    };
-    let seeds = files.iter().enumerate().map(tagged).collect();
+    let seeds = tagged(&files);
     let place = folder.to_owned();
     let read = move |input: &[u8]| {
-        let Some((tag, bytes)) = input.split_first() else { return false };
+        let Some((damaged, bytes)) = untagged(input, files.len()) else { return false };
         if fs::remove_dir_all(&place).is_err() {
             return false;
         }
         for (index, (name, content)) in files.iter().enumerate() {
             let path = place.join(name);
-            let content = if index == usize::from(*tag) % names.len() { bytes } else { content };
+            let content = if index == damaged { bytes } else { content };
             let made = path.parent().is_some_and(|it| fs::create_dir_all(it).is_ok());
             if !made || fs::write(path, content).is_err() {
                 return false;
@@ -112,17 +107,25 @@ fn store(folder: &Path) -> Result<Target> {
 /// Manifests of every format.
 fn manifests(folder: &Path) -> Result<Target> {
     let files = seeds::manifests(folder)?;
-    let extensions: Vec<_> = files.iter().map(|it| it.0).collect();
-    let tagged = |(tag, (_, bytes)): (usize, &(_, Vec<u8>))| {
-        [&[u8::try_from(tag).unwrap_or(u8::MAX)], bytes.as_slice()].concat()
-    };
-    let seeds = files.iter().enumerate().map(tagged).collect();
+    let seeds = tagged(&files);
     let folder = folder.to_owned();
     let read = move |input: &[u8]| {
-        let Some((tag, bytes)) = input.split_first() else { return false };
-        let extension = extensions[usize::from(*tag) % extensions.len()];
-        let path = folder.join("manifest").with_extension(extension);
+        let Some((index, bytes)) = untagged(input, files.len()) else { return false };
+        let path = folder.join("manifest").with_extension(files[index].0);
         fs::write(&path, bytes).is_ok() && headstart::list_dataset(&path).is_ok()
     };
     Ok(Target { name: "manifests", seeds, read: Box::new(read), n_in_test: 5000 })
+}
+
+/// The contents of files, each behind a byte that says which one it stands for.
+fn tagged<N>(files: &[(N, Vec<u8>)]) -> Vec<Vec<u8>> {
+    let tagged = |(tag, (_, bytes)): (usize, &(N, Vec<u8>))| {
+        [&[u8::try_from(tag).unwrap_or(u8::MAX)], bytes.as_slice()].concat()
+    };
+    files.iter().enumerate().map(tagged).collect()
+}
+
+/// Which of `n_files` an input stands for, and its content.
+fn untagged(input: &[u8], n_files: usize) -> Option<(usize, &[u8])> {
+    input.split_first().map(|(tag, bytes)| (usize::from(*tag) % n_files, bytes))
 }

@@ -147,9 +147,7 @@ fn say_path(path: &AlphaPath, options: &FitOptions) {
         at(chosen),
         short_number(path.alphas[chosen]),
     ));
-    if path.is_on_edge() && path.alphas.len() > 1 {
-        report::say("warning: the best alpha is at an end of the grid; --alphas may reach further");
-    }
+    fitting::warn_of_edge(path.alphas[path.best], &path.alphas);
 }
 
 /// What needs no fit, on the same samples; on those in memory, where not all are.

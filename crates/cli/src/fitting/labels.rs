@@ -1,16 +1,15 @@
 //! Any number of labels a sample.
 
 use anyhow::{Result, ensure};
-use headstart_head::{Activation, DenseLayer, HeadError, HeadModel, OneVsRest, OneVsRestFit, f1_thresholds};
+use headstart_head::{
+    Activation, DEFAULT_THRESHOLD, DenseLayer, HeadError, HeadModel, OneVsRest, OneVsRestFit, f1_thresholds,
+};
 use ndarray::Array2;
 
 use super::options::{FitOptions, HeadKind};
 use super::rows::Training;
 use super::{Fitted, How, choose_alpha, columns_for, hidden, logistic_config};
 use crate::report;
-
-/// Where there are too few samples to choose a threshold on.
-const DEFAULT_THRESHOLD: f64 = 0.5;
 
 /// Samples that must have a label for a threshold to be chosen: two a fold.
 const MIN_SUPPORT: usize = 10;
@@ -67,13 +66,11 @@ fn one_vs_rest(
             }
         }
     };
-    let can_choose = on.is_some() || training.part.is_none();
-    let on = on.as_ref().unwrap_or(&samples);
-    // Without folds there is nothing to choose, and that is said.
-    let folds =
-        if can_choose { part.folds(options, &combinations(judged)) } else { vec![0; training.samples.len()] };
-    let (alpha, path) = choose_alpha(options, start, || on.cross_validate(&folds, &options.alphas()))?;
-    let thresholds = match on.out_of_fold(&folds, alpha) {
+    let on = if training.part.is_some() { on.as_ref() } else { Some(&samples) };
+    let on = || on.ok_or(HeadError::TooFewFolds { found: 0 });
+    let folds = part.folds(options, &combinations(judged));
+    let (alpha, path) = choose_alpha(options, start, || on()?.cross_validate(&folds, &options.alphas()))?;
+    let thresholds = match on().and_then(|it| it.out_of_fold(&folds, alpha)) {
         Ok(probabilities) => {
             let rare = judged.columns().into_iter().zip(labels);
             let rare = rare.filter(|it| it.0.iter().filter(|it| **it > 0.5).count() < MIN_SUPPORT);
@@ -87,7 +84,7 @@ fn one_vs_rest(
             }
             f1_thresholds(probabilities.view(), judged.view(), MIN_SUPPORT)
         }
-        Err(err @ (HeadError::TooFewFolds { .. } | HeadError::NotInMemory)) => {
+        Err(err @ HeadError::TooFewFolds { .. }) => {
             report::say(format!("{err}; labels are given from probability {DEFAULT_THRESHOLD} on then"));
             vec![DEFAULT_THRESHOLD; labels.len()]
         }

@@ -161,15 +161,20 @@ fn choose_alpha(
     match path() {
         Ok(path) => Ok((path.alphas[options.chosen(&path)], Some(path))),
         Err(
-            err @ (HeadError::TooFewFolds { .. }
-            | HeadError::TooFewClasses { .. }
-            | HeadError::NoSamples
-            | HeadError::NotInMemory),
+            err @ (HeadError::TooFewFolds { .. } | HeadError::TooFewClasses { .. } | HeadError::NoSamples),
         ) => {
             report::say(format!("{err}; alpha is {DEFAULT_ALPHA} then"));
             Ok((DEFAULT_ALPHA, None))
         }
         Err(err) => Err(err.into()),
+    }
+}
+
+/// Says so where the best of several alphas may not be the best there is.
+pub(crate) fn warn_of_edge(best: f64, alphas: &[f64]) {
+    let ends = alphas.iter().fold((f64::INFINITY, 0.0_f64), |it, a| (it.0.min(*a), it.1.max(*a)));
+    if alphas.len() > 1 && (best <= ends.0 || best >= ends.1) {
+        report::say("warning: the best alpha is at an end of the grid; --alphas may reach further");
     }
 }
 

@@ -6,7 +6,7 @@ use ndarray::{ArrayView2, Axis};
 
 use super::options::{FitOptions, HeadKind};
 use super::rows::Training;
-use super::{DEFAULT_ALPHA, Fitted, How, hidden};
+use super::{DEFAULT_ALPHA, Fitted, How, hidden, warn_of_edge};
 use crate::report;
 
 pub(crate) fn fit(options: &FitOptions, training: &Training<'_>) -> Result<Fitted> {
@@ -59,12 +59,7 @@ pub(crate) fn ridge(
                 ));
                 return finish(&ridge, DEFAULT_ALPHA, scaler, activation);
             };
-            let ends = alphas.iter().fold((f64::INFINITY, 0.0_f64), |it, a| (it.0.min(*a), it.1.max(*a)));
-            if alphas.len() > 1 && (alpha <= ends.0 || alpha >= ends.1) {
-                report::say(format!(
-                    "warning: the best alpha, {alpha:.3e}, lies on the edge of those tried; try others by --alphas"
-                ));
-            }
+            warn_of_edge(alpha, &alphas);
             alpha
         }
     };

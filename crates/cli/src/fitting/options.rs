@@ -82,25 +82,6 @@ pub(crate) struct HiddenOptions {
     patience: usize,
 }
 
-impl HiddenOptions {
-    /// Whether nothing but the loss was asked for.
-    fn is_default(&self) -> bool {
-        let of = |it: &MlpConfig| {
-            (it.hidden, it.dropout.to_bits(), it.learning_rate.to_bits(), it.max_epochs, it.patience)
-        };
-        let Self { hidden, dropout, learning_rate, epochs, patience, .. } = *self;
-        let asked = MlpConfig {
-            hidden,
-            dropout,
-            learning_rate,
-            max_epochs: epochs,
-            patience,
-            ..MlpConfig::default()
-        };
-        of(&asked) == of(&MlpConfig::default())
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HeadKind {
     /// Logistic regression: multinomial, or one a label.
@@ -154,7 +135,8 @@ impl FitOptions {
              penalty, and its features are always standardised"
         );
         ensure!(
-            self.head == HeadKind::Mlp || self.hidden.is_default(),
+            self.head == HeadKind::Mlp
+                || MlpConfig { seed: MlpConfig::default().seed, ..self.mlp_config() } == MlpConfig::default(),
             "--hidden, --dropout, --learning-rate, --epochs and --patience are for --head mlp"
         );
         ensure!(self.folds.is_none_or(|it| it >= 2), "--folds must be at least 2");

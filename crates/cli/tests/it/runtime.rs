@@ -133,6 +133,8 @@ fn openvino_is_provisioned_and_computes_what_the_cpu_does() {
     }
     let place = Place::new();
     place.photos(5);
+    let doctor = place.run(&["doctor", "--json"]).expect(0).json();
+    let has_bf16 = doctor["cpu"]["features"].as_array().unwrap().iter().any(|it| it == "avx512bf16");
     let run = |arguments: &[&str]| {
         let output = place.command(arguments).env_remove("ORT_DYLIB_PATH").output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -155,7 +157,7 @@ fn openvino_is_provisioned_and_computes_what_the_cpu_does() {
     let mut n_compared = 0;
     for (precision, least) in precisions {
         let (code, said) = extract(precision, &["--device", "openvino", "--precision", precision]);
-        if precision == "bf16" && !has_bf16() {
+        if precision == "bf16" && !has_bf16 {
             assert_eq!(code, Some(2));
             assert!(said.contains("no bf16 instructions"), "{said}");
             continue;
@@ -172,14 +174,7 @@ fn openvino_is_provisioned_and_computes_what_the_cpu_does() {
         assert_eq!(code, Some(2), "rows of another device were mixed in");
         assert!(said.contains("execution_provider"), "{said}");
     }
-    assert_eq!(n_compared, if has_bf16() { 30 } else { 15 });
-}
-
-fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    assert_eq!(n_compared, if has_bf16 { 30 } else { 15 });
 }
 
 #[test]

@@ -97,7 +97,9 @@ impl<S: RowSource> Exact<'_, S> {
             // With the intercept at its optimum, the gap is at most the squared gradient of what is left over
             // twice its least curvature, the penalty. On the way there that gradient changes by H·step, and
             // `|H·step|² ≤ λ·stepᵀH·step`, by Cauchy and Schwarz for the Hessian.
-            let gain = 0.5 * sums.of_intercept.iter().zip(&step).map(|(a, b)| a * b).sum::<f64>().max(0.0);
+            let gain = 0.5 * sums.of_intercept.iter().zip(&step).map(|(a, b)| a * b).sum::<f64>();
+            // Rounding may leave less than nothing. A step that is not known stays so, and refuses the fit.
+            let gain = if gain < 0.0 { 0.0 } else { gain };
             let moved = slope + (2.0 * self.largest_curvature(&sums) * gain).sqrt();
             let certificate = Certificate {
                 objective,

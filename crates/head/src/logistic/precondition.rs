@@ -25,9 +25,9 @@ const RIDGE: f64 = 1e-6;
 /// the classes.
 ///
 /// With it the Hessian of every class is near the identity, whatever the scales and correlations of the
-/// features; without it pooled ReLU features need hundreds of iterations. For two classes and few
-/// samples it is the exact inverse Hessian. A matrix for each class was tried: half the iterations, each twice as dear, and
-/// every renewal ten times.
+/// features; without it pooled ReLU features need hundreds of iterations. For two classes and few samples
+/// it is the exact inverse Hessian. A matrix for each class was tried: half the iterations, each twice as
+/// dear, and every renewal ten times.
 pub(crate) struct Preconditioner {
     factor: Mat<f32>,
     /// Square root of the diagonal of the Gram matrix, inverted: the factor is of the matrix whose
@@ -72,9 +72,7 @@ impl Preconditioner {
         let total: f64 = curvatures.iter().sum();
         Self { factor, scale, intercept: 1.0 / total.max(f64::MIN_POSITIVE), n_outputs: problem.n_outputs() }
     }
-}
 
-impl Preconditioner {
     /// What making one costs, in evaluations of the objective: products of matrices against products that
     /// also wait for memory.
     pub(crate) fn cost<T>(problem: &Problem<'_, T>) -> usize {
