@@ -264,7 +264,7 @@ impl HeadModel {
 }
 
 /// Softmax of each row, its largest logit subtracted first.
-fn softmax_rows(x: &mut Array2<f64>) {
+pub(crate) fn softmax_rows(x: &mut Array2<f64>) {
     for mut row in x.rows_mut() {
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         row.mapv_inplace(|it| (it - max).exp());

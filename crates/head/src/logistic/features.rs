@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::kernels::Real;
 use super::problem::Design;
 use super::row_space::RowSpace;
-use super::rows::RowSource;
+use super::rows::{Remembering, RowSource};
 use crate::error::HeadError;
 
 /// Rows that are converted or summed by one thread at a time.
@@ -13,7 +13,7 @@ const CHUNK_ROWS: usize = 64;
 
 /// Features in the solver's coordinates.
 pub(crate) struct Features<'a, S> {
-    pub(crate) source: &'a S,
+    pub(crate) source: Remembering<'a, S>,
     pub(crate) mean: Vec<f64>,
     pub(crate) scale: Vec<f64>,
     pub(crate) standardize: bool,
@@ -42,11 +42,11 @@ impl<'a, S: RowSource> Features<'a, S> {
         } else {
             None
         };
-        Ok(Self { source, mean, scale, standardize, rows, row_space })
+        Ok(Self { source: Remembering::new(source), mean, scale, standardize, rows, row_space })
     }
 
-    pub(crate) fn centred(&self) -> Centred<'_, S> {
-        Centred { source: self.source, mean: &self.mean, scale: &self.scale }
+    pub(crate) fn centred(&self) -> Centred<'_, Remembering<'a, S>> {
+        Centred { source: &self.source, mean: &self.mean, scale: &self.scale }
     }
 }
 

@@ -12,7 +12,7 @@ use super::lbfgs::{self, Evaluate, Settings, Solution};
 use super::loss::Targets;
 use super::precondition::Preconditioner;
 use super::problem::{Design, Problem};
-use super::rows::RowSource;
+use super::rows::{Remembering, RowSource};
 use super::{Certificate, LogisticConfig, LogisticFit};
 use crate::error::HeadError;
 use crate::feature::{check_alpha, check_shape, check_weights};
@@ -113,7 +113,8 @@ impl<'a, S: RowSource> Logistic<'a, S> {
         check_config(config)?;
         self.check_start(coef.dim())?;
         let mut linear = linear_of(coef, intercept);
-        let certificate = self.exact(config.alpha).certify(&mut linear, config, 0)?;
+        let certificate = self.exact(config.alpha).certify(&mut linear, config, 0);
+        let certificate = self.source().blame(certificate)?;
         check_certificate(&certificate, config)?;
         Ok(fitted(linear, certificate))
     }
@@ -132,7 +133,7 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     fn fit_parameters(&self, start: Vec<f64>, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
         check_config(config)?;
         // In a thread of the pool: what is too small to be split then runs without waking another.
-        rayon::scope(|_| self.fit_in_pool(start, config))
+        self.source().blame(rayon::scope(|_| self.fit_in_pool(start, config)))
     }
 
     fn fit_in_pool(&self, start: Vec<f64>, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
@@ -200,9 +201,9 @@ impl<'a, S: RowSource> Logistic<'a, S> {
         Ok(fitted(linear, certificate))
     }
 
-    fn exact(&self, alpha: f64) -> Exact<'_, S> {
+    fn exact(&self, alpha: f64) -> Exact<'_, Remembering<'a, S>> {
         Exact {
-            source: self.features.source,
+            source: self.source(),
             targets: &self.targets,
             mean: &self.features.mean,
             scale: &self.features.scale,
@@ -216,8 +217,8 @@ impl<'a, S: RowSource> Logistic<'a, S> {
         if self.features.standardize { alpha } else { alpha / self.features.scale[0].powi(2) }
     }
 
-    pub(super) fn source(&self) -> &S {
-        self.features.source
+    pub(super) fn source(&self) -> &Remembering<'a, S> {
+        &self.features.source
     }
 
     pub(super) fn targets(&self) -> &Targets<'a> {

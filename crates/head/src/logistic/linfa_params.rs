@@ -11,8 +11,13 @@ use ndarray::{Array1, Array2, ArrayBase, Data, Ix2};
 use super::{LogisticConfig, LogisticFit, fit_logistic};
 use crate::error::HeadError;
 use crate::feature::{Feature, check_alpha};
+use crate::head::softmax_rows;
 
 /// Unchecked hyper-parameters: linfa's counterpart of [`LogisticConfig`].
+///
+/// They stand where `linfa_logistic::MultiLogisticRegression` stood. The gradient they tolerate is that of
+/// [`Certificate::gradient`](super::Certificate::gradient), an intercept is always fitted, and two classes
+/// have the objective of the binary problem.
 ///
 /// # Examples
 /// ```
@@ -82,13 +87,47 @@ impl ParamGuard for LogisticParams {
     }
 }
 
-/// A fitted logistic regression that remembers its labels.
+/// A fitted logistic regression that remembers its labels; with the methods of `linfa-logistic`'s
+/// multinomial one, which two classes have here as well.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FittedLogistic<C> {
-    /// Classes, sorted; column `j` of the coefficients belongs to `labels[j]`.
-    pub labels: Vec<C>,
+    classes: Vec<C>,
     /// Coefficients and certificate.
     pub fit: LogisticFit,
+}
+
+impl<C> FittedLogistic<C> {
+    /// Classes, sorted: column `j` of all that has one belongs to class `j`.
+    #[must_use]
+    pub fn classes(&self) -> &[C] {
+        &self.classes
+    }
+
+    /// Coefficients, `(n_features, n_classes)`.
+    #[must_use]
+    pub fn params(&self) -> &Array2<f64> {
+        &self.fit.coef
+    }
+
+    /// `(n_classes,)`.
+    #[must_use]
+    pub fn intercept(&self) -> &Array1<f64> {
+        &self.fit.intercept
+    }
+
+    /// Probability of each class, `(n_samples, n_classes)`; rows sum to 1.
+    ///
+    /// # Panics
+    /// Where `x` has another number of features.
+    pub fn predict_probabilities<A: Feature, D: Data<Elem = A>>(&self, x: &ArrayBase<D, Ix2>) -> Array2<f64> {
+        let mut probabilities = self.logits(x);
+        softmax_rows(&mut probabilities);
+        probabilities
+    }
+
+    fn logits<A: Feature, D: Data<Elem = A>>(&self, x: &ArrayBase<D, Ix2>) -> Array2<f64> {
+        x.mapv(Into::into).dot(&self.fit.coef) + &self.fit.intercept
+    }
 }
 
 impl<A, D, T, C> Fit<ArrayBase<D, Ix2>, T, HeadError> for LogisticValidParams
@@ -103,15 +142,15 @@ where
     /// Fits on `(n_samples, n_features)` records; linfa's sample weights count.
     fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<FittedLogistic<C>, HeadError> {
         let targets = dataset.targets().as_single_targets();
-        let mut labels: Vec<C> = targets.iter().cloned().collect();
-        labels.sort();
-        labels.dedup();
-        let class = |it: &C| labels.binary_search(it).expect("labels hold every target");
+        let mut classes: Vec<C> = targets.iter().cloned().collect();
+        classes.sort();
+        classes.dedup();
+        let class = |it: &C| classes.binary_search(it).expect("classes hold every target");
         let y: Vec<usize> = targets.iter().map(class).collect();
         let weights = dataset.weights().map(|it| it.iter().map(|w| f64::from(*w)).collect::<Vec<_>>());
         let x = dataset.records().view();
-        let fit = fit_logistic(x, &y, labels.len(), weights.as_deref(), &self.0)?;
-        Ok(FittedLogistic { labels, fit })
+        let fit = fit_logistic(x, &y, classes.len(), weights.as_deref(), &self.0)?;
+        Ok(FittedLogistic { classes, fit })
     }
 }
 
@@ -123,10 +162,9 @@ where
 {
     fn predict_inplace<'a>(&'a self, x: &'a ArrayBase<D, Ix2>, y: &mut Array1<C>) {
         assert_eq!(x.nrows(), y.len(), "the number of data points must match the number of targets");
-        let logits: Array2<f64> = x.mapv(Into::into).dot(&self.fit.coef) + &self.fit.intercept;
-        for (row, out) in logits.outer_iter().zip(y) {
+        for (row, out) in self.logits(x).outer_iter().zip(y) {
             let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |it| it.0);
-            *out = self.labels[best].clone();
+            *out = self.classes[best].clone();
         }
     }
 

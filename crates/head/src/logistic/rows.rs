@@ -1,5 +1,7 @@
 //! Where rows come from: an array in memory, or anything that can go through them again and again.
 
+use std::sync::{Mutex, PoisonError};
+
 use ndarray::ArrayView2;
 
 use crate::error::HeadError;
@@ -46,5 +48,43 @@ impl<A: Feature> RowSource for ArrayView2<'_, A> {
 
     fn is_in_memory(&self) -> bool {
         true
+    }
+}
+
+/// A source that remembers why it failed. The solver sees no more than an objective that is not a number.
+pub(crate) struct Remembering<'a, S> {
+    source: &'a S,
+    failure: Mutex<Option<HeadError>>,
+}
+
+impl<'a, S: RowSource> Remembering<'a, S> {
+    pub(crate) fn new(source: &'a S) -> Self {
+        Self { source, failure: Mutex::new(None) }
+    }
+
+    /// The result; where it is an error and rows could not be read on the way, then that error.
+    pub(crate) fn blame<T>(&self, result: Result<T, HeadError>) -> Result<T, HeadError> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        result.map_err(|err| failure.unwrap_or(err))
+    }
+}
+
+impl<S: RowSource> RowSource for Remembering<'_, S> {
+    type Elem = S::Elem;
+
+    fn dim(&self) -> (usize, usize) {
+        self.source.dim()
+    }
+
+    fn for_each_batch(&self, visit: &mut Visit<'_, S::Elem>) -> Result<(), HeadError> {
+        self.source.for_each_batch(visit).map_err(|err| {
+            let told = HeadError::Source(err.to_string().into());
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(err);
+            told
+        })
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.source.is_in_memory()
     }
 }
