@@ -247,3 +247,76 @@ fn held_out_samples_of_known_groups_are_told() {
     let ran = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--alpha", "1"]).expect(0);
     assert!(ran.stderr.contains("2 of 2 held-out samples are files or groups"), "{}", ran.stderr);
 }
+
+/// Labels that are wrong for every fifth picture, so that neither the weakest penalty is the best nor the
+/// strongest.
+fn doubtful_pictures(place: &Place) {
+    let mut lines = String::new();
+    for index in 0..90_u32 {
+        let is_red = index % 2 == 0;
+        let name = format!("pictures/{index}.png");
+        place.picture(&name, if is_red { [150, 110, 110] } else { [110, 110, 150] }, index);
+        let label = if is_red == (index % 5 != 0) { "red" } else { "blue" };
+        let split = if index % 6 == 5 { "val" } else { "train" };
+        lines += &(json!({"path": name, "label": label, "split": split}).to_string() + "\n");
+    }
+    fs::write(place.path("a.jsonl"), lines).expect("written");
+    settle();
+}
+
+#[test]
+fn how_alpha_was_chosen_is_told_and_can_be_changed() {
+    let place = Place::new();
+    doubtful_pictures(&place);
+    extract(&place, "a.jsonl").expect(0);
+    let fit = |flags: &[&str]| {
+        let arguments = ["fit-head", "--store", "store", "--out", "a.head", "--json"];
+        place.run(&[&arguments[..], flags].concat()).expect(0)
+    };
+    let edge = "the best alpha is at an end of the grid";
+    let best = fit(&[]);
+    assert!(!best.stderr.contains(edge), "{}", best.stderr);
+    let best = best.json();
+    let path = &best["fit"]["path"];
+    let alpha_at = |which: &str| path["alphas"][path[which].as_u64().unwrap() as usize].as_f64();
+    assert_eq!(path["alphas"].as_array().map(Vec::len), Some(45));
+    assert_eq!(best["fit"]["alpha"].as_f64(), alpha_at("best"));
+    let simpler = fit(&["--one-standard-error"]).json();
+    assert_eq!(&simpler["fit"]["path"], path, "the same losses, read otherwise");
+    assert_eq!(simpler["fit"]["alpha"].as_f64(), alpha_at("one_standard_error"));
+    assert!(alpha_at("one_standard_error") > alpha_at("best"), "{path}");
+
+    let mut n_cases = 0;
+    for head in ["logistic", "linear"] {
+        let narrow = fit(&["--head", head, "--alphas", "1e-6,1e-5"]);
+        assert!(narrow.stderr.contains(edge), "{head}: {}", narrow.stderr);
+        assert_eq!(narrow.json()["fit"]["alpha"], 1e-5, "{head}: too weak, both of them");
+        assert!(!fit(&["--head", head, "--alpha", "1e-5"]).stderr.contains(edge), "one alpha has no ends");
+        n_cases += 1;
+    }
+    assert_eq!(n_cases, 2);
+}
+
+#[test]
+fn a_head_that_loses_to_what_needs_no_fit_is_told() {
+    let place = Place::new();
+    // One class is in the majority, which is all that a huge penalty leaves.
+    (0..16).for_each(|it| place.picture(&format!("photos/train/red/{it}.png"), [150, 20, 20], it));
+    (0..8).for_each(|it| place.picture(&format!("photos/train/blue/{it}.png"), [20, 20, 150], it));
+    (20..26).for_each(|it| place.picture(&format!("photos/val/red/{it}.png"), [150, 20, 20], it));
+    (20..26).for_each(|it| place.picture(&format!("photos/val/blue/{it}.png"), [20, 20, 150], it));
+    settle();
+    extract(&place, "photos").expect(0);
+    let fit = |flags: &[&str]| {
+        let arguments = ["fit-head", "--store", "store", "--out", "a.head", "--json"];
+        place.run(&[&arguments[..], flags].concat()).expect(0)
+    };
+    let warning = "more than the head's";
+    let good = fit(&[]);
+    assert!(!good.stderr.contains(warning), "{}", good.stderr);
+    let bad = fit(&["--alpha", "1e12"]);
+    assert!(bad.stderr.contains(warning) && bad.stderr.contains("50.0%"), "{}", bad.stderr);
+    let json = bad.json();
+    assert_eq!((&json["validation"]["accuracy"], &json["baselines"]["majority"]), (&json!(0.5), &json!(0.5)));
+    assert_eq!(json["baselines"]["nearest_class_mean"], 1.0);
+}
