@@ -6,6 +6,7 @@ mod heads;
 mod logistic;
 mod manifest;
 mod odd_models;
+mod quantization;
 mod regressions;
 mod support;
 mod surgery;

@@ -124,10 +124,9 @@ fn a_model_of_16_bits_with_names_that_surgery_wants_gives_32_bit_embeddings() {
     let mut graph = attach_head(&backbone.model().graph, 3, &[layer]).expect("a head fits");
     let preprocess = serde_json::to_string(backbone.runner().preprocess()).expect("JSON");
     graph.set_metadata(headstart_backbone::PREPROCESS_KEY, preprocess);
-    let path = folder.path().join("exported.onnx");
-    graph.save(&path).expect("it is written");
-    let (mut exported, _) =
-        ImageModel::load_exported(&runtime(), &path, &SessionConfig::default(), 1).expect("it loads");
+    let mut exported =
+        ImageModel::load_exported(&runtime(), "exported", &graph, &SessionConfig::default(), 1)
+            .expect("it loads");
     let probabilities = exported.run(&[7; 8 * 8 * 3]).expect("it runs");
     let expected = 1.0 / (1.0 + 1_f32.exp());
     assert!((probabilities[0] - expected).abs() < 1e-6, "{probabilities:?}");

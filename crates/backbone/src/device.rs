@@ -37,12 +37,23 @@ impl Device {
         }
     }
 
+    /// Images a session runs at once where nobody says: what a core's cache holds is fastest on a CPU
+    /// (`bench/RESULTS.md`); a GPU wants many.
+    #[must_use]
+    pub fn batch_size(self) -> usize {
+        match self {
+            Self::Cpu | Self::OpenVino => 2,
+            Self::Cuda(_) => 32,
+        }
+    }
+
     /// Precisions the device offers.
     #[must_use]
     pub fn precisions(self) -> &'static [Precision] {
         match self {
-            Self::Cpu | Self::Cuda(_) => &[Precision::F32],
-            Self::OpenVino => &[Precision::F32, Precision::Bf16],
+            Self::Cpu => &[Precision::F32, Precision::Int8],
+            Self::OpenVino => &[Precision::F32, Precision::Bf16, Precision::Int8],
+            Self::Cuda(_) => &[Precision::F32],
         }
     }
 }
@@ -79,6 +90,8 @@ pub enum Precision {
     F32,
     /// 16-bit brain floats in the products.
     Bf16,
+    /// 8-bit integers: those of a quantised model.
+    Int8,
 }
 
 impl fmt::Display for Precision {
@@ -86,6 +99,7 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         })
     }
 }
@@ -97,7 +111,8 @@ impl FromStr for Precision {
         match text {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
-            _ => Err(format!("expected f32 or bf16, got `{text}`")),
+            "int8" => Ok(Self::Int8),
+            _ => Err(format!("expected f32, bf16 or int8, got `{text}`")),
         }
     }
 }

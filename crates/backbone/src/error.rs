@@ -65,6 +65,22 @@ pub enum BackboneError {
         /// What it offers.
         offered: Vec<String>,
     },
+    /// Integers were asked of a model in floats.
+    #[error(
+        "model {model} is not quantised, so there is no int8 of it; `headstart models quantize` makes one"
+    )]
+    NotQuantized {
+        /// Id or path of the model.
+        model: String,
+    },
+    /// Floats were asked of a model in integers.
+    #[error("model {model} is quantised: it computes in int8, not in {precision}")]
+    Quantized {
+        /// Id or path of the model.
+        model: String,
+        /// The precision asked for.
+        precision: String,
+    },
     /// ONNX Runtime refused the model or a run of it.
     #[error("ONNX Runtime failed to {action}")]
     Session {

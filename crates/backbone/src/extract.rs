@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headstart_store::{Digest, FileStat, Run, Sample, SampleTable, Store, Writer};
 use rayon::prelude::*;
@@ -57,8 +57,10 @@ pub struct Report {
     pub set_aside: Vec<PathBuf>,
     /// Folder and number of the samples of another dataset, which these took the place of.
     pub replaced: Option<(String, usize)>,
-    /// Time spent in each stage.
+    /// Time spent in each stage, of all threads together.
     pub stages: StageTimes,
+    /// Time from the first file to the last row, without what came before and after.
+    pub pipeline_time: Duration,
     /// Images per second of the model alone, measured before a run that is long enough for it.
     pub model_images_per_second: Option<f64>,
 }
@@ -117,6 +119,7 @@ pub fn extract(
     let is_long = paths.len() >= ROOF_FROM;
     let model_images_per_second =
         is_long.then(|| backbone.runner.images_per_second(config.batch_size)).transpose()?;
+    let start = Instant::now();
     let mut stages = run_files(
         &mut backbone.runner,
         &paths,
@@ -149,6 +152,7 @@ pub fn extract(
         },
     )?;
 
+    let pipeline_time = start.elapsed();
     // A copy of a file that failed waited for a row that never came.
     for (input, place) in found.iter_mut().enumerate() {
         if let Some(reason) = place.and_then(|(digest, _)| failed_digests.get(&digest)) {
@@ -181,6 +185,7 @@ pub fn extract(
         set_aside,
         replaced,
         stages,
+        pipeline_time,
         model_images_per_second,
     })
 }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use headstart_onnx::{
-    OnnxModel, PixelInput, Pool, Tap, cut, data_type, find_tap, make_batch_dynamic, take_pixels, tap_at,
+    OnnxModel, PixelInput, Pool, Tap, cut, data_type, find_tap, is_quantized, make_batch_dynamic,
+    take_pixels, tap_at,
 };
 
 use crate::decode::DECODER;
@@ -23,6 +24,10 @@ pub struct CutModel {
     pub id: String,
     /// The cut graph with its pixel input.
     pub graph: OnnxModel,
+    /// The cut graph with the input it had.
+    pub(crate) float_graph: OnnxModel,
+    /// What makes its input of pixels.
+    pub(crate) pixel_input: PixelInput,
     /// Where it was cut.
     pub tap: Tap,
     /// How images become its input.
@@ -87,19 +92,28 @@ impl CutModel {
         let pool_is_chosen = spec.pool.is_some();
         tap.pool = spec.pool.unwrap_or(tap.pool);
         let one_by_one = dynamic_quantisation(&model);
-        let backbone = cut(&model, &tap).map_err(failed)?;
+        let float_graph = cut(&model, &tap).map_err(failed)?;
         let (mean, std) = spec.preprocess.mean_std_levels();
-        let pixels = PixelInput {
+        let pixel_input = PixelInput {
             height: spec.preprocess.size[0] as usize,
             width: spec.preprocess.size[1] as usize,
             mean,
             std,
             channels_first,
         };
-        let graph = take_pixels(&backbone, &pixels).map_err(failed)?;
-        let preprocess = spec.preprocess.clone();
-        let id = spec.id.clone();
-        Ok(Self { id, graph, tap, preprocess, sha256, one_by_one, batch_was_fixed, pool_is_chosen })
+        let graph = take_pixels(&float_graph, &pixel_input).map_err(failed)?;
+        Ok(Self {
+            id: spec.id.clone(),
+            graph,
+            float_graph,
+            pixel_input,
+            tap,
+            preprocess: spec.preprocess.clone(),
+            sha256,
+            one_by_one,
+            batch_was_fixed,
+            pool_is_chosen,
+        })
     }
 
     /// Pools the output of a tap that turned out to have positions, where no pooling was asked for.
@@ -119,9 +133,17 @@ impl CutModel {
         }
         // The tensor itself may have been renamed or cast on the way out.
         let output = Tap { tensor: self.graph.output_names()[0].clone(), pool: Pool::Mean };
-        let graph = cut(&self.graph, &output).map_err(|err| model_error(&self.id, err))?;
+        let [graph, float_graph] = [&self.graph, &self.float_graph].map(|it| cut(it, &output));
+        let graph = graph.map_err(|err| model_error(&self.id, err))?;
+        let float_graph = float_graph.map_err(|err| model_error(&self.id, err))?;
         let tap = Tap { tensor: self.tap.tensor.clone(), pool: Pool::Mean };
-        Ok(Some(Self { graph, tap, ..self.clone() }))
+        Ok(Some(Self { graph, float_graph, tap, ..self.clone() }))
+    }
+
+    /// Whether it computes in 8-bit integers.
+    #[must_use]
+    pub fn is_quantized(&self) -> bool {
+        is_quantized(&self.graph)
     }
 
     /// What the embeddings depend on besides the image and the runtime.

@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use headstart_store::{Digest, FileStat};
 
 use crate::decode::{DecodeLimits, decode};
+use crate::device::Device;
 use crate::error::{BackboneError, ImageError};
 use crate::image_model::{ImageModel, cause, run_session};
 use crate::preprocess::Preprocess;
@@ -37,10 +38,10 @@ pub struct PipelineConfig {
 }
 
 impl Default for PipelineConfig {
-    /// As many workers as cores, batches of 8, [`DecodeLimits::default`].
+    /// As many workers as cores, batches for a CPU, [`DecodeLimits::default`].
     fn default() -> Self {
         let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { n_workers, batch_size: 8, limits: DecodeLimits::default() }
+        Self { n_workers, batch_size: Device::Cpu.batch_size(), limits: DecodeLimits::default() }
     }
 }
 

@@ -246,6 +246,25 @@ impl Session {
         out.extend_from_slice(values);
         Ok(values.len() / n_images)
     }
+
+    /// Runs a batch of uint8 images and shows every output: its index, shape and values.
+    pub(crate) fn run_all(
+        &mut self,
+        shape: [usize; 4],
+        pixels: &[u8],
+        visit: &mut impl FnMut(usize, &[usize], &[f32]),
+    ) -> Result<(), BackboneError> {
+        let failed = |source| BackboneError::Session { action: "run the model", source: Box::new(source) };
+        let input = TensorRef::from_array_view((shape, pixels)).map_err(failed)?;
+        let names: Vec<String> = self.session.outputs().iter().map(|it| it.name().to_owned()).collect();
+        let outputs = self.session.run(ort::inputs![input]).map_err(failed)?;
+        for (index, name) in names.iter().enumerate() {
+            let (shape, values) = outputs[name.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
+            let shape: Vec<usize> = shape.iter().map(|it| usize::try_from(*it).unwrap_or(0)).collect();
+            visit(index, &shape, values);
+        }
+        Ok(())
+    }
 }
 
 fn outlet(it: &ort::value::Outlet) -> Outlet {
@@ -291,7 +310,17 @@ fn configured(environment: &Environment, config: &SessionConfig) -> ort::Result<
         .with_intra_threads(config.intra_threads)?
         // Waiting threads that spin take the cores from the decoders.
         .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?)
+        .with_inter_op_spinning(false)?
+        // Without VNNI, x86 sums 8-bit products in 16 bits that overflow, unless it is told to be exact.
+        .with_config_entry("session.x64quantprecision", if has_vnni() { "0" } else { "1" })?)
+}
+
+fn has_vnni() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512vnni")
+        || std::arch::is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
 }
 
 fn has_bf16() -> bool {

@@ -9,6 +9,7 @@ use headstart_backbone::{
     Background, Channels, CutModel, EMBEDDED_ID, Filter, ModelSpec, Preprocess, Registry, embedded_model,
 };
 use headstart_onnx::Pool;
+use serde::Serialize;
 
 use crate::{folders, network, report};
 
@@ -181,6 +182,18 @@ pub(crate) fn pull(spec: &ModelSpec) -> Result<PathBuf> {
         )
     })?;
     Ok(path)
+}
+
+/// The TOML that belongs beside a model file.
+pub(crate) fn description(id: &str, tap: &str, pool: Pool, preprocess: &Preprocess) -> Result<String> {
+    #[derive(Serialize)]
+    struct Description<'a> {
+        id: &'a str,
+        tap: &'a str,
+        pool: Pool,
+        preprocess: &'a Preprocess,
+    }
+    Ok(toml::to_string(&Description { id, tap, pool, preprocess })?)
 }
 
 /// A preprocessing in one line.

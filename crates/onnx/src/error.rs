@@ -72,6 +72,12 @@ pub enum OnnxError {
         /// Version needed.
         needed: i64,
     },
+    /// There is nothing to quantise, or nothing left to.
+    #[error("the model cannot be quantised: {reason}")]
+    NotQuantizable {
+        /// Why.
+        reason: String,
+    },
     /// The layers of a head do not fit each other or the embedding.
     #[error("layer {layer} takes {expected} features but {actual} come in")]
     LayerShape {

@@ -4,9 +4,12 @@ mod attach;
 mod batch;
 mod cut;
 mod error;
+mod fold;
 mod inspect;
 mod model;
+mod opset;
 pub mod proto;
+mod quantize;
 mod tap;
 mod wire;
 
@@ -24,4 +27,5 @@ pub use cut::{EMBEDDING, cut};
 pub use error::OnnxError;
 pub use inspect::{Summary, TensorSummary};
 pub use model::{OnnxModel, data_type};
+pub use quantize::{Quantizer, is_quantized};
 pub use tap::{Pool, Tap, find_tap, tap_at};

@@ -270,6 +270,14 @@ impl OnnxModel {
         default.and_then(|it| it.version).unwrap_or(1)
     }
 
+    pub(crate) fn set_opset(&mut self, version: i64) {
+        for import in &mut self.proto.opset_import {
+            if matches!(import.domain.as_deref(), None | Some("" | "ai.onnx")) {
+                import.version = Some(version);
+            }
+        }
+    }
+
     /// A value of `metadata_props`.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
@@ -522,6 +530,11 @@ impl TensorProto {
     #[must_use]
     pub fn n_elements(&self) -> Option<usize> {
         self.dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(usize::try_from(*dim).ok()?))
+    }
+
+    /// Dimensions; a negative one, which no readable tensor has, is none.
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        self.dims.iter().map(|it| usize::try_from(*it).unwrap_or(0)).collect()
     }
 
     pub(crate) fn from_f32(name: impl Into<String>, dims: &[usize], values: &[f32]) -> Self {

@@ -1,5 +1,7 @@
 //! Surgery on graphs built by hand, damaged bytes, external data.
 
+mod quantize;
+
 use crate::model::{OnnxModel, data_type};
 use crate::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,

@@ -55,8 +55,7 @@ pub(crate) struct ExportArgs {
 
 pub(crate) fn run(args: &ExportArgs) -> Result<Outcome> {
     let head = read_head(&args.head)?;
-    let opened = args.run.open()?;
-    let mut backbone = load_backbone(&opened, &args.model, &args.run, 1)?;
+    let (opened, mut backbone) = load_backbone(&args.model, &args.run, 1)?;
     check_space(&head, backbone.space())?;
     let mut graph = attach(&backbone, &head)?;
     let pixels = sample_pixels(args, backbone.runner().preprocess())?;
@@ -127,7 +126,8 @@ fn compare(
     head: &HeadModel,
     pixels: &[u8],
 ) -> Result<f64> {
-    let (mut exported, _) = ImageModel::load_exported(&opened.runtime, file, &opened.session, 1)?;
+    let (name, graph) = (file.display().to_string(), OnnxModel::load(file)?);
+    let mut exported = ImageModel::load_exported(&opened.runtime, &name, &graph, &opened.session, 1)?;
     let scores = exported.run(pixels)?;
     let embeddings = backbone.runner_mut().run(pixels)?;
     let n_rows = embeddings.len() / head.n_features();

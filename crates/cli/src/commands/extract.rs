@@ -59,7 +59,7 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     if let Some(layout) = &listing.layout {
         report::say(format!("{}: {} pictures, {layout}", args.dataset.display(), listing.inputs.len()));
     }
-    let mut backbone = load_backbone(&args.run.open()?, &args.model, &args.run, listing.inputs.len())?;
+    let (opened, mut backbone) = load_backbone(&args.model, &args.run, listing.inputs.len())?;
     let store = Store::create(&args.store, backbone.space())?;
     report::say(format!("model {}: {} features", backbone.model().id, backbone.space().n_features));
     if let Some(reason) = backbone.runner().one_by_one() {
@@ -72,15 +72,10 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
         report::say(format!("shard {} of {count}: {} pictures", index + 1, listing.inputs.len()));
     }
     let mut progress = ExtractProgress::new();
-    let mut result = extract(
-        &mut backbone,
-        listing.inputs,
-        &listing.root,
-        &store,
-        run,
-        &args.run.pipeline(),
-        &mut |state| progress.update(state),
-    )?;
+    let mut result =
+        extract(&mut backbone, listing.inputs, &listing.root, &store, run, &opened.pipeline, &mut |state| {
+            progress.update(state)
+        })?;
     progress.finish();
     let unreadable = listing.unreadable.into_iter().map(|(path, reason)| Failure { path, reason });
     result.failures.extend(unreadable);
@@ -147,6 +142,7 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Va
         "device": backbone.config().device.to_string(),
         "precision": backbone.config().precision,
         "seconds": seconds,
+        "pipeline_seconds": result.pipeline_time.as_secs_f64(),
         "fingerprint": backbone.space().fingerprint(),
         "thread_seconds": stages,
         "model_images_per_second": result.model_images_per_second,
@@ -176,7 +172,7 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64, failures: Optio
         backbone.config().precision,
     ));
     if result.n_embedded >= STAGES_FROM {
-        say_stages(result, seconds);
+        say_stages(result);
     }
     for failure in result.failures.iter().take(5) {
         report::say(format!("  {} {}", failure.path, failure.reason));
@@ -190,13 +186,13 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64, failures: Optio
 const STAGES_FROM: usize = 100;
 
 /// Where the time of all threads went, and how far the run was from what the model alone can do.
-fn say_stages(result: &Report, seconds: f64) {
+fn say_stages(result: &Report) {
     let total: f64 = result.stages.named().iter().map(|it| it.1.as_secs_f64()).sum();
     let share = |(name, time): (&str, Duration)| format!("{name} {:.0}%", 100.0 * time.as_secs_f64() / total);
     let shares = result.stages.named().map(share).join(", ");
     let mut line = format!("time of all threads: {shares}; {} is the bottleneck", result.stages.longest());
     if let Some(roof) = result.model_images_per_second {
-        let reached = result.n_embedded as f64 / seconds;
+        let reached = result.n_embedded as f64 / result.pipeline_time.as_secs_f64();
         line += &format!("; {reached:.0} images/s of the {roof:.0} that the model alone makes");
     }
     report::say(line);

@@ -7,6 +7,7 @@ pub(crate) mod extract;
 pub(crate) mod fit_head;
 pub(crate) mod models;
 pub(crate) mod predict;
+mod quantize;
 pub(crate) mod setup;
 
 use std::str::FromStr;
@@ -31,24 +32,26 @@ pub(crate) struct RunArgs {
     /// used, or the run stops.
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
-    /// Precision: f32, or bf16 on openvino.
-    #[arg(long, default_value = "f32")]
-    precision: Precision,
+    /// Precision: f32, bf16 on openvino, or int8, which a quantised model has and no other. Default: int8
+    /// for a quantised model, else f32.
+    #[arg(long)]
+    precision: Option<Precision>,
     /// Threads that decode, and sessions that run; by default one of each a core.
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Images a session runs at once.
-    #[arg(long, value_name = "N", default_value_t = PipelineConfig::default().batch_size)]
-    batch_size: usize,
+    /// Images a session runs at once [default: 2, on cuda 32].
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
     /// Most memory one picture may take while it is decoded, in MiB; larger ones are failures.
     #[arg(long, value_name = "MIB", default_value_t = DecodeLimits::default().max_bytes >> 20)]
     max_image_memory: u64,
 }
 
-/// A runtime, and how its sessions compute.
+/// A runtime, how its sessions compute, and how much at once.
 struct Opened {
     runtime: Runtime,
     session: SessionConfig,
+    pipeline: PipelineConfig,
 }
 
 /// `--device`.
@@ -70,49 +73,56 @@ impl FromStr for DeviceChoice {
 }
 
 impl RunArgs {
-    /// Settles on a device, and loads the runtime for it.
-    fn open(&self) -> Result<Opened> {
+    /// Settles on a device and a precision, and loads the runtime for them.
+    fn open(&self, is_quantized: bool) -> Result<Opened> {
+        let default = if is_quantized { Precision::Int8 } else { Precision::F32 };
+        let precision = self.precision.unwrap_or(default);
         let device = match self.device {
             DeviceChoice::Is(device) => device,
             DeviceChoice::Auto => {
-                let (device, reason) = provision::best_device(self.precision)?;
+                let (device, reason) = provision::best_device(precision)?;
                 report::say(format!("device {device}: {reason}"));
                 device
             }
         };
         let runtime = provision::load_runtime(Kind::of(device))?;
-        let session = SessionConfig { device, precision: self.precision, ..SessionConfig::default() };
-        Ok(Opened { runtime, session })
+        let session = SessionConfig { device, precision, ..SessionConfig::default() };
+        Ok(Opened { runtime, session, pipeline: self.pipeline(device) })
     }
 
-    fn pipeline(&self) -> PipelineConfig {
+    fn pipeline(&self, device: Device) -> PipelineConfig {
         let default = PipelineConfig::default();
         PipelineConfig {
             n_workers: self.workers.unwrap_or(default.n_workers).max(1),
-            batch_size: self.batch_size.max(1),
+            batch_size: self.batch_size.unwrap_or(device.batch_size()).max(1),
             limits: DecodeLimits {
                 max_bytes: self.max_image_memory.saturating_mul(1 << 20),
                 ..default.limits
             },
         }
     }
+}
 
+impl Opened {
     /// Sessions for `n_images`: never more than there are batches.
-    fn n_sessions(&self, device: Device, n_images: usize) -> usize {
-        let batches = n_images.div_ceil(self.batch_size.max(1)).max(1);
-        match device {
-            Device::Cpu => self.pipeline().n_workers.min(batches),
+    fn n_sessions(&self, n_images: usize) -> usize {
+        let batches = n_images.div_ceil(self.pipeline.batch_size).max(1);
+        match self.session.device {
+            Device::Cpu => self.pipeline.n_workers.min(batches),
             // OpenVINO spreads one run over all cores: one session is faster than one a core.
             Device::OpenVino | Device::Cuda(_) => 1,
         }
     }
 }
 
-/// Prepares and loads a backbone for about `n_images`.
-fn load_backbone(opened: &Opened, model: &ModelArgs, run: &RunArgs, n_images: usize) -> Result<Backbone> {
-    let n_sessions = run.n_sessions(opened.session.device, n_images);
+/// Prepares and loads a backbone for about `n_images`, and the runtime for it.
+fn load_backbone(model: &ModelArgs, run: &RunArgs, n_images: usize) -> Result<(Opened, Backbone)> {
     let model = prepare(model)?;
-    Backbone::load(&opened.runtime, model, &opened.session, n_sessions).map_err(|err| with_hint(err, opened))
+    let opened = run.open(model.is_quantized())?;
+    let n_sessions = opened.n_sessions(n_images);
+    let backbone = Backbone::load(&opened.runtime, model, &opened.session, n_sessions);
+    let backbone = backbone.map_err(|err| with_hint(err, &opened))?;
+    Ok((opened, backbone))
 }
 
 /// How a device that cannot be used is mended.

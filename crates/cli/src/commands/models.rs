@@ -8,10 +8,11 @@ use headstart_backbone::Registry;
 use headstart_onnx::{OnnxModel, Summary, TensorSummary, find_tap};
 use serde_json::json;
 
+use super::quantize::{self, QuantizeArgs};
 use crate::models::{Source, check_hash, find_local, pool_name, pull};
 use crate::{Outcome, report};
 
-/// List, download and inspect models.
+/// List, download, quantise and inspect models.
 #[derive(Debug, Args)]
 pub(crate) struct ModelsArgs {
     #[command(subcommand)]
@@ -31,6 +32,7 @@ enum ModelsCommand {
         /// Id of the registry.
         id: String,
     },
+    Quantize(Box<QuantizeArgs>),
     /// Show what is in an .onnx file, and where it would be cut.
     Inspect {
         /// The file.
@@ -58,6 +60,7 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<Outcome> {
             }
             Ok(Outcome::Good)
         }
+        ModelsCommand::Quantize(args) => quantize::run(args),
         ModelsCommand::Inspect { file, json } => inspect(file, *json),
     }
 }

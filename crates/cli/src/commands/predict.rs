@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use headstart_backbone::{Delivery, ImageModel, Outcome as FileOutcome, run_files};
 use headstart_head::{HeadMetadata, HeadModel, Task};
-use headstart_onnx::OnnxModel;
+use headstart_onnx::{OnnxModel, is_quantized};
 use ndarray::ArrayView2;
 use serde_json::{Map, Value, json};
 
-use super::{RunArgs, check_space, export, load_backbone, read_head, with_hint};
+use super::{Opened, RunArgs, check_space, export, load_backbone, read_head, with_hint};
 use crate::dataset::{self, Columns};
 use crate::models::{InputArgs, ModelArgs};
 use crate::{Outcome, report};
@@ -55,14 +55,13 @@ struct ScoreColumns {
 
 pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
     let (files, unreadable) = files_of(&args.paths)?;
-    let opened = args.run.open()?;
     let (scores, failures, columns) = match &args.head {
         Some(head) => {
             let head = read_head(head)?;
-            let mut backbone = load_backbone(&opened, &args.model, &args.run, files.len())?;
+            let (opened, mut backbone) = load_backbone(&args.model, &args.run, files.len())?;
             check_space(&head, backbone.space())?;
             let score = |row: &[f32]| score_row(&head, row);
-            let (scores, failures) = run_all(args, backbone.runner_mut(), &files, &score)?;
+            let (scores, failures) = run_all(&opened, backbone.runner_mut(), &files, &score)?;
             let HeadMetadata { task, labels, thresholds, .. } = head.metadata;
             (scores, failures, ScoreColumns { task, labels, thresholds })
         }
@@ -73,9 +72,12 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
                 args.model.input == InputArgs::default(),
                 "an exported model knows how it is fed and where it was cut: such flags are for backbones"
             );
-            let n_sessions = args.run.n_sessions(opened.session.device, files.len());
-            let (mut model, graph) =
-                ImageModel::load_exported(&opened.runtime, path, &opened.session, n_sessions)
+            let graph = OnnxModel::load(path).with_context(|| format!("cannot use {}", path.display()))?;
+            let opened = args.run.open(is_quantized(&graph))?;
+            let n_sessions = opened.n_sessions(files.len());
+            let name = path.display().to_string();
+            let mut model =
+                ImageModel::load_exported(&opened.runtime, &name, &graph, &opened.session, n_sessions)
                     .map_err(|err| with_hint(err, &opened))?;
             let columns = columns_of(&graph).with_context(|| format!("{}", path.display()))?;
             let (n_labels, width) = (columns.labels.len(), model.width());
@@ -85,7 +87,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
                 path.display()
             );
             let score = |row: &[f32]| Ok(row.iter().map(|it| f64::from(*it)).collect());
-            let (scores, failures) = run_all(args, &mut model, &files, &score)?;
+            let (scores, failures) = run_all(&opened, &mut model, &files, &score)?;
             (scores, failures, columns)
         }
     };
@@ -124,7 +126,7 @@ type Scored = (Vec<Option<Vec<f64>>>, Vec<(PathBuf, String)>);
 
 /// Scores of every file, `None` for one that failed.
 fn run_all(
-    args: &PredictArgs,
+    opened: &Opened,
     model: &mut ImageModel,
     files: &[PathBuf],
     score: &dyn Fn(&[f32]) -> Result<Vec<f64>>,
@@ -135,7 +137,7 @@ fn run_all(
     let mut failures = Vec::new();
     let mut rows_of_files: Vec<(usize, Vec<f32>)> = Vec::new();
     let width = model.width();
-    run_files(model, files, &args.run.pipeline(), &|_| false, &mut |delivery: Delivery<'_>| {
+    run_files(model, files, &opened.pipeline, &|_| false, &mut |delivery: Delivery<'_>| {
         let mut rows = delivery.rows.chunks_exact(width);
         for (index, outcome) in delivery.outcomes {
             match outcome {

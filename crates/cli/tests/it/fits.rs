@@ -278,7 +278,7 @@ fn how_alpha_was_chosen_is_told_and_can_be_changed() {
     assert!(!best.stderr.contains(edge), "{}", best.stderr);
     let best = best.json();
     let path = &best["fit"]["path"];
-    let alpha_at = |which: &str| path["alphas"][path[which].as_u64().unwrap() as usize].as_f64();
+    let alpha_at = |which: &str| path.pointer(&format!("/alphas/{}", path[which])).and_then(Value::as_f64);
     assert_eq!(path["alphas"].as_array().map(Vec::len), Some(45));
     assert_eq!(best["fit"]["alpha"].as_f64(), alpha_at("best"));
     let simpler = fit(&["--one-standard-error"]).json();

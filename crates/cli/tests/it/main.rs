@@ -9,5 +9,6 @@ mod heads;
 mod kill;
 mod memory;
 mod program;
+mod quantized;
 mod runtime;
 mod shards;

@@ -1,0 +1,135 @@
+//! Raising a graph to opset 13, whose quantisation has one scale a channel.
+
+use crate::error::OnnxError;
+use crate::model::{OnnxModel, data_type};
+use crate::proto::{AttributeProto, NodeProto, TensorProto};
+
+/// What it is raised to.
+const TARGET: i64 = 13;
+
+/// The oldest opset it is raised from: arithmetic broadcasts since.
+const OLDEST: i64 = 7;
+
+/// Operators that mean the same, or only allow more, from opset 7 to 13.
+const UNCHANGED: [&str; 38] = [
+    "Abs",
+    "Add",
+    "AveragePool",
+    "Cast",
+    "Ceil",
+    "Concat",
+    "Constant",
+    "Conv",
+    "ConvTranspose",
+    "Div",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Flatten",
+    "Floor",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "HardSigmoid",
+    "Identity",
+    "InstanceNormalization",
+    "LRN",
+    "LeakyRelu",
+    "Log",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Neg",
+    "PRelu",
+    "Pow",
+    "Reciprocal",
+    "Relu",
+    "Reshape",
+    "Shape",
+    "Sigmoid",
+    "Sqrt",
+    "Sub",
+];
+
+/// More of them.
+const UNCHANGED_TOO: [&str; 7] =
+    ["Tanh", "Transpose", "ReduceMean", "ReduceMax", "ConstantOfShape", "Expand", "LayerNormalization"];
+
+/// Attributes that became inputs: operator, since when, attributes in the order of the inputs.
+const MOVED: [(&str, i64, &[&str]); 7] = [
+    ("Clip", 11, &["min", "max"]),
+    ("Squeeze", 13, &["axes"]),
+    ("Unsqueeze", 13, &["axes"]),
+    ("ReduceSum", 13, &["axes"]),
+    ("Split", 13, &["split"]),
+    ("Pad", 11, &["pads", "value"]),
+    ("Slice", 10, &["starts", "ends", "axes"]),
+];
+
+/// Raises a graph to opset 13 where it is older.
+///
+/// # Errors
+/// [`OnnxError::OpsetTooOld`] below opset 7, or with an operator whose meaning changed.
+pub(crate) fn raise_opset(model: &mut OnnxModel) -> Result<(), OnnxError> {
+    let found = model.opset();
+    if found >= TARGET {
+        return Ok(());
+    }
+    let too_old = OnnxError::OpsetTooOld { found, needed: TARGET };
+    if found < OLDEST {
+        return Err(too_old);
+    }
+    let graph = model.graph_mut();
+    let mut constants = Vec::new();
+    for node in &mut graph.node {
+        let operator = node.operator();
+        let of_other_domain = operator.contains('.');
+        let moved = MOVED.iter().find(|it| it.0 == operator);
+        match (operator.as_str(), moved) {
+            ("BatchNormalization", _) if node.attribute("spatial").is_none_or(|it| it.i == Some(1)) => {
+                node.attribute.retain(|it| it.name.as_deref() != Some("spatial"));
+            }
+            // Nothing is dropped where nothing is trained.
+            ("Dropout", _) if node.output.len() == 1 => {
+                node.op_type = Some("Identity".to_owned());
+                node.input.truncate(1);
+                node.attribute.clear();
+            }
+            (_, Some((_, since, names))) if found < *since => move_attributes(node, names, &mut constants),
+            (_, Some(_)) => {}
+            (name, None) if of_other_domain || UNCHANGED.contains(&name) || UNCHANGED_TOO.contains(&name) => {
+            }
+            _ => return Err(too_old),
+        }
+    }
+    graph.initializer.extend(constants);
+    model.set_opset(TARGET);
+    Ok(())
+}
+
+/// Makes inputs of attributes; one that is missing stays out where nothing follows it.
+fn move_attributes(node: &mut NodeProto, names: &[&str], constants: &mut Vec<TensorProto>) {
+    let tensor = node.output.first().cloned().unwrap_or_default();
+    for name in names {
+        let input = match node.attribute(name) {
+            Some(AttributeProto { f: Some(value), .. }) => {
+                let constant = format!("{tensor}/{name}");
+                constants.push(TensorProto::from_f32(&constant, &[], &[*value]));
+                constant
+            }
+            Some(AttributeProto { ints, .. }) => {
+                let constant = format!("{tensor}/{name}");
+                let raw = ints.iter().flat_map(|it| it.to_le_bytes()).collect();
+                constants.push(TensorProto::from_raw(&constant, data_type::INT64, &[ints.len()], raw));
+                constant
+            }
+            None => String::new(),
+        };
+        node.input.push(input);
+    }
+    while node.input.last().is_some_and(String::is_empty) {
+        node.input.pop();
+    }
+    node.attribute.retain(|it| !names.contains(&it.name.as_deref().unwrap_or_default()));
+}

@@ -1,0 +1,68 @@
+//! Which operators have integer kernels, and what of them is quantised.
+
+use std::collections::HashMap;
+
+use crate::model::{OnnxModel, data_type};
+use crate::proto::NodeProto;
+
+/// An operator that has an integer kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A convolution: weights `(n_outputs, …)`.
+    Conv,
+    /// A product with constant weights, and the axis of its outputs in them.
+    Product(usize),
+    /// Sums, means and concatenations of activations.
+    Other,
+}
+
+impl Kind {
+    pub(super) fn of(node: &NodeProto, model: &OnnxModel) -> Option<Self> {
+        let weight = node.input.get(1).and_then(|it| model.initializer(it));
+        let weight = weight.filter(|it| it.data_type == Some(data_type::FLOAT));
+        let is_constant = |it: &String| model.initializer(it).is_some();
+        let int =
+            |name: &str, default: i64| node.attribute(name).map_or(default, |it| it.i.unwrap_or(default));
+        let is_one = |name: &str| node.attribute(name).is_none_or(|it| it.f == Some(1.0));
+        let has_constant_bias = || node.input.get(2).is_none_or(|it| it.is_empty() || is_constant(it));
+        match node.operator().as_str() {
+            "Conv" if has_constant_bias() => weight.map(|_| Self::Conv),
+            "MatMul" => weight.filter(|it| it.dims.len() == 2).map(|_| Self::Product(1)),
+            "Gemm" => {
+                let is_plain =
+                    int("transA", 0) == 0 && is_one("alpha") && is_one("beta") && has_constant_bias();
+                let axis = if int("transB", 0) == 1 { 0 } else { 1 };
+                weight.filter(|it| is_plain && it.dims.len() == 2).map(|_| Self::Product(axis))
+            }
+            // A constant that is added is a bias in all but name.
+            "Add" | "Concat" if !node.input.iter().any(is_constant) => Some(Self::Other),
+            "AveragePool" => Some(Self::Other),
+            _ => None,
+        }
+    }
+
+    /// Inputs that are activations.
+    pub(super) fn n_inputs(self, node: &NodeProto) -> usize {
+        if self == Self::Other { node.input.len() } else { 1 }
+    }
+
+    /// Whether its kernel ends in 8 bits; products end in floats, which costs nothing and is finer.
+    pub(super) fn quantizes_output(self) -> bool {
+        !matches!(self, Self::Product(_))
+    }
+}
+
+/// The tensor behind an operator and the rectifier that alone follows it: its kernel clips in passing.
+pub(super) fn activation_after<'a>(
+    node: &'a NodeProto,
+    model: &'a OnnxModel,
+    readers: &HashMap<&str, usize>,
+) -> &'a String {
+    let output = &node.output[0];
+    let rectifies = |it: &&NodeProto| {
+        matches!(it.operator().as_str(), "Relu" | "Clip") && it.input.first() == Some(output)
+    };
+    let only = readers.get(output.as_str()) == Some(&1);
+    let rectifier = model.graph().node.iter().find(rectifies).filter(|_| only);
+    rectifier.map_or(output, |it| &it.output[0])
+}
