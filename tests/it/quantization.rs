@@ -40,7 +40,7 @@ fn mean_cosine(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
     a.iter().zip(b).map(|(a, b)| cosine(a, b)).sum::<f64>() / a.len() as f64
 }
 
-/// Measured: 0.9880 and 0.99931, where onnxruntime's quantiser with its defaults has 0.9817 and 0.99836.
+/// Measured: 0.9942 and 0.99930, where onnxruntime's quantiser with its defaults has 0.9817 and 0.99836.
 #[test]
 fn integers_are_as_close_to_floats_as_those_of_onnxruntime() {
     let (Some(shared), Some(python)) = (shared(), python()) else { return };
@@ -48,7 +48,7 @@ fn integers_are_as_close_to_floats_as_those_of_onnxruntime() {
     let (calibrated_on, compared) = photos(&shared);
     let mut n_cases = 0;
     for (id, file, least) in [
-        ("mobilenetv2-1.0-224", "mobilenetv2-1.0-224.onnx", 0.98),
+        ("mobilenetv2-1.0-224", "mobilenetv2-1.0-224.onnx", 0.99),
         ("squeezenet1.1-dev", "squeezenet1.1.onnx", 0.998),
     ] {
         let original = shared.join("models").join(file);
@@ -59,10 +59,12 @@ fn integers_are_as_close_to_floats_as_those_of_onnxruntime() {
             let of = |it: &PathBuf| preprocess.apply(&std::fs::read(it).expect("it reads"), &limits);
             files.iter().map(|it| of(it).expect("it decodes")).collect()
         };
-        let ours = quantize(&runtime(), floats.model(), pixels(&calibrated_on)).expect("it is quantised");
+        let ours = quantize(&runtime(), floats.model(), &pixels(&calibrated_on), &mut |_| {})
+            .expect("it is quantised");
         let path = folder.path().join(format!("{id}.onnx"));
         ours.save(&path).expect("it is written");
-        let again = quantize(&runtime(), floats.model(), pixels(&calibrated_on)).expect("it is quantised");
+        let again = quantize(&runtime(), floats.model(), &pixels(&calibrated_on), &mut |_| {})
+            .expect("it is quantised");
         assert!(again.to_bytes().unwrap() == ours.to_bytes().unwrap(), "{id}: other bytes the second time");
         let size = |path: &Path| path.metadata().expect("a file").len();
         assert!(3 * size(&path) < size(&original), "{id}: a quarter, and the scales");

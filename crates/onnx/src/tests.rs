@@ -1,5 +1,6 @@
 //! Surgery on graphs built by hand, damaged bytes, external data.
 
+mod equalize;
 mod quantize;
 
 use crate::model::{OnnxModel, data_type};

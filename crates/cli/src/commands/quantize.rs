@@ -119,19 +119,17 @@ fn write_quantized(
     inputs: &[Input],
 ) -> Result<usize> {
     let (preprocess, limits) = (floats.runner().preprocess(), opened.pipeline.limits);
-    let mut progress = ExtractProgress::new();
-    let n_inputs = inputs.len().min(args.calibrate);
-    let mut n_done = 0;
     let images = inputs.iter().filter_map(|input| {
         let image = fs::read(&input.file).map_err(anyhow::Error::new);
         let image = image.and_then(|it| Ok(preprocess.apply(&it, &limits)?));
         image.map_err(|err| report::say(format!("{} {err:#}", input.path))).ok()
     });
-    let images = images.take(n_inputs).inspect(|_| {
-        n_done += 1;
+    let images: Vec<Vec<u8>> = images.take(args.calibrate).collect();
+    let n_inputs = 2 * images.len();
+    let mut progress = ExtractProgress::new();
+    let quantized = quantize(&opened.runtime, floats.model(), &images, &mut |n_done| {
         progress.update(Progress { n_inputs, n_unchanged: 0, n_done, n_embedded: n_done, n_failed: 0 });
     });
-    let quantized = quantize(&opened.runtime, floats.model(), images);
     progress.finish();
     let quantized = quantized.context("cannot quantise")?;
     let toml = args.out.with_extension("toml");
@@ -143,12 +141,13 @@ fn write_quantized(
     quantized.save(&args.out)?;
     write_file(&toml, text.as_bytes())?;
     report::say(format!(
-        "wrote {} ({}) and {}: ranges of {n_done} images",
+        "wrote {} ({}) and {}: ranges of {} images",
         args.out.display(),
         report::bytes(args.out.metadata().map_or(0, |it| it.len())),
         toml.display(),
+        images.len(),
     ));
-    Ok(n_done)
+    Ok(images.len())
 }
 
 /// The embeddings of images; none for those that have none, or are copies.

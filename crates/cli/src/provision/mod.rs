@@ -86,6 +86,12 @@ pub(crate) fn best_device(precision: Precision) -> Result<(Device, &'static str)
     if precision == Precision::Bf16 {
         return Ok((Device::OpenVino, "the only one that computes in bf16"));
     }
+    if precision == Precision::Int8 && in_cache(Kind::Openvino)?.is_some() {
+        return Ok((
+            Device::OpenVino,
+            "it is set up, and quicker with integers than ONNX Runtime's own kernels",
+        ));
+    }
     Ok(match (find_kind(Kind::Cuda)?, has_cuda_driver()) {
         _ if is_named() => (Device::Cpu, "ORT_DYLIB_PATH names a library; --device cuda tries its GPU"),
         (Some(_), true) => (Device::Cuda(0), "its runtime is set up and its driver answers"),

@@ -12,11 +12,18 @@ pub(super) struct Activation {
     /// Sum of each channel over everything seen, where there are channels; and how many values that is.
     channel_sums: Vec<f64>,
     n_per_channel: usize,
+    /// Largest magnitude of each channel, where there are channels.
+    pub(super) channel_sizes: Vec<f64>,
 }
 
 impl Activation {
     pub(super) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// As if nothing had been seen.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(&self.name);
     }
 
     /// Whether nothing but zeros came.
@@ -29,10 +36,14 @@ impl Activation {
         self.histogram.add(values);
         if let [n_samples, n_channels, height, width] = *shape {
             self.channel_sums.resize(n_channels, 0.0);
+            self.channel_sizes.resize(n_channels, 0.0);
             let size = height * width;
             self.n_per_channel += n_samples * size;
             for (plane, values) in values.chunks_exact(size.max(1)).enumerate() {
-                self.channel_sums[plane % n_channels] += values.iter().map(|it| f64::from(*it)).sum::<f64>();
+                let channel = plane % n_channels;
+                self.channel_sums[channel] += values.iter().map(|it| f64::from(*it)).sum::<f64>();
+                let largest = values.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+                self.channel_sizes[channel] = self.channel_sizes[channel].max(largest.into());
             }
         }
     }

@@ -17,7 +17,14 @@ pub(super) struct Builder<'a> {
 impl Builder<'_> {
     /// Adds a node: quantised weights, quantised activations in and out.
     pub(super) fn add(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let bounded = &self.quantizer.bounded;
+        if node.op() == "Min" && node.input.first().is_some_and(|it| bounded.contains_key(it)) {
+            return Ok(());
+        }
         let mut rebuilt = node.clone();
+        if let Some(output) = bounded.get(&node.output[0]) {
+            rebuilt.output[0].clone_from(output);
+        }
         for input in &mut rebuilt.input {
             if self.quantizer.scale_of.contains_key(input) {
                 *input = format!("{input}/dequantized");
@@ -28,8 +35,9 @@ impl Builder<'_> {
             Some(Kind::Product(axis)) => self.quantize_weights(node, &mut rebuilt, axis)?,
             _ => {}
         }
+        let outputs = rebuilt.output.clone();
         self.nodes.push(rebuilt);
-        node.output.iter().for_each(|it| self.quantize_activation(it));
+        outputs.iter().for_each(|it| self.quantize_activation(it));
         Ok(())
     }
 
@@ -59,7 +67,7 @@ impl Builder<'_> {
         rebuilt: &mut NodeProto,
         axis: usize,
     ) -> Result<(), OnnxError> {
-        let Quantizer { model, tensors, scale_of } = self.quantizer;
+        let Quantizer { model, tensors, scale_of, .. } = self.quantizer;
         let weights = model.f32_values(&node.input[1])?;
         let dims = model.initializer(&node.input[1]).map(TensorProto::shape).unwrap_or_default();
         let bias =
