@@ -53,7 +53,7 @@ impl Device {
         match self {
             Self::Cpu => &[Precision::F32, Precision::Int8],
             Self::OpenVino => &[Precision::F32, Precision::Bf16, Precision::Int8],
-            Self::Cuda(_) => &[Precision::F32],
+            Self::Cuda(_) => &[Precision::F32, Precision::F16],
         }
     }
 }
@@ -90,6 +90,8 @@ pub enum Precision {
     F32,
     /// 16-bit brain floats in the products.
     Bf16,
+    /// Half floats throughout.
+    F16,
     /// 8-bit integers: those of a quantised model.
     Int8,
 }
@@ -99,6 +101,7 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
             Self::Int8 => "int8",
         })
     }
@@ -111,8 +114,9 @@ impl FromStr for Precision {
         match text {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
+            "f16" => Ok(Self::F16),
             "int8" => Ok(Self::Int8),
-            _ => Err(format!("expected f32, bf16 or int8, got `{text}`")),
+            _ => Err(format!("expected f32, bf16, f16 or int8, got `{text}`")),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Extraction: the embeddings of a dataset, into a store, each computed once.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use headstart_store::{Digest, FileStat, Run, Sample, SampleTable, Store, Writer};
@@ -106,8 +106,9 @@ pub fn extract(
     let mut writer = store.writer(run)?;
     let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| stat_of(&it.file)).collect();
     let mut found = unchanged(&writer, root, &inputs, &stats);
+    drop(stats);
     let todo: Vec<usize> = (0..inputs.len()).filter(|it| found[*it].is_none()).collect();
-    let paths: Vec<PathBuf> = todo.iter().map(|it| inputs[*it].file.clone()).collect();
+    let paths: Vec<&Path> = todo.iter().map(|it| inputs[*it].file.as_path()).collect();
 
     let n_unchanged = inputs.len() - todo.len();
     let mut state = Progress { n_inputs: inputs.len(), n_unchanged, n_done: 0, n_embedded: 0, n_failed: 0 };
@@ -207,16 +208,17 @@ fn unchanged(
     inputs.iter().zip(stats).map(look_up).collect()
 }
 
-fn stat_of(file: &std::path::Path) -> Option<FileStat> {
+fn stat_of(file: &Path) -> Option<FileStat> {
     std::fs::metadata(file).ok().filter(|it| it.is_file()).map(|it| file_stat(&it))
 }
 
 fn samples(inputs: Vec<Input>, found: Vec<Option<(Digest, FileStat)>>) -> Vec<Sample> {
-    let inputs = inputs.into_iter().zip(found);
-    inputs
-        .filter_map(|(Input { path, label, split, group, .. }, place)| {
-            let (digest, stat) = place?;
-            Some(Sample { path, label, split, group, digest, stat })
-        })
-        .collect()
+    // As long as it gets, no longer: there may be millions.
+    let mut samples = Vec::with_capacity(inputs.len());
+    samples.extend(inputs.into_iter().zip(found).filter_map(|(input, place)| {
+        let Input { path, label, split, group, .. } = input;
+        let (digest, stat) = place?;
+        Some(Sample { path, label, split, group, digest, stat })
+    }));
+    samples
 }

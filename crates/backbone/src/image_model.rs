@@ -226,6 +226,7 @@ pub(crate) fn load_cut(
     config: &SessionConfig,
     n_sessions: usize,
 ) -> Result<(CutModel, ImageModel), BackboneError> {
+    let model = if config.precision == Precision::F16 { model.to_f16()? } else { model };
     let load = |model: &CutModel| {
         let (preprocess, one_by_one) = (model.preprocess.clone(), model.one_by_one.clone());
         ImageModel::load(runtime, &model.id, &model.graph, preprocess, one_by_one, config, n_sessions)

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use headstart_onnx::{
     OnnxModel, PixelInput, Pool, Tap, cut, data_type, find_tap, is_quantized, make_batch_dynamic,
-    take_pixels, tap_at,
+    take_pixels, tap_at, to_f16,
 };
 
 use crate::decode::DECODER;
@@ -138,6 +138,17 @@ impl CutModel {
         let float_graph = float_graph.map_err(|err| model_error(&self.id, err))?;
         let tap = Tap { tensor: self.tap.tensor.clone(), pool: Pool::Mean };
         Ok(Some(Self { graph, float_graph, tap, ..self.clone() }))
+    }
+
+    /// The same in half floats: pixels are normalised in f32, embeddings come out as f32.
+    ///
+    /// # Errors
+    /// [`BackboneError::Model`] when the graph has operators that take f32 only.
+    pub fn to_f16(&self) -> Result<Self, BackboneError> {
+        let failed = |err| model_error(&self.id, err);
+        let float_graph = to_f16(&self.float_graph).map_err(failed)?;
+        let graph = take_pixels(&float_graph, &self.pixel_input).map_err(failed)?;
+        Ok(Self { graph, float_graph, ..self.clone() })
     }
 
     /// Whether it computes in 8-bit integers.

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -90,9 +90,9 @@ enum Event {
 ///
 /// # Panics
 /// When `deliver` does.
-pub fn run_files(
+pub fn run_files<P: AsRef<Path> + Sync>(
     model: &mut ImageModel,
-    paths: &[PathBuf],
+    paths: &[P],
     config: &PipelineConfig,
     is_known: &(dyn Fn(&Digest) -> bool + Sync),
     deliver: &mut dyn FnMut(Delivery<'_>) -> Result<(), BackboneError>,
@@ -173,18 +173,18 @@ fn deliver_event(
 }
 
 /// One decode thread's view of the run.
-struct Worker<'a> {
+struct Worker<'a, P> {
     next: &'a AtomicUsize,
     stop: &'a AtomicBool,
     claimed: &'a Mutex<HashSet<Digest>>,
     clock: &'a Clock,
-    paths: &'a [PathBuf],
+    paths: &'a [P],
     preprocess: &'a Preprocess,
     limits: &'a DecodeLimits,
     is_known: &'a (dyn Fn(&Digest) -> bool + Sync),
 }
 
-impl Worker<'_> {
+impl<P: AsRef<Path>> Worker<'_, P> {
     fn run(&self, decoded: &Sender<Decoded>, events: &Sender<Event>) {
         while !self.stop.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +192,7 @@ impl Worker<'_> {
                 return;
             };
             // A send fails only when the other side is gone: the run is over.
-            let sent = match self.load(index, path) {
+            let sent = match self.load(index, path.as_ref()) {
                 Ok(Ok(image)) => decoded.send(image).is_ok(),
                 Ok(Err(outcome)) => events.send(Event::Outcome(index, outcome)).is_ok(),
                 Err((digest, err)) => {

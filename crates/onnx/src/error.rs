@@ -72,6 +72,12 @@ pub enum OnnxError {
         /// Version needed.
         needed: i64,
     },
+    /// The graph cannot be turned into half floats.
+    #[error("the model cannot be turned into half floats: {reason}")]
+    NotConvertible {
+        /// What stands in the way.
+        reason: String,
+    },
     /// There is nothing to quantise, or nothing left to.
     #[error("the model cannot be quantised: {reason}")]
     NotQuantizable {

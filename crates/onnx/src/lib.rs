@@ -5,6 +5,7 @@ mod batch;
 mod cut;
 mod error;
 mod fold;
+mod half_floats;
 mod inspect;
 mod model;
 mod opset;
@@ -25,6 +26,7 @@ pub use attach::{Activation, Layer, PIXELS, PixelInput, attach_head, output, tak
 pub use batch::make_batch_dynamic;
 pub use cut::{EMBEDDING, cut};
 pub use error::OnnxError;
+pub use half_floats::to_f16;
 pub use inspect::{Summary, TensorSummary};
 pub use model::{OnnxModel, data_type};
 pub use quantize::{Quantizer, is_quantized};

@@ -11,7 +11,7 @@ use crate::proto::{
 use crate::wire::Message;
 use crate::{
     Activation, EMBEDDING, Layer, OnnxError, PixelInput, Pool, Summary, Tap, attach_head, cut, find_tap,
-    make_batch_dynamic, take_pixels, tap_at,
+    make_batch_dynamic, take_pixels, tap_at, to_f16,
 };
 
 fn tensor(name: &str, dims: &[i64]) -> ValueInfoProto {
@@ -621,4 +621,39 @@ fn models_can_be_shared_between_threads() {
     fn check<T: Send + Sync>() {}
     check::<OnnxModel>();
     check::<OnnxError>();
+}
+
+#[test]
+fn half_floats_are_rounded_and_come_out_as_they_were() {
+    let mut graph = vgg();
+    let weights = [1.0, 1e-9, 70_000.0, -1e9, 0.1, f32::NAN, 2048.5, 2049.5, 6e-5, -0.0, 65_519.0, 1.0];
+    graph.graph_mut().initializer[0] = TensorProto::from_f32("w1", &[3, 4], &weights);
+    let mut cast = NodeProto::new("Cast", &["active"], "still", vec![AttributeProto::int("to", 1)]);
+    cast.input = vec!["active".to_owned()];
+    graph.graph_mut().node.push(cast);
+    let half = to_f16(&graph).unwrap();
+    let bytes = half.initializer("w1").unwrap().raw_data.clone().unwrap();
+    // IEEE 754 binary16, by hand: ties go to even, what is too large to the largest, NaN stays.
+    let expected: [u16; 12] =
+        [0x3c00, 0x0000, 0x7bff, 0xfbff, 0x2e66, 0x7e00, 0x6800, 0x6801, 0x03ef, 0x8000, 0x7bff, 0x3c00];
+    let found: Vec<u16> = bytes.as_chunks().0.iter().map(|it| u16::from_le_bytes(*it)).collect();
+    assert_eq!(found, expected);
+    let types = |infos: &[ValueInfoProto]| infos.iter().map(|it| it.elem_type()).collect::<Vec<_>>();
+    assert_eq!(types(&half.graph().input), [Some(data_type::FLOAT16)]);
+    assert_eq!(types(&half.graph().output), [Some(data_type::FLOAT)]);
+    let nodes = &half.graph().node;
+    assert_eq!(nodes[6].attribute[0].i, Some(data_type::FLOAT16), "casts to f32 inside are to f16 now");
+    let last = nodes.last().unwrap();
+    assert_eq!(
+        (last.op(), &last.input[0], &last.output[0]),
+        ("Cast", &nodes[5].output[0], &"probabilities".to_owned())
+    );
+    assert_eq!(nodes[5].output[0], "probabilities/half");
+
+    let resize =
+        model(&[("Resize", &["x", "w"], "y")], vec![weight("w", &[4])], &[tensor("y", &[1, 3, 8, 8])]);
+    assert_eq!(
+        to_f16(&resize).unwrap_err().to_string(),
+        "the model cannot be turned into half floats: Resize takes f32"
+    );
 }

@@ -22,6 +22,9 @@ use crate::file;
 const ROOT_KEY: &str = "headstart.root";
 const CHECKSUM_KEY: &str = "headstart.blake3";
 
+/// Rows that are turned into columns at once.
+const BATCH_ROWS: usize = 4096;
+
 /// One row of the samples table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -61,7 +64,26 @@ pub struct SampleTable {
 }
 
 pub(crate) fn write(path: &Path, owner: &str, table: &SampleTable) -> Result<(), StoreError> {
-    let samples = &table.samples;
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    // Values that hardly ever repeat: collecting the different ones would only take memory.
+    let properties = ["path", "digest", "size", "mtime_ns", "ctime_ns"]
+        .into_iter()
+        .fold(properties, |it, column| it.set_column_dictionary_enabled(column.into(), false))
+        .build();
+    let temporary = file::temporary(path, owner);
+    let out = File::create(&temporary).map_err(io("write", &temporary))?;
+    let schema = to_batch(&[], path)?.schema();
+    let mut writer = ArrowWriter::try_new(out, schema, Some(properties)).map_err(parquet(path))?;
+    writer.append_key_value_metadata(KeyValue::new(ROOT_KEY.to_owned(), table.root.clone()));
+    writer.append_key_value_metadata(KeyValue::new(CHECKSUM_KEY.to_owned(), checksum(&table.samples)));
+    for samples in table.samples.chunks(BATCH_ROWS) {
+        writer.write(&to_batch(samples, path)?).map_err(parquet(path))?;
+    }
+    let out = writer.into_inner().map_err(parquet(path))?;
+    file::commit(out, &temporary, path)
+}
+
+fn to_batch(samples: &[Sample], path: &Path) -> Result<RecordBatch, StoreError> {
     let text = |get: fn(&Sample) -> Option<&str>| -> ArrayRef {
         Arc::new(samples.iter().map(get).collect::<StringArray>())
     };
@@ -71,7 +93,7 @@ pub(crate) fn write(path: &Path, owner: &str, table: &SampleTable) -> Result<(),
         samples.iter().map(|it| Some(it.digest.0.as_slice())),
         32,
     );
-    let batch = RecordBatch::try_from_iter_with_nullable([
+    RecordBatch::try_from_iter_with_nullable([
         ("path", text(|it| Some(&it.path)), false),
         ("label", text(|it| it.label.as_deref()), true),
         ("split", text(|it| it.split.as_deref()), true),
@@ -81,16 +103,7 @@ pub(crate) fn write(path: &Path, owner: &str, table: &SampleTable) -> Result<(),
         ("mtime_ns", number(|it| it.stat.mtime_ns), false),
         ("ctime_ns", number(|it| it.stat.ctime_ns), false),
     ])
-    .map_err(parquet(path))?;
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let temporary = file::temporary(path, owner);
-    let out = File::create(&temporary).map_err(io("write", &temporary))?;
-    let mut writer = ArrowWriter::try_new(out, batch.schema(), Some(properties)).map_err(parquet(path))?;
-    writer.append_key_value_metadata(KeyValue::new(ROOT_KEY.to_owned(), table.root.clone()));
-    writer.append_key_value_metadata(KeyValue::new(CHECKSUM_KEY.to_owned(), checksum(samples)));
-    writer.write(&batch).map_err(parquet(path))?;
-    let out = writer.into_inner().map_err(parquet(path))?;
-    file::commit(out, &temporary, path)
+    .map_err(parquet(path))
 }
 
 pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {

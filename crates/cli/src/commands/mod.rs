@@ -32,8 +32,8 @@ pub(crate) struct RunArgs {
     /// used, or the run stops.
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
-    /// Precision: f32, bf16 on openvino, or int8, which a quantised model has and no other. Default: int8
-    /// for a quantised model, else f32.
+    /// Precision: f32, bf16 on openvino, f16 on cuda, or int8, which a quantised model has and no other.
+    /// Default: int8 for a quantised model, else f32.
     #[arg(long)]
     precision: Option<Precision>,
     /// Threads that decode, and sessions that run; by default one of each a core.

@@ -60,9 +60,9 @@ pub(super) fn list(folder: &Path) -> Result<Listing> {
     };
     let unreadable = unreadable.into_iter().map(|(path, reason)| (inside(path), reason)).collect();
     let mut listing = Listing { root: absolute(folder)?, n_ignored, unreadable, ..Listing::default() };
-    let relative: Vec<&Path> = files.iter().map(|it| it.strip_prefix(folder).unwrap_or(it)).collect();
-    let has_splits = has_splits(folder, &relative)?;
-    for (file, path) in files.iter().zip(relative) {
+    let has_splits = has_splits(folder, &files)?;
+    for file in files {
+        let path = file.strip_prefix(folder).unwrap_or(&file).to_owned();
         let folders: Vec<String> = path
             .parent()
             .map(|it| it.components().map(|c| key(c.as_os_str().as_ref())).collect())
@@ -72,7 +72,7 @@ pub(super) fn list(folder: &Path) -> Result<Listing> {
         } else {
             (None, folders.first().cloned())
         };
-        listing.inputs.push(Input { path: key(path), file: file.clone(), label, split, group: None });
+        listing.inputs.push(Input { path: key(&path), file, label, split, group: None });
     }
     listing.layout = Some(layout(&listing.inputs));
     Ok(listing)
@@ -82,8 +82,9 @@ pub(super) fn list(folder: &Path) -> Result<Listing> {
 ///
 /// A class may well be called `train` or `test`; `train` and `test` beside a third folder are refused,
 /// because either reading would be wrong for somebody without a word.
-fn has_splits(folder: &Path, paths: &[&Path]) -> Result<bool> {
-    let nested = paths.iter().filter(|it| it.components().count() > 1);
+fn has_splits(folder: &Path, files: &[PathBuf]) -> Result<bool> {
+    let paths = files.iter().map(|it| it.strip_prefix(folder).unwrap_or(it));
+    let nested = paths.filter(|it| it.components().count() > 1);
     let tops: BTreeSet<String> =
         nested.filter_map(|it| it.components().next()).map(|it| key(it.as_os_str().as_ref())).collect();
     let is_split = |it: &&String| SPLITS.contains(&it.to_lowercase().as_str());

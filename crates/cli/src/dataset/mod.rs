@@ -59,11 +59,14 @@ pub(crate) fn list(dataset: &Path, columns: &Columns) -> Result<Listing> {
     if dataset == Path::new("-") {
         return from_stdin();
     }
-    if dataset.is_dir() {
-        return folder::list(dataset);
-    }
-    ensure!(dataset.exists(), "no dataset at {}", dataset.display());
-    manifest::list(dataset, columns)
+    let mut listing = if dataset.is_dir() {
+        folder::list(dataset)?
+    } else {
+        ensure!(dataset.exists(), "no dataset at {}", dataset.display());
+        manifest::list(dataset, columns)?
+    };
+    listing.inputs.shrink_to_fit();
+    Ok(listing)
 }
 
 fn from_stdin() -> Result<Listing> {

@@ -1,6 +1,8 @@
 //! Channels of a tensor brought to one size, so that one scale serves them all.
 #![expect(clippy::cast_possible_truncation, reason = "weights are f32; they are computed in f64")]
 
+use std::collections::HashMap;
+
 use super::Quantizer;
 use super::activation::Activation;
 use super::kind::{Kind, activation_after};
@@ -18,6 +20,8 @@ struct Group {
     writers: Vec<usize>,
     /// Convolutions that read them.
     readers: Vec<usize>,
+    /// Batch normalisations that read them.
+    norms: Vec<usize>,
     /// A `Clip` in front of the only tensor, and its upper bound.
     clip: Option<(usize, f64)>,
     /// Largest magnitude of each channel.
@@ -46,6 +50,9 @@ pub(super) fn equalize(quantizer: &mut Quantizer) -> Result<(), OnnxError> {
         for reader in &group.readers {
             scale_inputs(model, *reader, &inverse)?;
         }
+        for norm in &group.norms {
+            scale_norm(model, *norm, &factors, &inverse)?;
+        }
         if let Some((clip, bound)) = group.clip {
             bounded.push((clip, factors.iter().map(|it| it * bound).collect::<Vec<_>>()));
         }
@@ -61,17 +68,12 @@ pub(super) fn equalize(quantizer: &mut Quantizer) -> Result<(), OnnxError> {
 
 /// The groups whose tensors only convolutions and sums within the group write and read.
 fn groups(quantizer: &Quantizer) -> Vec<Group> {
-    let Quantizer { model, tensors, scale_of, .. } = quantizer;
+    let Quantizer { model, tensors, .. } = quantizer;
     let nodes = &model.graph().node;
+    let all_readers = readers(model);
     // Tensors that are added, and their sum, belong together.
     let mut group_of: Vec<usize> = (0..tensors.len()).collect();
-    let is_tensor = |name: &String| scale_of.get(name).copied().filter(|it| tensors[*it].name == *name);
-    let is_sum =
-        |it: &&NodeProto| it.operator() == "Add" && it.input.iter().all(|it| is_tensor(it).is_some());
-    let all_readers = readers(model);
-    for sum in nodes.iter().filter(is_sum) {
-        let output = is_tensor(activation_after(sum, model, &all_readers));
-        let members: Vec<usize> = sum.input.iter().filter_map(is_tensor).chain(output).collect();
+    for members in nodes.iter().filter_map(|it| summed(quantizer, it, &all_readers)) {
         let first = group_of[members[0]];
         for member in members {
             let other = group_of[member];
@@ -80,15 +82,8 @@ fn groups(quantizer: &Quantizer) -> Vec<Group> {
     }
     let collect = |group: usize| {
         let members: Vec<usize> = (0..tensors.len()).filter(|it| group_of[*it] == group).collect();
-        let of_members: Option<Vec<Part>> = members
-            .iter()
-            .map(|it| {
-                part(quantizer, &tensors[*it].name, &|name| {
-                    is_tensor(name).is_some_and(|it| members.contains(&it))
-                })
-            })
-            .collect();
-        let parts = of_members.filter(|it| !it.is_empty())?;
+        let parts = members.iter().map(|it| part(quantizer, &tensors[*it].name, &all_readers));
+        let parts = parts.collect::<Option<Vec<Part>>>().filter(|it| !it.is_empty())?;
         let mut sizes = tensors[members[0]].channel_sizes.clone();
         for member in &members {
             let other = &tensors[*member].channel_sizes;
@@ -105,6 +100,7 @@ fn groups(quantizer: &Quantizer) -> Vec<Group> {
         Some(Group {
             writers: parts.iter().filter_map(|it| it.writer).collect(),
             readers: parts.iter().flat_map(|it| it.readers.clone()).collect(),
+            norms: parts.iter().flat_map(|it| it.norms.clone()).collect(),
             clip,
             sizes,
         })
@@ -116,15 +112,25 @@ fn groups(quantizer: &Quantizer) -> Vec<Group> {
 struct Part {
     writer: Option<usize>,
     readers: Vec<usize>,
+    norms: Vec<usize>,
     clip: Option<(usize, f64)>,
 }
 
-/// None where anything but convolutions and sums of the group's tensors writes or reads the tensor.
-fn part(quantizer: &Quantizer, name: &String, is_member: &dyn Fn(&String) -> bool) -> Option<Part> {
+/// The quantised tensors that a sum adds, and what it makes of them.
+fn summed(quantizer: &Quantizer, node: &NodeProto, readers: &HashMap<&str, usize>) -> Option<[usize; 3]> {
+    let Quantizer { model, tensors, scale_of, .. } = quantizer;
+    let tensor = |name: &String| scale_of.get(name).copied().filter(|it| tensors[*it].name == *name);
+    let [a, b] = node.input.as_slice() else { return None };
+    let is_sum = node.operator() == "Add";
+    is_sum.then(|| Some([tensor(a)?, tensor(b)?, tensor(activation_after(node, model, readers))?]))?
+}
+
+/// None where anything but convolutions and sums of quantised tensors writes or reads the tensor.
+fn part(quantizer: &Quantizer, name: &String, readers: &HashMap<&str, usize>) -> Option<Part> {
     let model = &quantizer.model;
     let nodes = &model.graph().node;
     let is_convolution = |node: &NodeProto| Kind::of(node, model) == Some(Kind::Conv);
-    let is_sum = |node: &NodeProto| node.operator() == "Add" && node.input.iter().all(is_member);
+    let is_sum = |node: &NodeProto| summed(quantizer, node, readers).is_some();
     let writer_of = |name: &String| nodes.iter().position(|it| it.output.first() == Some(name));
     let mut writer = writer_of(name)?;
     let mut clip = None;
@@ -132,25 +138,46 @@ fn part(quantizer: &Quantizer, name: &String, is_member: &dyn Fn(&String) -> boo
         if nodes[writer].operator() == "Clip" {
             clip = Some((writer, upper_bound(model, &nodes[writer])?));
         }
-        writer = writer_of(&nodes[writer].input[0])?;
+        let rectified = &nodes[writer].input[0];
+        // Whoever else reads what comes before the rectifier would see it stretched too.
+        if readers.get(rectified.as_str()) != Some(&1) {
+            return None;
+        }
+        writer = writer_of(rectified)?;
     }
     let writer = match &nodes[writer] {
         node if is_convolution(node) => Some(writer),
         node if is_sum(node) && clip.is_none() => None,
         _ => return None,
     };
-    let mut convolutions = Vec::new();
-    for (index, node) in nodes.iter().enumerate().filter(|it| it.1.input.contains(name)) {
-        match node {
-            node if is_convolution(node) => convolutions.push(index),
-            node if is_sum(node) => {}
-            _ => return None,
+    let mut part = Part { writer, readers: Vec::new(), norms: Vec::new(), clip };
+    let mut names = vec![name];
+    while let Some(name) = names.pop() {
+        let mut n_reads = 0;
+        for (index, node) in nodes.iter().enumerate().filter(|it| it.1.input.contains(name)) {
+            n_reads += node.input.iter().filter(|it| *it == name).count();
+            match node {
+                node if is_convolution(node) => part.readers.push(index),
+                node if is_sum(node) => {}
+                node if is_norm(node, model) => part.norms.push(index),
+                // The largest of some stretched values is the largest of them, stretched.
+                node if node.operator() == "MaxPool" && node.output.len() == 1 => names.push(&node.output[0]),
+                _ => return None,
+            }
+        }
+        // Bodies of control flow, and the outputs of the graph, read it too.
+        if readers.get(name.as_str()) != Some(&n_reads) {
+            return None;
         }
     }
-    // Bodies of control flow, and the outputs of the graph, read it too.
-    let is_counted = readers(model)[name.as_str()]
-        == nodes.iter().flat_map(|it| &it.input).filter(|it| *it == name).count();
-    is_counted.then_some(Part { writer, readers: convolutions, clip })
+    Some(part)
+}
+
+fn is_norm(node: &NodeProto, model: &OnnxModel) -> bool {
+    let is_constant = |it: &String| model.initializer(it).is_some();
+    node.operator() == "BatchNormalization"
+        && node.output.len() == 1
+        && node.input[1..].iter().all(is_constant)
 }
 
 /// The upper bound of a `Clip` whose lower one is zero, where both are constants.
@@ -251,6 +278,16 @@ fn scale_inputs(model: &mut OnnxModel, node: usize, factors: &[f64]) -> Result<(
         }
     }
     replace(model, node, 1, &shape, &weights);
+    Ok(())
+}
+
+/// Lets a batch normalisation read stretched channels: `γ/f·(f·x − f·μ)/σ`.
+fn scale_norm(model: &mut OnnxModel, node: usize, factors: &[f64], inverse: &[f64]) -> Result<(), OnnxError> {
+    for (input, factors) in [(1, inverse), (3, factors)] {
+        let mut values = model.f32_values(&model.graph().node[node].input[input])?;
+        values.iter_mut().zip(factors).for_each(|(it, factor)| *it = (f64::from(*it) * factor) as f32);
+        replace(model, node, input, &[values.len()], &values);
+    }
     Ok(())
 }
 

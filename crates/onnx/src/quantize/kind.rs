@@ -1,9 +1,12 @@
 //! Which operators have integer kernels, and what of them is quantised.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::{OnnxModel, data_type};
 use crate::proto::NodeProto;
+
+/// Operators whose output has the values of their input: it has its scale too.
+pub(super) const SAME_VALUES: [&str; 5] = ["MaxPool", "Reshape", "Transpose", "Flatten", "Split"];
 
 /// An operator that has an integer kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,33 @@ impl Kind {
     /// Whether its kernel ends in 8 bits; products end in floats, which costs nothing and is finer.
     pub(super) fn quantizes_output(self) -> bool {
         !matches!(self, Self::Product(_))
+    }
+}
+
+/// The sums and concatenations that are worth an integer kernel: those that only integer kernels read. Before
+/// an operator in floats 8 bits would gain nothing, and cost precision.
+pub(super) fn integer_others(model: &OnnxModel, readers: &HashMap<&str, usize>) -> HashSet<usize> {
+    let nodes = &model.graph().node;
+    let kinds: Vec<Option<Kind>> = nodes.iter().map(|it| Kind::of(it, model)).collect();
+    let mut integer: HashSet<usize> = (0..nodes.len()).filter(|it| kinds[*it] == Some(Kind::Other)).collect();
+    loop {
+        let is_integer = |index: usize| match kinds[index] {
+            Some(Kind::Other) => integer.contains(&index),
+            Some(_) => true,
+            None => SAME_VALUES.contains(&nodes[index].operator().as_str()),
+        };
+        let stays = |index: &usize| {
+            let output = activation_after(&nodes[*index], model, readers);
+            let by = (0..nodes.len()).filter(|it| nodes[*it].input.contains(output) && is_integer(*it));
+            // Readers that are no nodes, outputs for one, are in floats.
+            by.map(|it| nodes[it].input.iter().filter(|it| *it == output).count()).sum::<usize>()
+                == readers.get(output.as_str()).copied().unwrap_or(0)
+        };
+        let kept: HashSet<usize> = integer.iter().copied().filter(stays).collect();
+        if kept.len() == integer.len() {
+            return kept;
+        }
+        integer = kept;
     }
 }
 

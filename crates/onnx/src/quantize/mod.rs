@@ -12,15 +12,12 @@ use self::activation::Activation;
 use self::build::Builder;
 #[cfg(test)]
 pub(crate) use self::histogram::Histogram;
-use self::kind::{Kind, activation_after};
+use self::kind::{Kind, SAME_VALUES, activation_after, integer_others};
 use crate::error::OnnxError;
 use crate::fold::{fold_batch_norms, readers};
 use crate::model::OnnxModel;
 use crate::opset::raise_opset;
 use crate::proto::{NodeProto, ValueInfoProto};
-
-/// Operators whose output has the values of their input: it has its scale too.
-const SAME_VALUES: [&str; 5] = ["MaxPool", "Reshape", "Transpose", "Flatten", "Split"];
 
 /// Quantises a network: weights to int8 with one scale a channel, activations to uint8 with one scale a
 /// tensor, from the values they take on sample inputs.
@@ -154,8 +151,9 @@ impl Quantizer {
         let model = self.model.clone();
         let readers = readers(&model);
         let outputs = model.output_names();
+        let integer_others = integer_others(&model, &readers);
         let is_activation = |name: &String| !name.is_empty() && model.initializer(name).is_none();
-        for node in &model.graph().node {
+        for (index, node) in model.graph().node.iter().enumerate() {
             if SAME_VALUES.contains(&node.operator().as_str()) {
                 let root = node.input.first().and_then(|it| self.scale_of.get(it).copied());
                 for output in node.output.iter().filter(|it| !outputs.contains(it)) {
@@ -165,7 +163,8 @@ impl Quantizer {
             }
             let Some(kind) = Kind::of(node, &model) else { continue };
             // Sums and concatenations may be of shapes: they count where a quantised tensor goes in.
-            if kind == Kind::Other && !node.input.iter().any(|it| self.scale_of.contains_key(it)) {
+            let is_of_floats = || node.input.iter().any(|it| self.scale_of.contains_key(it));
+            if kind == Kind::Other && !(integer_others.contains(&index) && is_of_floats()) {
                 continue;
             }
             for input in node.input[..kind.n_inputs(node)].iter().filter(|it| is_activation(it)) {

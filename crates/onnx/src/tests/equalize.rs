@@ -24,6 +24,13 @@ fn run(model: &OnnxModel, x: &[f32]) -> HashMap<String, Vec<f32>> {
         let output = match node.operator().as_str() {
             "Relu" => input(0).iter().map(|it| it.max(0.0)).collect(),
             "Clip" => input(0).iter().map(|it| it.clamp(input(1)[0], input(2)[0])).collect(),
+            "MaxPool" => input(0).clone(),
+            "BatchNormalization" => (0..input(0).len())
+                .map(|it| {
+                    let of = |index: usize| input(index)[it];
+                    of(1) * (of(0) - of(3)) / (of(4) + 1e-5).sqrt() + of(2)
+                })
+                .collect(),
             "Min" => pairs(f32::min),
             "Add" => pairs(|a, b| a + b),
             "Conv" => {
@@ -61,13 +68,22 @@ fn network(rng: &mut ChaCha8Rng) -> OnnxModel {
         constant("project", [4, 6]),
         constant("last", [5, 4]),
     ];
-    let mut bias = constant("bias", [6, 1]);
-    bias.dims = vec![6];
-    constants.extend([
-        bias,
-        TensorProto::from_f32("zero", &[], &[0.0]),
-        TensorProto::from_f32("six", &[], &[6.0]),
-    ]);
+    for (name, n) in [("bias", 6), ("gamma", 5), ("beta", 5), ("mean", 5), ("variance", 5)] {
+        let mut vector = constant(name, [n, 1]);
+        vector.dims = vec![n as i64];
+        constants.push(vector);
+    }
+    let variance = constants.pop().expect("the last");
+    let positive = variance
+        .raw_data
+        .unwrap()
+        .as_chunks()
+        .0
+        .iter()
+        .map(|it| f32::from_le_bytes(*it).abs() + 0.1)
+        .collect::<Vec<_>>();
+    constants.push(TensorProto::from_f32("variance", &[5], &positive));
+    constants.extend([TensorProto::from_f32("zero", &[], &[0.0]), TensorProto::from_f32("six", &[], &[6.0])]);
     let mut model = super::model(
         &[
             ("Conv", &["x", "stem"], "stemmed"),
@@ -77,7 +93,10 @@ fn network(rng: &mut ChaCha8Rng) -> OnnxModel {
             ("Relu", &["filtered"], "active"),
             ("Conv", &["active", "project"], "narrow"),
             ("Add", &["stemmed", "narrow"], "joined"),
-            ("Conv", &["joined", "last"], "embedding"),
+            ("Conv", &["joined", "last"], "second"),
+            ("Relu", &["second"], "third"),
+            ("MaxPool", &["third"], "pooled"),
+            ("BatchNormalization", &["pooled", "gamma", "beta", "mean", "variance"], "embedding"),
         ],
         constants,
         &[tensor("embedding", &[0, 5, 1, 1])],
@@ -128,6 +147,11 @@ fn the_function_stays_and_channels_become_alike() {
         observe(&mut quantizer);
         let quantized = quantizer.quantize().unwrap();
         assert!(is_quantized(&quantized));
+        assert_ne!(
+            equalized.graph().node.last().unwrap().input[1],
+            "gamma",
+            "the normalisation took its share"
+        );
         // In 8 bits the largest level is the bound.
         let operators = super::operators(&quantized);
         assert!(!operators.iter().any(|it| it == "Min" || it == "Clip"), "{operators:?}");
@@ -141,23 +165,40 @@ fn the_function_stays_and_channels_become_alike() {
 #[test]
 fn what_other_operators_read_is_left_alone() {
     let mut n_cases = 0;
-    for (op, output) in [("Sigmoid", "y"), ("GlobalAveragePool", "y")] {
+    // The tensor itself, what comes before its rectifier, and a sum that is in floats.
+    let cases: [&[(&str, &[&str], &str)]; 3] = [
+        &[("Conv", &["x", "w"], "sums"), ("Conv", &["sums", "v"], "next"), ("Sigmoid", &["sums"], "y")],
+        &[
+            ("Conv", &["x", "w"], "sums"),
+            ("Relu", &["sums"], "active"),
+            ("Conv", &["active", "v"], "next"),
+            ("Sigmoid", &["sums"], "y"),
+        ],
+        &[
+            ("Conv", &["x", "w"], "sums"),
+            ("Conv", &["x", "u"], "others"),
+            ("Add", &["sums", "others"], "joined"),
+            ("Conv", &["sums", "v"], "next"),
+            ("Sigmoid", &["joined"], "y"),
+        ],
+    ];
+    for nodes in cases {
         let model = super::model(
-            &[("Conv", &["x", "w"], "sums"), ("Conv", &["sums", "v"], "next"), (op, &["sums"], output)],
+            nodes,
             vec![
                 TensorProto::from_f32("w", &[2, 3, 1, 1], &[1.0, 2.0, 3.0, 0.1, 0.2, 0.3]),
+                TensorProto::from_f32("u", &[2, 3, 1, 1], &[1.0; 6]),
                 TensorProto::from_f32("v", &[1, 2, 1, 1], &[1.0, 1.0]),
             ],
             &[tensor("next", &[0, 1, 8, 8]), tensor("y", &[0, 2, 8, 8])],
         );
         let mut quantizer = Quantizer::new(&model).unwrap();
-        for index in 0..2 {
+        for index in 0..quantizer.observed().output_names().len() {
             quantizer.observe(index, &[1, 2, 1, 1], &[100.0, 1.0]);
         }
         quantizer.equalize().unwrap();
-        let weights = &quantizer.observed().graph().node[0].input[1].clone();
-        assert_eq!(weights, "w", "{op}");
+        assert_eq!(quantizer.observed().graph().node[0].input[1], "w", "{nodes:?}");
         n_cases += 1;
     }
-    assert_eq!(n_cases, 2);
+    assert_eq!(n_cases, 3);
 }
