@@ -42,7 +42,8 @@ impl Device {
     #[must_use]
     pub fn batch_size(self) -> usize {
         match self {
-            Self::Cpu | Self::OpenVino => 2,
+            Self::Cpu => 2,
+            Self::OpenVino => 1,
             Self::Cuda(_) => 32,
         }
     }

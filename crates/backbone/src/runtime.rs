@@ -371,9 +371,14 @@ fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProvider
                 });
             }
             let hint = if config.precision == Precision::Bf16 { "bf16" } else { "f32" };
-            let load_config = serde_json::json!({
-                "CPU": { "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY" }
+            // Pinned threads of several sessions would all have the same cores.
+            let mut cpu = serde_json::json!({
+                "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": "NO"
             });
+            if config.intra_threads > 0 {
+                cpu["INFERENCE_NUM_THREADS"] = config.intra_threads.to_string().into();
+            }
+            let load_config = serde_json::json!({ "CPU": cpu });
             let provider = ep::OpenVINO::default()
                 .with_device_type("CPU")
                 .with_arbitrary_config("load_config", load_config.to_string());

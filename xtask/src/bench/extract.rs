@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use headstart_backbone::{DecodeLimits, Preprocess};
+use headstart_onnx::{OnnxModel, cut, find_tap, make_batch_dynamic};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -27,14 +28,16 @@ enum Side {
     HeadstartBf16,
     HeadstartInt8,
     PillowOnnxruntime,
+    Fastembed,
     OpenvinoF32,
     OpenvinoBf16,
 }
 
 impl Side {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::HeadstartF32,
         Self::PillowOnnxruntime,
+        Self::Fastembed,
         Self::OpenvinoF32,
         Self::HeadstartBf16,
         Self::OpenvinoBf16,
@@ -50,6 +53,7 @@ impl Side {
             Self::HeadstartBf16 => "headstart, openvino bf16",
             Self::HeadstartInt8 => "headstart, openvino int8",
             Self::PillowOnnxruntime => "Pillow + onnxruntime, pool",
+            Self::Fastembed => "fastembed (Rust), a model a core",
             Self::OpenvinoF32 => "Pillow pool + OpenVINO async, f32",
             Self::OpenvinoBf16 => "Pillow pool + OpenVINO async, bf16",
         }
@@ -60,6 +64,8 @@ impl Side {
 struct Bench {
     program: PathBuf,
     python: PathBuf,
+    /// Where it builds.
+    fastembed: Option<PathBuf>,
     shared: PathBuf,
     cores: String,
 }
@@ -75,9 +81,10 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
         .arg(root().join("bench/peers/requirements.txt")))?;
     run(cargo().args(["build", "--release", "--quiet", "--package", "headstart"]))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
-    let bench = Bench { program: target().join("release/headstart"), python, shared, cores };
+    let fastembed = build_fastembed();
+    let bench = Bench { program: target().join("release/headstart"), python, fastembed, shared, cores };
     let mut models = Vec::new();
-    for (model, n_quick) in MODELS.into_iter().zip([1000, 200]) {
+    for (model, n_quick) in MODELS.into_iter().zip([1000, 400]) {
         let (n_photos, n_rounds) = if options.quick { (n_quick, 2) } else { (2000, 5) };
         models.push(bench.model(model, &repeated(&bench.shared, n_photos)?, n_rounds)?);
     }
@@ -101,7 +108,9 @@ impl Bench {
     /// One model on all sides, in turns.
     fn model(&self, model: &str, photos: &Path, n_rounds: usize) -> Result<Value> {
         let quantized = self.quantize(model)?;
-        let mut rows = Side::ALL.map(|side| (side, Vec::new()));
+        self.cut(model)?;
+        let sides = Side::ALL.into_iter().filter(|it| *it != Side::Fastembed || self.fastembed.is_some());
+        let mut rows: Vec<(Side, Vec<Value>)> = sides.map(|side| (side, Vec::new())).collect();
         for round in 0..n_rounds {
             say(&format!("{model}: round {} of {n_rounds}", round + 1));
             for (side, results) in &mut rows {
@@ -127,9 +136,14 @@ impl Bench {
             "", "images/s", "with start-up", "accuracy", "of roof"
         ));
         let mut sides = Map::new();
+        let mut f32_peer = 0.0_f64;
         let (mut fastest, mut reference) = (0.0_f64, None);
-        for side in Side::ALL {
+        for (side, _) in &rows {
+            let side = *side;
             let rate = rate(side)?;
+            if matches!(side, Side::PillowOnnxruntime | Side::Fastembed | Side::OpenvinoF32) {
+                f32_peer = f32_peer.max(rate);
+            }
             let whole = median_of(side, &|it| number(it, "n_images") / number(it, "process_seconds"))?;
             let mut line = format!("{:<38}{rate:>10.1}{whole:>14.1}", side.name());
             let mut value = json!({"images_per_second": rate, "with_start_up": whole});
@@ -154,7 +168,6 @@ impl Bench {
             say(&line);
             sides.insert(side.name().to_owned(), value);
         }
-        let f32_peer = rate(Side::PillowOnnxruntime)?.max(rate(Side::OpenvinoF32)?);
         say(&format!(
             "int8: cosine {:.4} on average, {:.4} at least; cross-validated accuracy {:.1}% for {:.1}%\n",
             number(&quantized, "cosine_mean"),
@@ -172,6 +185,17 @@ impl Bench {
             "roof_fraction": rate(Side::HeadstartF32)? / roof(Side::HeadstartF32)?,
             "quantized": quantized,
         }))
+    }
+
+    /// Writes a model cut at its embedding, with the input it had: what fastembed takes.
+    fn cut(&self, model: &str) -> Result<()> {
+        let mut whole = OnnxModel::load(&self.shared.join("models").join(format!("{model}.onnx")))?;
+        make_batch_dynamic(&mut whole)?;
+        Ok(cut(&whole, &find_tap(&whole)?)?.save(&Self::cut_file(model))?)
+    }
+
+    fn cut_file(model: &str) -> PathBuf {
+        target().join("bench").join(format!("{model}-cut.onnx"))
     }
 
     /// Where the quantised form of a model is.
@@ -203,6 +227,11 @@ impl Bench {
                 let file = Self::quantized(model);
                 let file = file.to_str().context("a path that is no UTF-8")?;
                 return self.extract(photos, file, &["--device", "openvino"]);
+            }
+            Side::Fastembed => {
+                command = Command::new(self.fastembed.as_deref().context("fastembed does not build here")?);
+                let runtime = headstart::find_runtime()?.context("no ONNX Runtime")?;
+                command.env("ORT_DYLIB_PATH", runtime).arg(Self::cut_file(model)).arg(&self.cores)
             }
             Side::PillowOnnxruntime => {
                 command.arg(peers.join("pillow_pool.py")).arg(file).args(["features", &self.cores])
@@ -301,6 +330,20 @@ impl Bench {
             1e6 * stat / n_files as f64
         ));
         Ok(json!({"n_files": n_files, "seconds": seconds, "stat_seconds": stat}))
+    }
+}
+
+/// Builds the peer that is written in Rust, in a workspace of its own; none where it does not build.
+fn build_fastembed() -> Option<PathBuf> {
+    let folder = target().join("fastembed");
+    let mut build = cargo();
+    build.args(["build", "--release", "--quiet", "--manifest-path", "bench/peers/fastembed/Cargo.toml"]);
+    match run(build.arg("--target-dir").arg(&folder)) {
+        Ok(()) => Some(folder.join("release/fastembed-peer")),
+        Err(err) => {
+            say(&format!("fastembed is left out: {err:#}"));
+            None
+        }
     }
 }
 

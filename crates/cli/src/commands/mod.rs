@@ -39,7 +39,7 @@ pub(crate) struct RunArgs {
     /// Threads that decode, and sessions that run; by default one of each a core.
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Images a session runs at once [default: 2, on cuda 32].
+    /// Images a session runs at once [default: 2; 1 on openvino, 32 on cuda].
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
     /// Most memory one picture may take while it is decoded, in MiB; larger ones are failures.
@@ -108,9 +108,8 @@ impl Opened {
     fn n_sessions(&self, n_images: usize) -> usize {
         let batches = n_images.div_ceil(self.pipeline.batch_size).max(1);
         match self.session.device {
-            Device::Cpu => self.pipeline.n_workers.min(batches),
-            // OpenVINO spreads one run over all cores: one session is faster than one a core.
-            Device::OpenVino | Device::Cuda(_) => 1,
+            Device::Cpu | Device::OpenVino => self.pipeline.n_workers.min(batches),
+            Device::Cuda(_) => 1,
         }
     }
 }
