@@ -17,6 +17,9 @@ const BATCH_TOLERANCE: f32 = 1e-3;
 /// How long the model is measured alone.
 const ROOF_TIME: Duration = Duration::from_millis(100);
 
+/// Most pixels that a batch of that has.
+const ROOF_BYTES: usize = 64 << 20;
+
 /// A loaded model: uint8 images in, one row of `width` numbers out.
 pub struct ImageModel {
     pub(crate) sessions: Vec<Session>,
@@ -124,7 +127,8 @@ impl ImageModel {
     /// # Panics
     /// Never: the threads that measure do not.
     pub fn images_per_second(&mut self, batch_size: usize) -> Result<f64, BackboneError> {
-        let batch_size = self.max_batch(batch_size);
+        // No more than a run would hold anyway.
+        let batch_size = self.max_batch(batch_size).min((ROOF_BYTES / self.preprocess.n_bytes()).max(1));
         let Self { sessions, preprocess, .. } = self;
         let (preprocess, pixels) = (&*preprocess, &vec![127; batch_size * preprocess.n_bytes()]);
         let run = |session: &mut Session| run_session(session, preprocess, pixels, &mut Vec::new());

@@ -140,7 +140,7 @@ const PIXEL_TENSORS: [&str; 7] = [
 pub fn take_pixels(model: &OnnxModel, pixels: &PixelInput) -> Result<OnnxModel, OnnxError> {
     let opset = model.opset();
     if opset < 7 {
-        return Err(OnnxError::OpsetTooOld { found: opset, needed: 7 });
+        return Err(OnnxError::OpsetTooOld { found: opset, needed: 7, operator: None });
     }
     let mut model = model.clone();
     free_names(model.graph_mut(), &PIXEL_TENSORS);

@@ -65,8 +65,13 @@ pub enum OnnxError {
         reason: String,
     },
     /// The graph uses an operator set that the change does not support.
-    #[error("the model uses opset {found}, this change needs at least {needed}")]
+    #[error(
+        "the model uses opset {found}{}, this change needs at least {needed}",
+        operator.as_ref().map(|it| format!(", whose {it} is not raised")).unwrap_or_default()
+    )]
     OpsetTooOld {
+        /// The operator in the way, where it is one.
+        operator: Option<String>,
         /// Version of `ai.onnx` in the file.
         found: i64,
         /// Version needed.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::error::OnnxError;
-use crate::model::OnnxModel;
+use crate::model::{Names, OnnxModel, data_type};
 use crate::proto::{NodeProto, TensorProto};
 
 /// Epsilon of a `BatchNormalization` that does not say.
@@ -12,11 +12,11 @@ const DEFAULT_EPSILON: f32 = 1e-5;
 
 /// Folds every batch normalisation with constant parameters that alone reads a convolution's output: the
 /// same function, one node less.
-pub(crate) fn fold_batch_norms(model: &mut OnnxModel) -> Result<(), OnnxError> {
+pub(crate) fn fold_batch_norms(model: &mut OnnxModel, names: &Names) -> Result<(), OnnxError> {
     let mut index = 0;
     while index < model.graph().node.len() {
         if let Some(conv) = convolution_before(model, index) {
-            fold(model, conv, index)?;
+            fold(model, conv, index, names)?;
             model.graph_mut().node.remove(index);
         } else {
             index += 1;
@@ -29,15 +29,19 @@ pub(crate) fn fold_batch_norms(model: &mut OnnxModel) -> Result<(), OnnxError> {
 fn convolution_before(model: &OnnxModel, index: usize) -> Option<usize> {
     let nodes = &model.graph().node;
     let norm = &nodes[index];
-    let is_constant = |name: &String| model.initializer(name).is_some();
+    // In f32: half floats are left as they are.
+    let is_constant =
+        |name: &String| model.initializer(name).is_some_and(|it| it.data_type == Some(data_type::FLOAT));
     if norm.operator() != "BatchNormalization" || norm.output.len() > 1 || norm.input.len() != 5 {
         return None;
     }
     let tensor = &norm.input[0];
     let conv = nodes.iter().position(|it| it.output.first() == Some(tensor))?;
-    let has_constant_weights = nodes[conv].input[1..].iter().filter(|it| !it.is_empty()).all(is_constant);
+    let has_constant_weights = |it: &NodeProto| {
+        it.input.len() > 1 && it.input[1..].iter().all(|it| it.is_empty() || is_constant(it))
+    };
     let is_folded = nodes[conv].operator() == "Conv"
-        && has_constant_weights
+        && has_constant_weights(&nodes[conv])
         && norm.input[1..].iter().all(is_constant)
         && readers(model).get(tensor.as_str()) == Some(&1);
     is_folded.then_some(conv)
@@ -61,7 +65,7 @@ pub(crate) fn readers(model: &OnnxModel) -> HashMap<&str, usize> {
 }
 
 /// `γ·(w·x + b − μ)/√(σ² + ε) + β` as one convolution.
-fn fold(model: &mut OnnxModel, conv: usize, norm: usize) -> Result<(), OnnxError> {
+fn fold(model: &mut OnnxModel, conv: usize, norm: usize, names: &Names) -> Result<(), OnnxError> {
     let (conv_node, norm_node) = (&model.graph().node[conv], &model.graph().node[norm]);
     let epsilon = norm_node.attribute("epsilon").and_then(|it| it.f).unwrap_or(DEFAULT_EPSILON);
     let weight_name = &conv_node.input[1];
@@ -95,7 +99,7 @@ fn fold(model: &mut OnnxModel, conv: usize, norm: usize) -> Result<(), OnnxError
         }
     }
     let output = norm_node.output[0].clone();
-    let [weight_name, bias_name] = ["weight", "bias"].map(|it| format!("{output}/folded_{it}"));
+    let [weight_name, bias_name] = ["folded_weight", "folded_bias"].map(|it| names.of(it, &output));
     let graph = model.graph_mut();
     graph.initializer.push(TensorProto::from_f32(&weight_name, &dims, &weight));
     graph.initializer.push(TensorProto::from_f32(&bias_name, &[n_channels], &bias));

@@ -5,12 +5,15 @@ use std::collections::HashSet;
 use half::f16;
 
 use crate::error::OnnxError;
-use crate::model::{OnnxModel, data_type};
+use crate::model::{Names, OnnxModel, data_type};
 use crate::proto::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// Operators of which some inputs or attributes are f32 whatever the others are.
 const SINGLE_FLOATS: [&str; 6] =
     ["Resize", "Upsample", "QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform"];
+
+/// Field of `GraphProto`.
+const SPARSE_INITIALIZER: u32 = 15;
 
 /// Turns a graph of 32-bit floats into one of 16: weights, constants and what is computed from them. Its
 /// float inputs become half floats; its outputs stay what they were.
@@ -27,10 +30,20 @@ pub fn to_f16(model: &OnnxModel) -> Result<OnnxModel, OnnxError> {
         if SINGLE_FLOATS.contains(&node.op()) {
             return refused(format!("{} takes f32", node.operator()));
         }
+        let is_single = |name: Option<&str>| matches!(name, Some("value_float" | "value_floats"));
+        if node.op() == "Constant" && node.attribute.iter().any(|it| is_single(it.name.as_deref()))
+            || node.op() == "ConstantOfShape" && node.attribute("value").is_none()
+        {
+            return refused(format!("{} makes f32", node.operator()));
+        }
         if node.attribute.iter().any(|it| it.g.is_some() || !it.graphs.is_empty()) {
             return refused(format!("{} has a graph of its own", node.operator()));
         }
     }
+    if model.graph().unknown.payloads(SPARSE_INITIALIZER).next().is_some() {
+        return refused("it has sparse weights".to_owned());
+    }
+    let names = Names::new(model, "f16");
     let mut half = model.clone();
     half.allow_free_initializers();
     let graph = half.graph_mut();
@@ -58,12 +71,12 @@ pub fn to_f16(model: &OnnxModel) -> Result<OnnxModel, OnnxError> {
         .collect();
     for name in graph.node.iter_mut().flat_map(|it| it.input.iter_mut().chain(&mut it.output)) {
         if outputs.contains(name) {
-            name.push_str("/half");
+            *name = names.of("half", name);
         }
     }
     let cast = |name: &String| {
         let to = AttributeProto::int("to", data_type::FLOAT);
-        NodeProto::new("Cast", &[&format!("{name}/half")], name, vec![to])
+        NodeProto::new("Cast", &[&names.of("half", name)], name, vec![to])
     };
     let mut casts: Vec<NodeProto> = outputs.iter().map(cast).collect();
     casts.sort_by(|a, b| a.output.cmp(&b.output));

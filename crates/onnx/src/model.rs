@@ -460,6 +460,27 @@ pub(crate) fn free_names(graph: &mut GraphProto, wanted: &[&str]) {
     }
 }
 
+/// Names for what surgery adds: no name of the graph begins as they do.
+#[derive(Debug, Clone)]
+pub(crate) struct Names(String);
+
+impl Names {
+    pub(crate) fn new(model: &OnnxModel, wanted: &str) -> Self {
+        let mut graph = model.graph().clone();
+        let mut first_parts = HashSet::new();
+        visit_names(&mut graph, &mut |name| {
+            first_parts.extend(name.split_once('/').map(|it| it.0.to_owned()));
+        });
+        let candidates = (1..).map(|it| if it == 1 { wanted.to_owned() } else { format!("{wanted}_{it}") });
+        Self(candidates.into_iter().find(|it| !first_parts.contains(it)).expect("names never run out"))
+    }
+
+    /// The name of what plays a role for a tensor.
+    pub(crate) fn of(&self, role: &str, tensor: &str) -> String {
+        format!("{}/{role}/{tensor}", self.0)
+    }
+}
+
 /// Visits the name of every tensor wherever it is written or read, bodies of control flow included.
 fn visit_names(graph: &mut GraphProto, visit: &mut dyn FnMut(&mut String)) {
     let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);

@@ -1,7 +1,7 @@
 //! Raising a graph to opset 13, whose quantisation has one scale a channel.
 
 use crate::error::OnnxError;
-use crate::model::{OnnxModel, data_type};
+use crate::model::{Names, OnnxModel, data_type};
 use crate::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// What it is raised to.
@@ -53,8 +53,23 @@ const UNCHANGED: [&str; 38] = [
 ];
 
 /// More of them.
-const UNCHANGED_TOO: [&str; 7] =
-    ["Tanh", "Transpose", "ReduceMean", "ReduceMax", "ConstantOfShape", "Expand", "LayerNormalization"];
+const UNCHANGED_TOO: [&str; 15] = [
+    "ConstantOfShape",
+    "DepthToSpace",
+    "Expand",
+    "Greater",
+    "LayerNormalization",
+    "Less",
+    "Max",
+    "Min",
+    "ReduceMax",
+    "ReduceMean",
+    "SpaceToDepth",
+    "Sum",
+    "Tanh",
+    "Transpose",
+    "Where",
+];
 
 /// Attributes that became inputs: operator, since when, attributes in the order of the inputs.
 const MOVED: [(&str, i64, &[&str]); 7] = [
@@ -71,14 +86,14 @@ const MOVED: [(&str, i64, &[&str]); 7] = [
 ///
 /// # Errors
 /// [`OnnxError::OpsetTooOld`] below opset 7, or with an operator whose meaning changed.
-pub(crate) fn raise_opset(model: &mut OnnxModel) -> Result<(), OnnxError> {
+pub(crate) fn raise_opset(model: &mut OnnxModel, names: &Names) -> Result<(), OnnxError> {
     let found = model.opset();
     if found >= TARGET {
         return Ok(());
     }
-    let too_old = OnnxError::OpsetTooOld { found, needed: TARGET };
+    let too_old = |operator| OnnxError::OpsetTooOld { found, needed: TARGET, operator };
     if found < OLDEST {
-        return Err(too_old);
+        return Err(too_old(None));
     }
     let graph = model.graph_mut();
     let mut constants = Vec::new();
@@ -96,11 +111,13 @@ pub(crate) fn raise_opset(model: &mut OnnxModel) -> Result<(), OnnxError> {
                 node.input.truncate(1);
                 node.attribute.clear();
             }
-            (_, Some((_, since, names))) if found < *since => move_attributes(node, names, &mut constants),
+            (_, Some((_, since, attributes))) if found < *since => {
+                move_attributes(node, attributes, names, &mut constants)
+            }
             (_, Some(_)) => {}
             (name, None) if of_other_domain || UNCHANGED.contains(&name) || UNCHANGED_TOO.contains(&name) => {
             }
-            _ => return Err(too_old),
+            _ => return Err(too_old(Some(operator))),
         }
     }
     graph.initializer.extend(constants);
@@ -109,17 +126,22 @@ pub(crate) fn raise_opset(model: &mut OnnxModel) -> Result<(), OnnxError> {
 }
 
 /// Makes inputs of attributes; one that is missing stays out where nothing follows it.
-fn move_attributes(node: &mut NodeProto, names: &[&str], constants: &mut Vec<TensorProto>) {
+fn move_attributes(
+    node: &mut NodeProto,
+    attributes: &[&str],
+    names: &Names,
+    constants: &mut Vec<TensorProto>,
+) {
     let tensor = node.output.first().cloned().unwrap_or_default();
-    for name in names {
+    for name in attributes {
         let input = match node.attribute(name) {
             Some(AttributeProto { f: Some(value), .. }) => {
-                let constant = format!("{tensor}/{name}");
+                let constant = names.of(name, &tensor);
                 constants.push(TensorProto::from_f32(&constant, &[], &[*value]));
                 constant
             }
             Some(AttributeProto { ints, .. }) => {
-                let constant = format!("{tensor}/{name}");
+                let constant = names.of(name, &tensor);
                 let raw = ints.iter().flat_map(|it| it.to_le_bytes()).collect();
                 constants.push(TensorProto::from_raw(&constant, data_type::INT64, &[ints.len()], raw));
                 constant
@@ -131,5 +153,5 @@ fn move_attributes(node: &mut NodeProto, names: &[&str], constants: &mut Vec<Ten
     while node.input.last().is_some_and(String::is_empty) {
         node.input.pop();
     }
-    node.attribute.retain(|it| !names.contains(&it.name.as_deref().unwrap_or_default()));
+    node.attribute.retain(|it| !attributes.contains(&it.name.as_deref().unwrap_or_default()));
 }

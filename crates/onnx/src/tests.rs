@@ -648,7 +648,7 @@ fn half_floats_are_rounded_and_come_out_as_they_were() {
         (last.op(), &last.input[0], &last.output[0]),
         ("Cast", &nodes[5].output[0], &"probabilities".to_owned())
     );
-    assert_eq!(nodes[5].output[0], "probabilities/half");
+    assert_eq!(nodes[5].output[0], "f16/half/probabilities");
 
     let resize =
         model(&[("Resize", &["x", "w"], "y")], vec![weight("w", &[4])], &[tensor("y", &[1, 3, 8, 8])]);

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use headstart_backbone::{DecodeLimits, Preprocess};
 use headstart_head::HeadModel;
-use headstart_onnx::{OnnxModel, cut, find_tap, make_batch_dynamic};
+use headstart_onnx::{OnnxModel, Quantizer, cut, find_tap, make_batch_dynamic, to_f16};
 use headstart_store::{Run, Store};
 
 use super::seeds;
@@ -67,6 +67,13 @@ fn reads_model(bytes: &[u8]) -> bool {
         make_batch_dynamic(&mut model)?;
         let cut = cut(&model, &find_tap(&model)?)?;
         drop(model.external_data_files());
+        drop(to_f16(&cut));
+        if let Ok(mut quantizer) = Quantizer::new(&cut) {
+            (0..8).for_each(|output| quantizer.observe(output, &[1, 3, 1, 1], &[1.0, -2.0, 300.0]));
+            drop(quantizer.equalize());
+            (0..8).for_each(|output| quantizer.observe(output, &[1, 3, 1, 1], &[1.0, -2.0, 300.0]));
+            drop(quantizer.quantize());
+        }
         cut.to_bytes()
     };
     work().is_ok()

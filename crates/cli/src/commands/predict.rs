@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use headstart_backbone::{Delivery, ImageModel, Outcome as FileOutcome, run_files};
+use headstart_backbone::{Delivery, ImageModel, Outcome as FileOutcome, Precision, run_files};
 use headstart_head::{HeadMetadata, HeadModel, Task};
 use headstart_onnx::{OnnxModel, is_quantized};
 use ndarray::ArrayView2;
@@ -71,6 +71,10 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
             ensure!(
                 args.model.input == InputArgs::default(),
                 "an exported model knows how it is fed and where it was cut: such flags are for backbones"
+            );
+            ensure!(
+                args.run.precision != Some(Precision::F16),
+                "an exported model computes in what it was exported in: leave --precision out"
             );
             let graph = OnnxModel::load(path).with_context(|| format!("cannot use {}", path.display()))?;
             let opened = args.run.open(is_quantized(&graph))?;

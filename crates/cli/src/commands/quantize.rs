@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use headstart_backbone::{
-    Backbone, CutModel, Input, ModelSpec, Outcome as Row, Progress, quantize, run_files,
+    Backbone, CutModel, Input, ModelSpec, Outcome as Row, Precision, Progress, SessionConfig, quantize,
+    run_files,
 };
 use headstart_head::{HeadError, Logistic, default_alphas, stratified_folds};
-use headstart_onnx::Pool;
+use headstart_onnx::{OnnxModel, Pool};
 use headstart_store::Digest;
 use ndarray::{Array2, ArrayView1};
 use serde_json::json;
 
 use super::{Opened, RunArgs, load_backbone, with_hint, write_file};
-use crate::dataset::{self, Columns};
+use crate::dataset::{self, Columns, Listing, Unreadable};
 use crate::models::{ModelArgs, description};
 use crate::progress::ExtractProgress;
 use crate::{Outcome, report};
@@ -23,10 +24,17 @@ use crate::{Outcome, report};
 /// Folds of the comparison.
 const N_FOLDS: usize = 5;
 
+/// Most images to calibrate on: all are held in memory.
+const MAX_CALIBRATED: u64 = 2000;
+
+/// Failures that are told one by one.
+const N_TOLD: usize = 5;
+
 /// Quantise a backbone to 8-bit integers, by the values it takes on your own images.
 ///
-/// Writes FILE and a .toml beside it that says how it is fed, so that `--model FILE` is all it takes to
-/// use it. Then both are run on the images, and compared: embeddings, accuracy of a head, speed.
+/// The result is run on the images beside the backbone, and compared: embeddings, accuracy of a head,
+/// speed. Then FILE is written, and a .toml beside it that says how it is fed, so that `--model FILE` is
+/// all it takes to use it.
 #[derive(Debug, Args)]
 pub(crate) struct QuantizeArgs {
     /// Images to calibrate and compare on: a folder, a manifest, or - for a list on stdin.
@@ -36,11 +44,11 @@ pub(crate) struct QuantizeArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Images to take the ranges from.
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    calibrate: usize,
-    /// Images to compare on, at most.
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    compare: usize,
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=MAX_CALIBRATED))]
+    calibrate: u64,
+    /// Images to compare on, at most: those it was calibrated on come last.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
+    compare: u64,
     /// End with one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -52,108 +60,146 @@ pub(crate) struct QuantizeArgs {
 }
 
 pub(crate) fn run(args: &QuantizeArgs) -> Result<Outcome> {
-    ensure!(
-        args.out.extension().is_some_and(|it| it.eq_ignore_ascii_case("onnx")),
-        "{} must end in .onnx to be used as a model",
-        args.out.display()
-    );
-    ensure!(args.calibrate > 0, "--calibrate must be at least 1");
+    check_out(args)?;
     ensure!(args.run.precision.is_none(), "--precision is for what runs a model; this makes one in int8");
-    let inputs = drawn(args)?;
-    let (opened, mut floats) = load_backbone(&args.model, &args.run, inputs.len())?;
-    let n_calibrated = write_quantized(args, &opened, &floats, &inputs)?;
+    let mut images = Images::drawn(args)?;
+    let (opened, mut floats) = load_backbone(&args.model, &args.run, images.inputs.len())?;
+    let device = opened.session.device;
+    ensure!(device.precisions().contains(&Precision::Int8), "{device} does not run int8; --device cpu does");
+    // Nothing is at FILE before what is to be there has run.
+    let folder = args.out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let staging = tempfile::Builder::new().prefix(".quantize-").tempdir_in(folder);
+    let staging = staging.with_context(|| format!("cannot write to {}", folder.display()))?;
+    let staged = staging.path().join("model.onnx");
+    let quantized = calibrate(args, &opened, &floats, &mut images)?;
+    quantized.save(&staged)?;
+    let tap = &quantized.output_names()[0];
+    let id = format!("{}-int8", floats.model().id);
+    let toml = description(&id, tap, Pool::None, &floats.model().preprocess)?;
+    write_file(&staged.with_extension("toml"), toml.as_bytes())?;
 
-    let (spec, _) = ModelSpec::of_file(&args.out)?;
-    let config = headstart_backbone::SessionConfig {
-        precision: headstart_backbone::Precision::Int8,
-        ..opened.session.clone()
-    };
-    let n_sessions = opened.n_sessions(inputs.len());
-    let integers = CutModel::load(&args.out, &spec)?;
-    let integers = Backbone::load(&opened.runtime, integers, &config, n_sessions);
+    let (spec, _) = ModelSpec::of_file(&staged)?;
+    let config = SessionConfig { precision: Precision::Int8, ..opened.session.clone() };
+    let n_sessions = opened.n_sessions(images.inputs.len());
+    let integers = Backbone::load(&opened.runtime, CutModel::load(&staged, &spec)?, &config, n_sessions);
     let mut integers = integers.map_err(|err| with_hint(err, &opened))?;
-
-    let compared = &inputs[..inputs.len().min(args.compare)];
-    let [of_floats, of_integers] = [&mut floats, &mut integers].map(|it| embed(&opened, it, compared));
-    let comparison = Comparison::new(compared, &of_floats?, &of_integers?)?;
+    // Those that nothing was calibrated on come first.
+    let n_compared = images.inputs.len().min(usize::try_from(args.compare).unwrap_or(usize::MAX));
+    let n_seen = images.n_calibrated.saturating_sub(images.inputs.len() - n_compared);
+    let compared = &images.inputs[..n_compared];
+    let of_floats = embed(&opened, &mut floats, compared)?;
+    let of_integers = embed(&opened, &mut integers, compared)?;
+    let comparison = Comparison::new(compared, &of_floats.rows, &of_integers.rows)?;
     let batch_size = opened.pipeline.batch_size;
-    let [speed, old_speed] =
-        [&mut integers, &mut floats].map(|it| it.runner_mut().images_per_second(batch_size));
-    let (speed, old_speed) = (speed?, old_speed?);
-    report::say(comparison.describe());
+    let speed = integers.runner_mut().images_per_second(batch_size)?;
+    let old_speed = floats.runner_mut().images_per_second(batch_size)?;
+    quantized.save(&args.out)?;
+    write_file(&args.out.with_extension("toml"), toml.as_bytes())?;
+
+    let n_failed = of_floats.failures.len() + images.unreadable.len();
+    for (path, reason) in images.unreadable.iter().chain(&of_floats.failures).take(N_TOLD) {
+        report::say(format!("{path} {reason}"));
+    }
+    if n_failed > 0 {
+        report::say(format!("{n_failed} images have no embedding and were left out"));
+    }
     report::say(format!(
-        "{speed:.0} images/s instead of {old_speed:.0} on {} (the model alone)",
-        config.device
+        "wrote {} ({}) and {}: ranges of {} images",
+        args.out.display(),
+        report::bytes(args.out.metadata().map_or(0, |it| it.len())),
+        args.out.with_extension("toml").display(),
+        images.n_calibrated,
     ));
+    report::say(comparison.describe(n_seen));
+    report::say(format!("{speed:.0} images/s instead of {old_speed:.0} on {device} (the model alone)"));
     if args.json {
         let value = json!({
             "out": args.out,
-            "n_calibrated": n_calibrated,
+            "n_calibrated": images.n_calibrated,
             "n_compared": comparison.n_images,
+            "n_compared_calibrated": n_seen,
+            "n_failed": n_failed,
             "cosine_mean": comparison.cosine_mean,
             "cosine_min": comparison.cosine_min,
             "accuracy": comparison.accuracy.map(|it| it[1]),
             "accuracy_f32": comparison.accuracy.map(|it| it[0]),
             "images_per_second": speed,
             "images_per_second_f32": old_speed,
-            "device": config.device.to_string(),
+            "device": device.to_string(),
         });
         report::data(value.to_string())?;
     }
-    Ok(Outcome::Good)
+    Ok(if n_failed == 0 { Outcome::Good } else { Outcome::SomeFailed })
 }
 
-/// The images, in an order that has nothing to do with how they are listed: any first part is a fair sample.
-fn drawn(args: &QuantizeArgs) -> Result<Vec<Input>> {
-    let mut inputs = dataset::list(&args.dataset, &Columns::default())?.inputs;
-    ensure!(!inputs.is_empty(), "no pictures in {}", args.dataset.display());
-    inputs.sort_by_cached_key(|it| Digest::of(it.path.as_bytes()).0);
-    Ok(inputs)
+/// Refuses to write over what is no quantised model of an earlier run.
+fn check_out(args: &QuantizeArgs) -> Result<()> {
+    let out = args.out.display();
+    let is_onnx = args.out.extension().is_some_and(|it| it.eq_ignore_ascii_case("onnx"));
+    ensure!(is_onnx, "{out} must end in .onnx to be used as a model");
+    ensure!(!args.out.is_dir(), "{out} is a folder");
+    let is_model =
+        |path: &Path| path.canonicalize().is_ok_and(|it| args.out.canonicalize().is_ok_and(|out| out == it));
+    ensure!(!is_model(Path::new(&args.model.model)), "{out} is the model itself; write to another file");
+    let toml = args.out.with_extension("toml");
+    if toml.exists() {
+        let described = ModelSpec::of_file(&args.out);
+        described
+            .with_context(|| format!("{} describes no model, and would be overwritten", toml.display()))?;
+    }
+    Ok(())
 }
 
-/// Calibrates, quantises and writes the model with its description; how many images it took.
-fn write_quantized(
+/// The images of the dataset, in an order that has nothing to do with how they are listed: any part of them
+/// is a fair sample.
+struct Images {
+    /// Those it is calibrated on come last.
+    inputs: Vec<Input>,
+    unreadable: Vec<Unreadable>,
+    n_calibrated: usize,
+}
+
+impl Images {
+    fn drawn(args: &QuantizeArgs) -> Result<Self> {
+        let Listing { mut inputs, unreadable, .. } = dataset::list(&args.dataset, &Columns::default())?;
+        ensure!(!inputs.is_empty(), "no pictures in {}", args.dataset.display());
+        inputs.sort_by_cached_key(|it| Digest::of(it.path.as_bytes()).0);
+        Ok(Self { inputs, unreadable, n_calibrated: 0 })
+    }
+}
+
+/// Quantises by the last of the images that can be read.
+fn calibrate(
     args: &QuantizeArgs,
     opened: &Opened,
     floats: &Backbone,
-    inputs: &[Input],
-) -> Result<usize> {
+    images: &mut Images,
+) -> Result<OnnxModel> {
     let (preprocess, limits) = (floats.runner().preprocess(), opened.pipeline.limits);
-    let images = inputs.iter().filter_map(|input| {
-        let image = fs::read(&input.file).map_err(anyhow::Error::new);
-        let image = image.and_then(|it| Ok(preprocess.apply(&it, &limits)?));
-        image.map_err(|err| report::say(format!("{} {err:#}", input.path))).ok()
-    });
-    let images: Vec<Vec<u8>> = images.take(args.calibrate).collect();
-    let n_inputs = 2 * images.len();
+    let pixels = |input: &Input| preprocess.apply(&fs::read(&input.file).ok()?, &limits).ok();
+    let wanted = usize::try_from(args.calibrate).unwrap_or(usize::MAX);
+    let pixels: Vec<Vec<u8>> = images.inputs.iter().rev().filter_map(pixels).take(wanted).collect();
+    images.n_calibrated = pixels.len();
+    let n_inputs = 2 * pixels.len();
     let mut progress = ExtractProgress::new();
-    let quantized = quantize(&opened.runtime, floats.model(), &images, &mut |n_done| {
+    let quantized = quantize(&opened.runtime, floats.model(), &pixels, &mut |n_done| {
         progress.update(Progress { n_inputs, n_unchanged: 0, n_done, n_embedded: n_done, n_failed: 0 });
     });
     progress.finish();
-    let quantized = quantized.context("cannot quantise")?;
-    let toml = args.out.with_extension("toml");
-    let tap = &quantized.output_names()[0];
-    let id = format!("{}-int8", floats.model().id);
-    let text = description(&id, tap, Pool::None, &floats.model().preprocess)?;
-    let folder = args.out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    quantized.save(&args.out)?;
-    write_file(&toml, text.as_bytes())?;
-    report::say(format!(
-        "wrote {} ({}) and {}: ranges of {} images",
-        args.out.display(),
-        report::bytes(args.out.metadata().map_or(0, |it| it.len())),
-        toml.display(),
-        images.len(),
-    ));
-    Ok(images.len())
+    quantized.context("cannot quantise")
 }
 
-/// The embeddings of images; none for those that have none, or are copies.
-fn embed(opened: &Opened, backbone: &mut Backbone, inputs: &[Input]) -> Result<Vec<Option<Vec<f32>>>> {
-    let files: Vec<PathBuf> = inputs.iter().map(|it| it.file.clone()).collect();
-    let mut rows = vec![None; files.len()];
+/// Embeddings of images, and why some have none.
+struct Embedded {
+    /// None for those that have none, or are copies.
+    rows: Vec<Option<Vec<f32>>>,
+    failures: Vec<(String, String)>,
+}
+
+fn embed(opened: &Opened, backbone: &mut Backbone, inputs: &[Input]) -> Result<Embedded> {
+    let files: Vec<&Path> = inputs.iter().map(|it| it.file.as_path()).collect();
+    let (mut rows, mut failures) = (vec![None; files.len()], Vec::new());
     let width = backbone.runner().width();
     let mut progress = ExtractProgress::new();
     let mut state = Progress { n_inputs: files.len(), n_unchanged: 0, n_done: 0, n_embedded: 0, n_failed: 0 };
@@ -163,7 +209,10 @@ fn embed(opened: &Opened, backbone: &mut Backbone, inputs: &[Input]) -> Result<V
             state.n_done += 1;
             match outcome {
                 Row::Embedded(..) => rows[index] = embedded.next().map(<[f32]>::to_vec),
-                Row::Failed(..) => state.n_failed += 1,
+                Row::Failed(_, err) => {
+                    state.n_failed += 1;
+                    failures.push((inputs[index].path.clone(), err.to_string()));
+                }
                 Row::Known(..) => {}
             }
         }
@@ -171,7 +220,8 @@ fn embed(opened: &Opened, backbone: &mut Backbone, inputs: &[Input]) -> Result<V
         Ok(())
     })?;
     progress.finish();
-    Ok(rows)
+    failures.sort();
+    Ok(Embedded { rows, failures })
 }
 
 /// What quantisation costs.
@@ -211,7 +261,8 @@ impl Comparison {
         Ok(Self { n_images, cosine_mean, cosine_min, accuracy })
     }
 
-    fn describe(&self) -> String {
+    /// `n_seen` of the images are those it was calibrated on.
+    fn describe(&self, n_seen: usize) -> String {
         let Self { n_images, cosine_mean, cosine_min, accuracy } = self;
         let accuracy = match accuracy {
             Some([floats, integers]) => format!(
@@ -221,15 +272,18 @@ impl Comparison {
             ),
             None => "no classes to compare the accuracy of a head by".to_owned(),
         };
+        let seen = if n_seen > 0 { format!(" ({n_seen} of them its own)") } else { String::new() };
         format!(
-            "int8 against f32 on {n_images} images: cosine {cosine_mean:.4} on average, {cosine_min:.4} at least; {accuracy}"
+            "int8 against f32 on {n_images} images{seen}: cosine {cosine_mean:.4} on average, {cosine_min:.4} at least; {accuracy}"
         )
     }
 }
 
+/// Of rows that are both zero 1, of one that is 0.
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let [a, b] = [a, b].map(|it| ArrayView1::from(it).mapv(f64::from));
-    a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt()
+    let lengths = (a.dot(&a) * b.dot(&b)).sqrt();
+    if lengths > 0.0 { a.dot(&b) / lengths } else { f64::from(u8::from(a == b)) }
 }
 
 /// Cross-validated accuracy of a logistic head at its best alpha; none where the labels make no classes.

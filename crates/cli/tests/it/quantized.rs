@@ -12,8 +12,9 @@ fn a_backbone_is_quantised_compared_and_used_like_any_other() {
     place.photos(12);
     fs::write(place.path("photos/red/broken.png"), b"\x89PNG\r\n\x1a\n").unwrap();
     let quantize = ["models", "quantize", "--dataset", "photos", "--out", "small/int8.onnx", "--json"];
-    let ran = place.run(&quantize).expect(0);
+    let ran = place.run(&quantize).expect(1);
     assert!(ran.stderr.contains("red/broken.png"), "one that cannot be read costs itself: {}", ran.stderr);
+    assert!(ran.stderr.contains("1 images have no embedding"), "{}", ran.stderr);
     let json = ran.json();
     assert_eq!((&json["n_calibrated"], &json["n_compared"]), (&Value::from(36), &Value::from(36)), "{json}");
     assert!(json["cosine_min"].as_f64() > Some(0.95) && json["cosine_mean"].as_f64() <= Some(1.0), "{json}");
@@ -21,7 +22,7 @@ fn a_backbone_is_quantised_compared_and_used_like_any_other() {
     assert!(json["images_per_second"].as_f64() > Some(0.0));
     let bytes = fs::read(place.path("small/int8.onnx")).unwrap();
     assert!(bytes.len() < 800_000, "a third of the floats: {}", bytes.len());
-    place.run(&quantize).expect(0);
+    place.run(&quantize).expect(1);
     assert!(fs::read(place.path("small/int8.onnx")).unwrap() == bytes, "the same images, the same bytes");
 
     // Its precision is its own; a head on it is exported and predicts.
@@ -56,13 +57,16 @@ fn what_cannot_be_quantised_writes_nothing() {
     fs::create_dir(place.path("empty")).unwrap();
     let quantize = |arguments: &[&str]| place.run(&[&["models", "quantize"], arguments].concat());
     quantize(&["--dataset", "photos", "--out", "a.onnx"]).expect(0);
-    let cases: [(&[&str], &str); 6] = [
+    fs::write(place.path("odd.onnx"), b"\x08\x08\x3a\x00").unwrap();
+    let cases: [(&[&str], &str); 8] = [
         (&["--dataset", "photos", "--out", "b.onnx", "--model", "a.onnx"], "it is quantised already"),
         (&["--dataset", "photos", "--out", "b.bin"], "must end in .onnx"),
         (&["--dataset", "empty", "--out", "b.onnx"], "no pictures in empty"),
         (&["--dataset", "nowhere", "--out", "b.onnx"], "no dataset at nowhere"),
         (&["--dataset", "photos", "--out", "b.onnx", "--precision", "bf16"], "this makes one in int8"),
-        (&["--dataset", "photos", "--out", "b.onnx", "--calibrate", "0"], "--calibrate must be at least 1"),
+        (&["--dataset", "photos", "--out", "b.onnx", "--calibrate", "0"], "0 is not in 1..=2000"),
+        (&["--dataset", "photos", "--out", "b.onnx", "--compare", "0"], "0 is not in 1.."),
+        (&["--dataset", "photos", "--out", "b.onnx", "--model", "odd.onnx", "--size", "8"], "odd.onnx"),
     ];
     let mut n_cases = 0;
     for (arguments, expected) in cases {
@@ -71,7 +75,19 @@ fn what_cannot_be_quantised_writes_nothing() {
         assert!(!place.path("b.onnx").exists() && !place.path("b.toml").exists());
         n_cases += 1;
     }
-    assert_eq!(n_cases, 6);
+    assert_eq!(n_cases, 8);
+    // What is there already and is something else stays.
+    fs::write(place.path("Cargo.toml"), "[package]\nname = 'mine'\n").unwrap();
+    let kept = quantize(&["--dataset", "photos", "--out", "Cargo.onnx"]).expect(2);
+    assert!(kept.stderr.contains("would be overwritten"), "{}", kept.stderr);
+    fs::copy(place.path("a.onnx"), place.path("mine.onnx")).unwrap();
+    let kept = quantize(&["--dataset", "photos", "--out", "mine.onnx", "--model", "./mine.onnx"]).expect(2);
+    assert!(kept.stderr.contains("is the model itself"), "{}", kept.stderr);
+    assert!(!place.path("Cargo.onnx").exists());
+    let left = fs::read_dir(place.path("."))
+        .unwrap()
+        .filter(|it| it.as_ref().unwrap().file_name().to_string_lossy().starts_with(".quantize"));
+    assert_eq!(left.count(), 0, "no temporary folder stays");
     // Without classes there is no accuracy, and the rest is there.
     fs::write(place.path("list.csv"), "path\nphotos/red/0.png\nphotos/blue/1.png\n").unwrap();
     let json = quantize(&["--dataset", "list.csv", "--out", "c.onnx", "--json"]).expect(0).json();

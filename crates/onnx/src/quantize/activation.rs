@@ -69,7 +69,7 @@ impl Activation {
     ) -> Option<Vec<f32>> {
         let n_groups = conv.attribute("group").and_then(|it| usize::try_from(it.i?).ok()).unwrap_or(1).max(1);
         let [n_outputs, n_inputs] = [*dims.first()?, *dims.get(1)?];
-        if self.n_per_channel == 0 || self.channel_sums.len() != n_inputs * n_groups {
+        if self.n_per_channel == 0 || Some(self.channel_sums.len()) != n_inputs.checked_mul(n_groups) {
             return None;
         }
         let kernel: usize = dims[2..].iter().product();

@@ -22,12 +22,12 @@ impl Builder<'_> {
             return Ok(());
         }
         let mut rebuilt = node.clone();
-        if let Some(output) = bounded.get(&node.output[0]) {
+        if let Some(output) = node.output.first().and_then(|it| bounded.get(it)) {
             rebuilt.output[0].clone_from(output);
         }
         for input in &mut rebuilt.input {
             if self.quantizer.scale_of.contains_key(input) {
-                *input = format!("{input}/dequantized");
+                *input = self.quantizer.names.of("dequantized", input);
             }
         }
         match Kind::of(node, &self.quantizer.model) {
@@ -46,15 +46,14 @@ impl Builder<'_> {
         let Some(tensor) = self.quantizer.scale_of.get(name) else { return };
         let tensor = &self.quantizer.tensors[*tensor];
         let (scale, zero_point) = tensor.scale();
-        let [scale_name, zero_name] = ["scale", "zero_point"].map(|it| format!("{name}/{it}"));
+        let named = |role: &str| self.quantizer.names.of(role, name);
+        let [scale_name, zero_name] = ["scale", "zero_point"].map(named);
+        let [quantized, dequantized] = ["quantized", "dequantized"].map(named);
         self.constants.push(TensorProto::from_f32(&scale_name, &[], &[scale]));
         let zero_point = vec![zero_point];
         self.constants.push(TensorProto::from_raw(&zero_name, data_type::UINT8, &[], zero_point));
-        let quantized = format!("{name}/quantized");
-        let pair = [
-            ("QuantizeLinear", name, quantized.as_str()),
-            ("DequantizeLinear", &quantized, &format!("{name}/dequantized")),
-        ];
+        let pair =
+            [("QuantizeLinear", name, quantized.as_str()), ("DequantizeLinear", &quantized, &dequantized)];
         self.nodes.extend(
             pair.map(|(op, from, to)| NodeProto::new(op, &[from, &scale_name, &zero_name], to, vec![])),
         );
@@ -67,7 +66,7 @@ impl Builder<'_> {
         rebuilt: &mut NodeProto,
         axis: usize,
     ) -> Result<(), OnnxError> {
-        let Quantizer { model, tensors, scale_of, .. } = self.quantizer;
+        let Quantizer { model, tensors, scale_of, names, .. } = self.quantizer;
         let weights = model.f32_values(&node.input[1])?;
         let dims = model.initializer(&node.input[1]).map(TensorProto::shape).unwrap_or_default();
         let bias =
@@ -77,7 +76,7 @@ impl Builder<'_> {
             // A bias of one number, say: the runtime spreads it, and its product stays in floats.
             return Ok(());
         }
-        let input = &tensors[scale_of[&node.input[0]]];
+        let Some(input) = scale_of.get(&node.input[0]).map(|it| &tensors[*it]) else { return Ok(()) };
         let (input_scale, _) = input.scale();
         let (inner, n) = (dims[axis + 1..].iter().product::<usize>().max(1), n_outputs.max(1));
         let output_of = |index: usize| index / inner % n;
@@ -97,7 +96,8 @@ impl Builder<'_> {
             .map(|(index, it)| (it / scales[output_of(index)]).round().clamp(-127.0, 127.0) as i8)
             .collect();
         let mut bias = bias;
-        if axis == 0 && node.operator() == "Conv" {
+        // The mean is of a tensor itself, not of one that has its values in another order.
+        if node.operator() == "Conv" && input.name == node.input[0] {
             let lost = |index: usize| weights[index] - f32::from(rounded[index]) * scales[output_of(index)];
             let shifts = input.mean_shift(&dims, node, lost);
             if let Some(shifts) = shifts {
@@ -105,24 +105,22 @@ impl Builder<'_> {
                 bias.iter_mut().zip(shifts).for_each(|(it, shift)| *it += shift);
             }
         }
-        let name = format!("{}/weight", node.output[0]);
+        let tensor = &node.output[0];
         let raw = rounded.iter().map(|it| it.cast_unsigned()).collect();
-        let weight = TensorProto::from_raw(format!("{name}/quantized"), data_type::INT8, &dims, raw);
+        let weight = TensorProto::from_raw(names.of("weight", tensor), data_type::INT8, &dims, raw);
         let zeros = TensorProto::from_raw(
-            format!("{name}/zero_point"),
+            names.of("weight_zero_point", tensor),
             data_type::INT8,
             &[n_outputs],
             vec![0; n_outputs],
         );
-        rebuilt.input[1] = self.dequantized(&name, weight, &scales, Some(zeros), axis);
+        rebuilt.input[1] = self.dequantized("weight", tensor, weight, &scales, Some(zeros), axis);
         if let Some(bias) = bias {
             let scales: Vec<f32> = scales.iter().map(|it| it * input_scale).collect();
             let rounded = bias.iter().zip(&scales).map(|(bias, scale)| (bias / scale).round() as i32);
             let raw = rounded.flat_map(i32::to_le_bytes).collect();
-            let name = format!("{}/bias", node.output[0]);
-            let quantized = format!("{name}/quantized");
-            let bias = TensorProto::from_raw(quantized, data_type::INT32, &[n_outputs], raw);
-            let bias = self.dequantized(&name, bias, &scales, None, 0);
+            let bias = TensorProto::from_raw(names.of("bias", tensor), data_type::INT32, &[n_outputs], raw);
+            let bias = self.dequantized("bias", tensor, bias, &scales, None, 0);
             rebuilt.input.truncate(2);
             rebuilt.input.push(bias);
         }
@@ -132,13 +130,15 @@ impl Builder<'_> {
     /// Adds an integer constant and what makes floats of it; returns the name of those.
     fn dequantized(
         &mut self,
-        name: &str,
+        role: &str,
+        tensor: &str,
         constant: TensorProto,
         scales: &[f32],
         zeros: Option<TensorProto>,
         axis: usize,
     ) -> String {
-        let scale = format!("{name}/scale");
+        let [scale, output] =
+            ["scale", "dequantized"].map(|it| self.quantizer.names.of(&format!("{role}_{it}"), tensor));
         self.constants.push(TensorProto::from_f32(&scale, &[scales.len()], scales));
         let quantized = constant.name().to_owned();
         let zero_name = zeros.as_ref().map(|it| it.name().to_owned());
@@ -146,7 +146,6 @@ impl Builder<'_> {
         self.constants.extend(zeros);
         let mut inputs = vec![quantized.as_str(), &scale];
         inputs.extend(zero_name.as_deref());
-        let output = format!("{name}/dequantized");
         let axis = AttributeProto::int("axis", axis as i64);
         self.nodes.push(NodeProto::new("DequantizeLinear", &inputs, &output, vec![axis]));
         output

@@ -8,7 +8,7 @@ use super::activation::Activation;
 use super::kind::{Kind, activation_after};
 use crate::error::OnnxError;
 use crate::fold::readers;
-use crate::model::OnnxModel;
+use crate::model::{Names, OnnxModel, data_type};
 use crate::proto::{NodeProto, TensorProto};
 
 /// Most that a channel is stretched: what hardly ever speaks need not be heard as loud as the rest.
@@ -41,17 +41,17 @@ struct Group {
 pub(super) fn equalize(quantizer: &mut Quantizer) -> Result<(), OnnxError> {
     let mut bounded = Vec::new();
     for group in groups(quantizer) {
-        let model = &mut quantizer.model;
+        let Quantizer { model, names, .. } = &mut *quantizer;
         let factors = factors(model, &group)?;
         for writer in &group.writers {
-            scale_outputs(model, *writer, &factors)?;
+            scale_outputs(model, names, *writer, &factors)?;
         }
         let inverse: Vec<f64> = factors.iter().map(|it| 1.0 / it).collect();
         for reader in &group.readers {
-            scale_inputs(model, *reader, &inverse)?;
+            scale_inputs(model, names, *reader, &inverse)?;
         }
         for norm in &group.norms {
-            scale_norm(model, *norm, &factors, &inverse)?;
+            scale_norm(model, names, *norm, &factors, &inverse)?;
         }
         if let Some((clip, bound)) = group.clip {
             bounded.push((clip, factors.iter().map(|it| it * bound).collect::<Vec<_>>()));
@@ -174,7 +174,8 @@ fn part(quantizer: &Quantizer, name: &String, readers: &HashMap<&str, usize>) ->
 }
 
 fn is_norm(node: &NodeProto, model: &OnnxModel) -> bool {
-    let is_constant = |it: &String| model.initializer(it).is_some();
+    let is_constant =
+        |it: &String| model.initializer(it).is_some_and(|it| it.data_type == Some(data_type::FLOAT));
     node.operator() == "BatchNormalization"
         && node.output.len() == 1
         && node.input[1..].iter().all(is_constant)
@@ -192,7 +193,6 @@ fn upper_bound(model: &OnnxModel, clip: &NodeProto) -> Option<f64> {
 /// How much each channel is stretched.
 fn factors(model: &OnnxModel, group: &Group) -> Result<Vec<f64>, OnnxError> {
     let largest = group.sizes.iter().copied().fold(0.0, f64::max);
-    let goal = group.clip.map_or(largest, |it| it.1);
     let mut weights: Option<Vec<f64>> = None;
     for reader in &group.readers {
         let node = &model.graph().node[*reader];
@@ -205,17 +205,17 @@ fn factors(model: &OnnxModel, group: &Group) -> Result<Vec<f64>, OnnxError> {
         weights.iter_mut().zip(of_reader).for_each(|(a, b)| *a = a.max(b));
     }
     let of_channel = |(channel, size): (usize, &f64)| {
-        if *size <= 0.0 {
+        if *size <= 0.0 || !size.is_finite() {
             return 1.0;
         }
-        let full = goal / size;
+        let full = largest / size;
         let factor = match &weights {
             Some(weights) => (full * weights[channel]).sqrt(),
             None => full,
         };
-        // The 8 bits end where the largest channel does: no bound may come before that.
+        // The 8 bits end where the largest channel does, which no bound of a channel may come before.
         let least = if group.clip.is_some() { 1.0 } else { 1.0 / MAX_FACTOR };
-        factor.clamp(least, MAX_FACTOR)
+        if factor.is_finite() { factor.clamp(least, MAX_FACTOR) } else { 1.0 }
     };
     Ok(group.sizes.iter().enumerate().map(of_channel).collect())
 }
@@ -250,23 +250,28 @@ fn weights_of(model: &OnnxModel, node: &NodeProto) -> Result<(Vec<usize>, Vec<f3
 }
 
 /// Scales the outputs of a convolution, its bias too.
-fn scale_outputs(model: &mut OnnxModel, node: usize, factors: &[f64]) -> Result<(), OnnxError> {
+fn scale_outputs(
+    model: &mut OnnxModel,
+    names: &Names,
+    node: usize,
+    factors: &[f64],
+) -> Result<(), OnnxError> {
     let (shape, mut weights) = weights_of(model, &model.graph().node[node])?;
     let of_output = weights.len() / shape[0].max(1);
     for (weights, factor) in weights.chunks_exact_mut(of_output.max(1)).zip(factors) {
         weights.iter_mut().for_each(|it| *it = (f64::from(*it) * factor) as f32);
     }
-    replace(model, node, 1, &shape, &weights);
+    replace(model, names, node, 1, &shape, &weights);
     if let Some(bias) = model.graph().node[node].input.get(2).filter(|it| !it.is_empty()) {
         let mut bias = model.f32_values(bias)?;
         bias.iter_mut().zip(factors).for_each(|(it, factor)| *it = (f64::from(*it) * factor) as f32);
-        replace(model, node, 2, &[bias.len()], &bias);
+        replace(model, names, node, 2, &[bias.len()], &bias);
     }
     Ok(())
 }
 
 /// Scales the weights of a convolution by the channel they read.
-fn scale_inputs(model: &mut OnnxModel, node: usize, factors: &[f64]) -> Result<(), OnnxError> {
+fn scale_inputs(model: &mut OnnxModel, names: &Names, node: usize, factors: &[f64]) -> Result<(), OnnxError> {
     let (shape, mut weights) = weights_of(model, &model.graph().node[node])?;
     let n_groups = n_groups(&model.graph().node[node]);
     let (n_inputs, kernel) = (shape[1], shape[2..].iter().product::<usize>().max(1));
@@ -277,24 +282,30 @@ fn scale_inputs(model: &mut OnnxModel, node: usize, factors: &[f64]) -> Result<(
             weights.iter_mut().for_each(|it| *it = (f64::from(*it) * factor) as f32);
         }
     }
-    replace(model, node, 1, &shape, &weights);
+    replace(model, names, node, 1, &shape, &weights);
     Ok(())
 }
 
 /// Lets a batch normalisation read stretched channels: `γ/f·(f·x − f·μ)/σ`.
-fn scale_norm(model: &mut OnnxModel, node: usize, factors: &[f64], inverse: &[f64]) -> Result<(), OnnxError> {
+fn scale_norm(
+    model: &mut OnnxModel,
+    names: &Names,
+    node: usize,
+    factors: &[f64],
+    inverse: &[f64],
+) -> Result<(), OnnxError> {
     for (input, factors) in [(1, inverse), (3, factors)] {
         let mut values = model.f32_values(&model.graph().node[node].input[input])?;
         values.iter_mut().zip(factors).for_each(|(it, factor)| *it = (f64::from(*it) * factor) as f32);
-        replace(model, node, input, &[values.len()], &values);
+        replace(model, names, node, input, &[values.len()], &values);
     }
     Ok(())
 }
 
 /// Gives a node a constant of its own in the place of one that others may read.
-fn replace(model: &mut OnnxModel, node: usize, input: usize, shape: &[usize], values: &[f32]) {
+fn replace(model: &mut OnnxModel, names: &Names, node: usize, input: usize, shape: &[usize], values: &[f32]) {
     let graph = model.graph_mut();
-    let name = format!("{}/equalized_{input}", graph.node[node].output[0]);
+    let name = names.of(&format!("equalized_{input}"), &graph.node[node].output[0]);
     graph.initializer.retain(|it| it.name() != name);
     graph.initializer.push(TensorProto::from_f32(&name, shape, values));
     graph.node[node].input[input] = name;
@@ -305,7 +316,7 @@ fn clip_by_channel(quantizer: &mut Quantizer, clip: usize, bounds: &[f64]) {
     let graph = quantizer.model.graph_mut();
     let node = &mut graph.node[clip];
     let (input, output) = (node.input[0].clone(), node.output[0].clone());
-    let [rectified, bound] = ["rectified", "bound"].map(|it| format!("{output}/{it}"));
+    let [rectified, bound] = ["rectified", "bound"].map(|it| quantizer.names.of(it, &output));
     *node = NodeProto::new("Relu", &[&input], &rectified, vec![]);
     graph.node.insert(clip + 1, NodeProto::new("Min", &[&rectified, &bound], &output, vec![]));
     let bounds: Vec<f32> = bounds.iter().map(|it| *it as f32).collect();

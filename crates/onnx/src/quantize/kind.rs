@@ -28,8 +28,12 @@ impl Kind {
             |name: &str, default: i64| node.attribute(name).map_or(default, |it| it.i.unwrap_or(default));
         let is_one = |name: &str| node.attribute(name).is_none_or(|it| it.f == Some(1.0));
         let has_constant_bias = || node.input.get(2).is_none_or(|it| it.is_empty() || is_constant(it));
+        // What is computed of constants alone is a constant in all but name.
+        if node.output.first().is_none_or(String::is_empty) || node.input.first().is_none_or(is_constant) {
+            return None;
+        }
         match node.operator().as_str() {
-            "Conv" if has_constant_bias() => weight.map(|_| Self::Conv),
+            "Conv" if has_constant_bias() => weight.filter(|it| it.dims.len() > 2).map(|_| Self::Conv),
             "MatMul" => weight.filter(|it| it.dims.len() == 2).map(|_| Self::Product(1)),
             "Gemm" => {
                 let is_plain =
@@ -61,25 +65,23 @@ pub(super) fn integer_others(model: &OnnxModel, readers: &HashMap<&str, usize>) 
     let nodes = &model.graph().node;
     let kinds: Vec<Option<Kind>> = nodes.iter().map(|it| Kind::of(it, model)).collect();
     let mut integer: HashSet<usize> = (0..nodes.len()).filter(|it| kinds[*it] == Some(Kind::Other)).collect();
-    loop {
-        let is_integer = |index: usize| match kinds[index] {
-            Some(Kind::Other) => integer.contains(&index),
+    // From the end: a sum that turns out to be in floats makes floats of those that it reads.
+    for index in (0..nodes.len()).rev().filter(|it| kinds[*it] == Some(Kind::Other)) {
+        let output = activation_after(&nodes[index], model, readers);
+        let is_integer = |reader: &usize| match kinds[*reader] {
+            Some(Kind::Other) => integer.contains(reader),
             Some(_) => true,
-            None => SAME_VALUES.contains(&nodes[index].operator().as_str()),
+            None => SAME_VALUES.contains(&nodes[*reader].operator().as_str()),
         };
-        let stays = |index: &usize| {
-            let output = activation_after(&nodes[*index], model, readers);
-            let by = (0..nodes.len()).filter(|it| nodes[*it].input.contains(output) && is_integer(*it));
-            // Readers that are no nodes, outputs for one, are in floats.
-            by.map(|it| nodes[it].input.iter().filter(|it| *it == output).count()).sum::<usize>()
-                == readers.get(output.as_str()).copied().unwrap_or(0)
-        };
-        let kept: HashSet<usize> = integer.iter().copied().filter(stays).collect();
-        if kept.len() == integer.len() {
-            return kept;
+        // Nodes come before those that read them.
+        let by = (index + 1..nodes.len()).filter(|it| nodes[*it].input.contains(output)).filter(is_integer);
+        // Readers that are no nodes, outputs for one, are in floats.
+        let n_integer: usize = by.map(|it| nodes[it].input.iter().filter(|it| *it == output).count()).sum();
+        if n_integer != readers.get(output.as_str()).copied().unwrap_or(0) {
+            integer.remove(&index);
         }
-        integer = kept;
     }
+    integer
 }
 
 /// The tensor behind an operator and the rectifier that alone follows it: its kernel clips in passing.

@@ -15,9 +15,9 @@ pub(crate) use self::histogram::Histogram;
 use self::kind::{Kind, SAME_VALUES, activation_after, integer_others};
 use crate::error::OnnxError;
 use crate::fold::{fold_batch_norms, readers};
-use crate::model::OnnxModel;
+use crate::model::{Names, OnnxModel};
 use crate::opset::raise_opset;
-use crate::proto::{NodeProto, ValueInfoProto};
+use crate::proto::{NodeProto, TensorProto, ValueInfoProto};
 
 /// Quantises a network: weights to int8 with one scale a channel, activations to uint8 with one scale a
 /// tensor, from the values they take on sample inputs.
@@ -58,6 +58,7 @@ pub struct Quantizer {
     /// Rectified tensors that are bounded channel by channel, and what they are then. In 8 bits the largest
     /// level is the bound.
     bounded: HashMap<String, String>,
+    names: Names,
 }
 
 /// Whether a model has quantised operators already.
@@ -80,9 +81,12 @@ impl Quantizer {
         }
         let mut model = model.clone();
         model.allow_free_initializers();
-        raise_opset(&mut model)?;
-        fold_batch_norms(&mut model)?;
-        let mut it = Self { model, tensors: Vec::new(), scale_of: HashMap::new(), bounded: HashMap::new() };
+        let names = Names::new(&model, "int8");
+        raise_opset(&mut model, &names)?;
+        hoist_constants(&mut model);
+        fold_batch_norms(&mut model, &names)?;
+        let (scale_of, bounded) = (HashMap::new(), HashMap::new());
+        let mut it = Self { model, tensors: Vec::new(), scale_of, bounded, names };
         it.find();
         if it.tensors.is_empty() {
             return Err(refused("it has no Conv, Gemm or MatMul with constant f32 weights"));
@@ -156,7 +160,10 @@ impl Quantizer {
         for (index, node) in model.graph().node.iter().enumerate() {
             if SAME_VALUES.contains(&node.operator().as_str()) {
                 let root = node.input.first().and_then(|it| self.scale_of.get(it).copied());
-                for output in node.output.iter().filter(|it| !outputs.contains(it)) {
+                // The second output of a MaxPool says where, not what.
+                let n_outputs = if node.op() == "MaxPool" { 1 } else { node.output.len() };
+                let named = node.output.iter().take(n_outputs).filter(|it| !it.is_empty());
+                for output in named.filter(|it| !outputs.contains(it)) {
                     self.scale_of.extend(root.map(|it| (output.clone(), it)));
                 }
                 continue;
@@ -172,7 +179,7 @@ impl Quantizer {
             }
             if kind.quantizes_output() {
                 let output = activation_after(node, &model, &readers);
-                if !outputs.contains(output) {
+                if !is_embedding(output, &model, &outputs) {
                     self.include(output);
                 }
             }
@@ -185,4 +192,45 @@ impl Quantizer {
             self.tensors.push(Activation::new(name));
         }
     }
+}
+
+/// Makes weights of constants that nodes hold, and of weights that are only passed on.
+fn hoist_constants(model: &mut OnnxModel) {
+    let outputs = model.output_names();
+    let graph = model.graph_mut();
+    for node in std::mem::take(&mut graph.node) {
+        let output = node.output.first().cloned().unwrap_or_default();
+        let value = match node.operator().as_str() {
+            "Constant" => node.attribute("value").and_then(|it| it.t.clone()),
+            "Identity" => graph
+                .initializer
+                .iter()
+                .find(|it| Some(it.name()) == node.input.first().map(String::as_str))
+                .cloned(),
+            _ => None,
+        };
+        match value {
+            Some(value) if !outputs.contains(&output) && !output.is_empty() => {
+                graph.initializer.push(TensorProto { name: Some(output), ..value });
+            }
+            _ => graph.node.push(node),
+        }
+    }
+}
+
+/// Whether a tensor is an output of the graph, or only reshaped on its way there: 256 levels would be all
+/// that an embedding has.
+fn is_embedding(tensor: &String, model: &OnnxModel, outputs: &[String]) -> bool {
+    let mut names = vec![tensor];
+    while let Some(name) = names.pop() {
+        if outputs.contains(name) {
+            return true;
+        }
+        let passed_on =
+            |it: &&NodeProto| SAME_VALUES.contains(&it.operator().as_str()) && it.input.first() == Some(name);
+        names.extend(
+            model.graph().node.iter().filter(passed_on).flat_map(|it| &it.output).filter(|it| !it.is_empty()),
+        );
+    }
+    false
 }
