@@ -73,7 +73,8 @@ fn rows_do_not_depend_on_workers_batch_size_or_order() {
         if reversed {
             inputs.reverse();
         }
-        let config = PipelineConfig { n_workers, batch_size, ..PipelineConfig::default() };
+        let pad_batches = index % 2 == 1;
+        let config = PipelineConfig { n_workers, batch_size, pad_batches, ..PipelineConfig::default() };
         let report = embed_with(&mut backbone, inputs, &store, Run::Whole, &config);
         assert_eq!((report.n_embedded, report.failures.len()), (40, 0));
         let rows = rows(&store);

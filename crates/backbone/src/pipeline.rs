@@ -33,6 +33,9 @@ pub struct PipelineConfig {
     pub n_workers: usize,
     /// Images a session runs at once.
     pub batch_size: usize,
+    /// Whether a batch that is not full is filled up with black images: a GPU prepares itself anew for every
+    /// size.
+    pub pad_batches: bool,
     /// What one image may cost.
     pub limits: DecodeLimits,
 }
@@ -41,7 +44,8 @@ impl Default for PipelineConfig {
     /// As many workers as cores, batches for a CPU, [`DecodeLimits::default`].
     fn default() -> Self {
         let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { n_workers, batch_size: Device::Cpu.batch_size(), limits: DecodeLimits::default() }
+        let batch_size = Device::Cpu.batch_size();
+        Self { n_workers, batch_size, pad_batches: false, limits: DecodeLimits::default() }
     }
 }
 
@@ -123,7 +127,8 @@ pub fn run_files<P: AsRef<Path> + Sync>(
         }
         for session in sessions.iter_mut() {
             let (decoded, events) = (Arc::clone(&decoded_out), event_in.clone());
-            let runner = BatchRunner { session, preprocess, batch_size, width, clock };
+            let pad = config.pad_batches;
+            let runner = BatchRunner { session, preprocess, batch_size, pad, width, clock };
             scope.spawn(move || runner.run(&decoded, &events));
         }
         // Only the threads hold the other ends now: the queues end when the threads do.
@@ -267,6 +272,7 @@ struct BatchRunner<'a> {
     session: &'a mut Session,
     preprocess: &'a Preprocess,
     batch_size: usize,
+    pad: bool,
     width: usize,
     clock: &'a Clock,
 }
@@ -282,7 +288,10 @@ impl BatchRunner<'_> {
             if batch.is_empty() {
                 return;
             }
-            let pixels = batch.iter().map(|it| it.pixels.as_slice()).collect::<Vec<_>>().concat();
+            let mut pixels = batch.iter().map(|it| it.pixels.as_slice()).collect::<Vec<_>>().concat();
+            if self.pad {
+                pixels.resize(self.batch_size * self.preprocess.n_bytes(), 0);
+            }
             let sent = match self.infer(&pixels, batch.len()) {
                 Ok(rows) => events.send(Event::Batch(batch, rows)).is_ok(),
                 Err(_) => self.one_by_one(batch, events),
@@ -318,6 +327,8 @@ impl BatchRunner<'_> {
         let mut rows = Vec::with_capacity(n_images * self.width);
         let run = || run_session(self.session, self.preprocess, pixels, &mut rows);
         let width = self.clock.infer.time(run)?;
+        // Those behind them fill the batch.
+        rows.truncate(n_images * width);
         if width != self.width {
             let shape = vec![n_images as i64, width as i64];
             return Err(BackboneError::Output { n_images, shape });

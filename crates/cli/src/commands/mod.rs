@@ -95,6 +95,7 @@ impl RunArgs {
         PipelineConfig {
             n_workers: self.workers.unwrap_or(default.n_workers).max(1),
             batch_size: self.batch_size.unwrap_or(device.batch_size()).max(1),
+            pad_batches: matches!(device, Device::Cuda(_)),
             limits: DecodeLimits {
                 max_bytes: self.max_image_memory.saturating_mul(1 << 20),
                 ..default.limits
