@@ -90,7 +90,8 @@ pub(crate) fn load(folder: &Path, id: &str, n_sessions: usize) -> Backbone {
 pub(crate) fn load_embedded(n_sessions: usize) -> Backbone {
     let registry = Registry::builtin();
     let spec = registry.get(headstart_backbone::EMBEDDED_ID).expect("in the registry");
-    let model = CutModel::from_bytes(embedded_model(), spec).expect("the model is cut");
+    let bytes = embedded_model(&spec.id).expect("compiled in");
+    let model = CutModel::from_bytes(bytes, spec).expect("the model is cut");
     Backbone::load(&runtime(), model, &SessionConfig::default(), n_sessions).expect("the model loads")
 }
 

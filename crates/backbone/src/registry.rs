@@ -12,11 +12,14 @@ use crate::preprocess::Preprocess;
 /// The registry this crate was built with, `models/models.toml`.
 const BUILTIN: &str = include_str!("../models/models.toml");
 
-/// Id of the backbone that is compiled in.
+/// Id of the default backbone, which is compiled in.
 pub const EMBEDDED_ID: &str = "headstart-distilled-96";
 
-/// Its weights.
-const EMBEDDED: &[u8] = include_bytes!("../models/headstart-distilled-96.onnx");
+/// Ids and files of the models that are compiled in.
+const EMBEDDED: [(&str, &[u8]); 2] = [
+    (EMBEDDED_ID, include_bytes!("../models/headstart-distilled-96.onnx")),
+    ("headstart-distilled-96-int8", include_bytes!("../models/headstart-distilled-96-int8.onnx")),
+];
 
 /// A model: where it comes from, how to check it, how to feed it, where to cut it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,10 +86,10 @@ impl Registry {
     }
 }
 
-/// Weights of the backbone that is compiled in; its entry is [`EMBEDDED_ID`] of the registry.
+/// The file of a model that is compiled in: [`EMBEDDED_ID`], or the same in 8-bit integers.
 #[must_use]
-pub fn embedded_model() -> &'static [u8] {
-    EMBEDDED
+pub fn embedded_model(id: &str) -> Option<&'static [u8]> {
+    EMBEDDED.iter().find(|it| it.0 == id).map(|it| it.1)
 }
 
 impl ModelSpec {

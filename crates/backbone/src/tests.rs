@@ -304,11 +304,18 @@ fn the_built_in_registry_reads_and_its_embedded_model_is_the_one_it_names() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), registry.models.len(), "an id stands twice");
-    let spec = registry.get(EMBEDDED_ID).unwrap();
-    let model = CutModel::from_bytes(embedded_model(), spec).unwrap();
-    assert_eq!(Some(model.sha256), spec.sha256);
-    assert_eq!(Some(embedded_model().len() as u64), spec.bytes);
-    assert!(embedded_model().len() <= 4 << 20);
+    // What is compiled in is what the registry says, and small enough for a repository.
+    for (id, most, is_quantized) in
+        [(EMBEDDED_ID, 4 << 20, false), ("headstart-distilled-96-int8", 1_200_000, true)]
+    {
+        let (spec, bytes) = (registry.get(id).unwrap(), embedded_model(id).unwrap());
+        let model = CutModel::from_bytes(bytes, spec).unwrap();
+        assert_eq!(model.is_quantized(), is_quantized);
+        assert_eq!(Some(model.sha256), spec.sha256);
+        assert_eq!(Some(bytes.len() as u64), spec.bytes);
+        assert!(bytes.len() <= most);
+    }
+    assert!(embedded_model("resnet50").is_none());
 }
 
 #[test]
@@ -322,7 +329,7 @@ fn a_registry_with_an_unknown_key_is_refused_with_the_file() {
 fn a_model_that_takes_another_input_is_refused_with_both_shapes() {
     let spec = Registry::builtin().get(EMBEDDED_ID).unwrap().clone();
     let wrong = ModelSpec { preprocess: Preprocess::imagenet(), ..spec };
-    let err = CutModel::from_bytes(embedded_model(), &wrong).unwrap_err().to_string();
+    let err = CutModel::from_bytes(embedded_model(EMBEDDED_ID).unwrap(), &wrong).unwrap_err().to_string();
     assert!(err.contains("224×224 pixels") && err.contains("Some(96)"), "{err}");
     let err = CutModel::from_bytes(b"no model", &wrong).unwrap_err().to_string();
     assert_eq!(err, format!("model {EMBEDDED_ID}"));

@@ -71,7 +71,7 @@ pub(crate) struct InputArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// Compiled into the program.
-    Embedded,
+    Embedded(&'static [u8]),
     /// A file.
     File(PathBuf),
 }
@@ -81,7 +81,7 @@ pub(crate) fn prepare(args: &ModelArgs) -> Result<CutModel> {
     let (mut spec, source) = resolve(&args.model)?;
     args.input.apply(&mut spec)?;
     let model = match &source {
-        Source::Embedded => CutModel::from_bytes(embedded_model(), &spec),
+        Source::Embedded(bytes) => CutModel::from_bytes(bytes, &spec),
         Source::File(path) => CutModel::load(path, &spec),
     }
     .or_else(|err| {
@@ -142,8 +142,8 @@ pub(crate) fn resolve(model: &str) -> Result<(ModelSpec, Source)> {
 
 /// A model that needs no download.
 pub(crate) fn find_local(spec: &ModelSpec) -> Result<Option<Source>> {
-    if spec.id == EMBEDDED_ID {
-        return Ok(Some(Source::Embedded));
+    if let Some(bytes) = embedded_model(&spec.id) {
+        return Ok(Some(Source::Embedded(bytes)));
     }
     let folders = folders::model_folders().into_iter().chain([folders::cached_models()?]);
     Ok(folders.map(|it| it.join(&spec.file)).find(|it| it.is_file()).map(Source::File))

@@ -52,7 +52,7 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     let folder = target().join("bench/embedded");
     fs::create_dir_all(&folder)?;
     let embedded = folder.join("embedded.onnx");
-    fs::write(&embedded, embedded_model())?;
+    fs::write(&embedded, embedded_model(EMBEDDED_ID).context("the embedded model is compiled in")?)?;
     let (script, python) = (root().join("bench/peers/random_twin.py"), python::prepare()?);
     let mut random = Vec::new();
     for seed in 0..N_TWINS {

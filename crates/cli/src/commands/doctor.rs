@@ -81,7 +81,7 @@ fn models_found() -> Result<Vec<(String, Option<String>)>> {
     let mut found = Vec::new();
     for spec in Registry::builtin().models {
         let place = find_local(&spec)?.map(|it| match it {
-            Source::Embedded => "compiled in".to_owned(),
+            Source::Embedded(_) => "compiled in".to_owned(),
             Source::File(path) => path.display().to_string(),
         });
         found.push((spec.id, place));

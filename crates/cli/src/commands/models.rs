@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<Outcome> {
             let spec = registry.get(id);
             let spec = spec.with_context(|| format!("no model `{id}`; see `headstart models list`"))?;
             match find_local(spec)? {
-                Some(Source::Embedded) => report::say(format!("{id} is compiled in")),
+                Some(Source::Embedded(_)) => report::say(format!("{id} is compiled in")),
                 Some(Source::File(path)) => {
                     check_hash(spec, &path)?;
                     report::say(format!("{id} is at {}", path.display()));
