@@ -29,9 +29,10 @@ impl Histogram {
 
     /// Adds values; those that are zero or not finite do not count.
     pub(crate) fn add(&mut self, values: &[f32]) {
-        let finite = || values.iter().copied().filter(|it| it.is_finite());
-        self.min = finite().fold(self.min, f32::min);
-        self.max = finite().fold(self.max, f32::max);
+        for value in values.iter().filter(|it| it.is_finite()) {
+            self.min = self.min.min(*value);
+            self.max = self.max.max(*value);
+        }
         let largest = f64::from(self.max.max(-self.min));
         if largest == 0.0 {
             return;
@@ -42,10 +43,13 @@ impl Histogram {
         while self.reach <= largest {
             self.widen();
         }
-        let per_unit = BINS as f64 / self.reach;
-        for value in finite().filter(|it| *it != 0.0) {
-            let bin = (f64::from(value) * per_unit).floor() as isize + BINS as isize;
-            self.counts[bin.clamp(0, 2 * BINS as isize - 1).unsigned_abs()] += 1;
+        // A power of two: exact in f32 too.
+        let per_unit = (BINS as f64 / self.reach) as f32;
+        for value in values.iter().filter(|it| **it != 0.0 && it.is_finite()) {
+            // Rounded down; `floor` would be a call of the C library for each.
+            let (place, toward_zero) = (value * per_unit, (value * per_unit) as i32);
+            let bin = BINS as i32 + toward_zero - i32::from(toward_zero as f32 > place);
+            self.counts[bin.clamp(0, 2 * BINS as i32 - 1).unsigned_abs() as usize] += 1;
         }
     }
 
