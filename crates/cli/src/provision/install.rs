@@ -10,10 +10,19 @@ use anyhow::{Context, Result, bail, ensure};
 use super::builds::{Build, Source, Wheel};
 use crate::{network, report};
 
+/// What the names of temporary folders begin with.
+const TEMPORARY: &str = ".setup-";
+
 /// Puts a build into its folder below `folder`, and returns the path of ONNX Runtime's library.
 pub(crate) fn install(build: &Build, folder: &Path) -> Result<PathBuf> {
+    // What a killed setup left: whoever installs holds the lock.
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
     // The temporary folder lies beside its destination, so that a rename moves what it holds.
-    let temporary = tempfile::Builder::new().prefix(".setup-").tempdir_in(folder)?;
+    let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(folder)?;
     let staged = temporary.path().join("staged");
     fs::create_dir(&staged)?;
     match &build.source {

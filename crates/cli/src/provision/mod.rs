@@ -92,6 +92,15 @@ pub(crate) fn best_device(precision: Precision) -> Result<(Device, &'static str)
             "it is set up, and quicker with integers than ONNX Runtime's own kernels",
         ));
     }
+    if precision == Precision::Int8 {
+        return Ok((
+            Device::Cpu,
+            "the one that computes in int8 as it is; OpenVINO is quicker, where it is set up",
+        ));
+    }
+    if precision == Precision::F16 {
+        return Ok((Device::Cuda(0), "the only one that computes in f16"));
+    }
     Ok(match (find_kind(Kind::Cuda)?, has_cuda_driver()) {
         _ if is_named() => (Device::Cpu, "ORT_DYLIB_PATH names a library; --device cuda tries its GPU"),
         (Some(_), true) => (Device::Cuda(0), "its runtime is set up and its driver answers"),
@@ -137,4 +146,17 @@ pub(crate) fn setup(kind: Kind) -> Result<PathBuf> {
         "cannot get ONNX Runtime for {kind}: {}\n\ninstall Python's pip or connect to the internet, or {hint}",
         reasons.join("; ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_takes_a_device_that_offers_the_precision() {
+        for precision in [Precision::F32, Precision::Bf16, Precision::F16, Precision::Int8] {
+            let (device, reason) = best_device(precision).unwrap();
+            assert!(device.precisions().contains(&precision), "{precision}: {device}, {reason}");
+        }
+    }
 }
