@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::error::OnnxError;
-use crate::model::{Names, OnnxModel, data_type};
+use crate::model::{Names, OnnxModel};
 use crate::proto::{NodeProto, TensorProto};
 
 /// Epsilon of a `BatchNormalization` that does not say.
@@ -30,8 +30,7 @@ fn convolution_before(model: &OnnxModel, index: usize) -> Option<usize> {
     let nodes = &model.graph().node;
     let norm = &nodes[index];
     // In f32: half floats are left as they are.
-    let is_constant =
-        |name: &String| model.initializer(name).is_some_and(|it| it.data_type == Some(data_type::FLOAT));
+    let is_constant = |name: &String| model.f32_constant(name).is_some();
     if norm.operator() != "BatchNormalization" || norm.output.len() > 1 || norm.input.len() != 5 {
         return None;
     }

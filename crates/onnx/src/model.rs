@@ -311,6 +311,11 @@ impl OnnxModel {
         self.graph().initializer.iter().find(|it| it.name() == name)
     }
 
+    /// An initializer of f32.
+    pub(crate) fn f32_constant(&self, name: &str) -> Option<&TensorProto> {
+        self.initializer(name).filter(|it| it.data_type == Some(data_type::FLOAT))
+    }
+
     /// The raw little-endian elements of a tensor, wherever they lie.
     pub(crate) fn tensor_bytes(&self, tensor: &TensorProto) -> Result<Bytes, OnnxError> {
         let bytes = if let Some(raw) = &tensor.raw_data {

@@ -6,22 +6,30 @@ use serde_json::{Value, json};
 
 use crate::program::{Place, counts, extract, settle};
 
-/// Pictures that may be red, bright, both or neither, in a manifest with JSON arrays.
-fn labelled_pictures(place: &Place) {
+/// Pictures of a colour and a label each in the manifest `a.jsonl`, every sixth of them held out.
+fn pictures(place: &Place, n: u32, of: impl Fn(u32) -> ([u8; 3], Value)) {
     let mut lines = String::new();
-    for index in 0..48_u32 {
-        let (red, bright) = (index % 2 == 0, (index / 2) % 2 == 0);
-        let level = if bright { 150 } else { 20 };
-        let colour = if red { [level + 80, level, level] } else { [level, level, level + 80] };
+    for index in 0..n {
+        let (colour, label) = of(index);
         let name = format!("pictures/{index}.png");
         place.picture(&name, colour, index);
-        let labels: Vec<&str> =
-            [red.then_some("red"), bright.then_some("bright")].into_iter().flatten().collect();
         let split = if index % 6 == 5 { "val" } else { "train" };
-        lines += &(json!({"path": name, "label": labels, "split": split}).to_string() + "\n");
+        lines += &(json!({"path": name, "label": label, "split": split}).to_string() + "\n");
     }
     fs::write(place.path("a.jsonl"), lines).expect("written");
     settle();
+}
+
+/// Pictures that may be red, bright, both or neither, with JSON arrays of labels.
+fn labelled_pictures(place: &Place) {
+    pictures(place, 48, |index| {
+        let (red, bright) = (index % 2 == 0, (index / 2) % 2 == 0);
+        let level = if bright { 150 } else { 20 };
+        let colour = if red { [level + 80, level, level] } else { [level, level, level + 80] };
+        let labels: Vec<&str> =
+            [red.then_some("red"), bright.then_some("bright")].into_iter().flatten().collect();
+        (colour, json!(labels))
+    });
 }
 
 #[test]
@@ -251,17 +259,11 @@ fn held_out_samples_of_known_groups_are_told() {
 /// Labels that are wrong for every fifth picture, so that neither the weakest penalty is the best nor the
 /// strongest.
 fn doubtful_pictures(place: &Place) {
-    let mut lines = String::new();
-    for index in 0..90_u32 {
+    pictures(place, 90, |index| {
         let is_red = index % 2 == 0;
-        let name = format!("pictures/{index}.png");
-        place.picture(&name, if is_red { [150, 110, 110] } else { [110, 110, 150] }, index);
-        let label = if is_red == (index % 5 != 0) { "red" } else { "blue" };
-        let split = if index % 6 == 5 { "val" } else { "train" };
-        lines += &(json!({"path": name, "label": label, "split": split}).to_string() + "\n");
-    }
-    fs::write(place.path("a.jsonl"), lines).expect("written");
-    settle();
+        let colour = if is_red { [150, 110, 110] } else { [110, 110, 150] };
+        (colour, json!(if is_red == (index % 5 != 0) { "red" } else { "blue" }))
+    });
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "levels are clamped to 8 bits")]
 
 use super::histogram::Histogram;
+use super::kind::n_groups;
 use crate::proto::NodeProto;
 
 /// A tensor to quantise, and what was seen of it.
@@ -67,7 +68,7 @@ impl Activation {
         conv: &NodeProto,
         lost: impl Fn(usize) -> f32,
     ) -> Option<Vec<f32>> {
-        let n_groups = conv.attribute("group").and_then(|it| usize::try_from(it.i?).ok()).unwrap_or(1).max(1);
+        let n_groups = n_groups(conv);
         let [n_outputs, n_inputs] = [*dims.first()?, *dims.get(1)?];
         if self.n_per_channel == 0 || Some(self.channel_sums.len()) != n_inputs.checked_mul(n_groups) {
             return None;

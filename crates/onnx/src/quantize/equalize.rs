@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use super::Quantizer;
 use super::activation::Activation;
-use super::kind::{Kind, activation_after};
+use super::kind::{Kind, activation_after, n_groups};
 use crate::error::OnnxError;
 use crate::fold::readers;
-use crate::model::{Names, OnnxModel, data_type};
+use crate::model::{Names, OnnxModel};
 use crate::proto::{NodeProto, TensorProto};
 
 /// Most that a channel is stretched: what hardly ever speaks need not be heard as loud as the rest.
@@ -174,8 +174,7 @@ fn part(quantizer: &Quantizer, name: &String, readers: &HashMap<&str, usize>) ->
 }
 
 fn is_norm(node: &NodeProto, model: &OnnxModel) -> bool {
-    let is_constant =
-        |it: &String| model.initializer(it).is_some_and(|it| it.data_type == Some(data_type::FLOAT));
+    let is_constant = |it: &String| model.f32_constant(it).is_some();
     node.operator() == "BatchNormalization"
         && node.output.len() == 1
         && node.input[1..].iter().all(is_constant)
@@ -322,8 +321,4 @@ fn clip_by_channel(quantizer: &mut Quantizer, clip: usize, bounds: &[f64]) {
     let bounds: Vec<f32> = bounds.iter().map(|it| *it as f32).collect();
     graph.initializer.push(TensorProto::from_f32(&bound, &[1, bounds.len(), 1, 1], &bounds));
     quantizer.bounded.insert(rectified, output);
-}
-
-fn n_groups(node: &NodeProto) -> usize {
-    node.attribute("group").and_then(|it| usize::try_from(it.i?).ok()).unwrap_or(1).max(1)
 }

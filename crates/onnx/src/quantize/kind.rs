@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::{OnnxModel, data_type};
+use crate::model::OnnxModel;
 use crate::proto::NodeProto;
 
 /// Operators whose output has the values of their input: it has its scale too.
@@ -21,8 +21,7 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) fn of(node: &NodeProto, model: &OnnxModel) -> Option<Self> {
-        let weight = node.input.get(1).and_then(|it| model.initializer(it));
-        let weight = weight.filter(|it| it.data_type == Some(data_type::FLOAT));
+        let weight = node.input.get(1).and_then(|it| model.f32_constant(it));
         let is_constant = |it: &String| model.initializer(it).is_some();
         let int =
             |name: &str, default: i64| node.attribute(name).map_or(default, |it| it.i.unwrap_or(default));
@@ -97,4 +96,9 @@ pub(super) fn activation_after<'a>(
     let only = readers.get(output.as_str()) == Some(&1);
     let rectifier = model.graph().node.iter().find(rectifies).filter(|_| only);
     rectifier.map_or(output, |it| &it.output[0])
+}
+
+/// Groups of channels of a convolution.
+pub(super) fn n_groups(node: &NodeProto) -> usize {
+    node.attribute("group").and_then(|it| usize::try_from(it.i?).ok()).unwrap_or(1).max(1)
 }
