@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use headstart_backbone::{Backbone, Input, PipelineConfig, Report, extract};
+use headstart_backbone::{Backbone, Input, Listing, PipelineConfig, Report, extract};
 use headstart_store::{Digest, Run, Store};
 
 use crate::support::{load, load_embedded, shared};
@@ -41,7 +41,8 @@ fn embed_with(
     run: Run,
     config: &PipelineConfig,
 ) -> Report {
-    extract(backbone, inputs, "/dataset", store, run, config, &mut |_| {}).expect("the run goes through")
+    let listing = Listing { root: "/dataset".to_owned(), inputs, unreadable: Vec::new() };
+    extract(backbone, listing, store, run, config, &mut |_| {}).expect("the run goes through")
 }
 
 /// Every row of a store by digest.

@@ -4,41 +4,18 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use headstart_store::{Digest, FileStat, Run, Sample, SampleTable, Store, Writer};
+use headstart_store::{Digest, Failure, FileStat, Finished, Run, Sample, SampleTable, Store, Writer};
 use rayon::prelude::*;
 
 use crate::backbone::Backbone;
 use crate::error::BackboneError;
+use crate::listing::{Input, Listing};
 use crate::pipeline::{Delivery, Outcome, PipelineConfig, run_files};
 use crate::stages::StageTimes;
 use crate::stat::file_stat;
 
 /// Images from which on a run measures first what the model alone can do: that takes part of a second.
 const ROOF_FROM: usize = 400;
-
-/// One input of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
-    /// Path as the store records it.
-    pub path: String,
-    /// The file itself.
-    pub file: PathBuf,
-    /// Class, number, or several of either.
-    pub label: Option<String>,
-    /// Split it belongs to.
-    pub split: Option<String>,
-    /// Group it belongs to.
-    pub group: Option<String>,
-}
-
-/// An input that has no embedding.
-#[derive(Debug)]
-pub struct Failure {
-    /// Path as the dataset names it.
-    pub path: String,
-    /// Why.
-    pub reason: String,
-}
 
 /// What a run did.
 #[derive(Debug)]
@@ -55,8 +32,9 @@ pub struct Report {
     pub n_recovered: usize,
     /// Damaged files of the store that were set aside.
     pub set_aside: Vec<PathBuf>,
-    /// Folder and number of the samples of another dataset, which these took the place of.
-    pub replaced: Option<(String, usize)>,
+    /// Shards that the store has of this listing, folder and number of samples of another dataset that it
+    /// took the place of, and the list of failures.
+    pub finished: Finished,
     /// Time spent in each stage, of all threads together.
     pub stages: StageTimes,
     /// Time from the first file to the last row, without what came before and after.
@@ -80,12 +58,13 @@ pub struct Progress {
     pub n_failed: usize,
 }
 
-/// Embeds what a store does not have yet, and makes `inputs` its samples.
+/// Embeds what a store does not have yet, and makes the inputs of `listing` its samples.
 ///
-/// A file whose path, size and times are those of the last run is not read; one that was renamed or
-/// copied is read but not run; only new content is. Inputs that fail are in the report and not among
-/// the samples. `root` is the absolute folder the paths are relative to: times are trusted only
-/// within one root.
+/// A file whose path, size and times are those of an earlier run is not read; one that was renamed or
+/// copied is read but not run; only new content is. Inputs that fail are in the report and in the store's
+/// list of failures, and not among the samples. Times are trusted only within one root.
+///
+/// A shard comes from [`Listing::shard`]; all shards together give the store of a single run.
 ///
 /// # Errors
 /// [`BackboneError::Store`] when the store cannot be written or belongs to another space;
@@ -96,16 +75,16 @@ pub struct Progress {
 /// were computed in only as far as the runtime's float sums do (see `ARCHITECTURE.md`).
 pub fn extract(
     backbone: &mut Backbone,
-    inputs: Vec<Input>,
-    root: &str,
+    listing: Listing,
     store: &Store,
     run: Run,
     config: &PipelineConfig,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, BackboneError> {
+    let Listing { root, inputs, unreadable } = listing;
     let mut writer = store.writer(run)?;
     let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| stat_of(&it.file)).collect();
-    let mut found = unchanged(&writer, root, &inputs, &stats);
+    let mut found = unchanged(&writer, &root, &inputs, &stats);
     drop(stats);
     let todo: Vec<usize> = (0..inputs.len()).filter(|it| found[*it].is_none()).collect();
     let paths: Vec<&Path> = todo.iter().map(|it| inputs[*it].file.as_path()).collect();
@@ -162,19 +141,15 @@ pub fn extract(
         }
     }
     failed.sort_by_key(|it| it.0);
-    let failures: Vec<Failure> = failed
-        .into_iter()
-        .map(|(input, reason)| Failure { path: inputs[input].path.clone(), reason })
-        .collect();
     let n_embedded = state.n_embedded;
-    let n_cached = inputs.len() - n_embedded - failures.len();
+    let n_cached = inputs.len() - n_embedded - failed.len();
+    let failed =
+        failed.into_iter().map(|(input, reason)| Failure { path: inputs[input].path.clone(), reason });
+    let failures: Vec<Failure> = failed.chain(unreadable).collect();
     let recovery = writer.recovery().clone();
-    let previous = writer.previous_samples();
-    let is_other = !previous.samples.is_empty() && previous.root != root;
-    let replaced = is_other.then(|| (previous.root.clone(), previous.samples.len()));
-    let table = SampleTable { root: root.to_owned(), samples: samples(inputs, found) };
+    let table = SampleTable { root, samples: samples(inputs, found) };
     let start = Instant::now();
-    writer.finish(&table)?;
+    let finished = writer.finish(&table, &failures)?;
     stages.write += start.elapsed();
     let (n_recovered, set_aside) = (recovery.n_recovered, recovery.set_aside);
     Ok(Report {
@@ -184,7 +159,7 @@ pub fn extract(
         failures,
         n_recovered,
         set_aside,
-        replaced,
+        finished,
         stages,
         pipeline_time,
         model_images_per_second,
@@ -198,8 +173,7 @@ fn unchanged(
     inputs: &[Input],
     stats: &[Option<FileStat>],
 ) -> Vec<Option<(Digest, FileStat)>> {
-    let previous =
-        if writer.previous_samples().root == root { writer.previous_by_path() } else { HashMap::new() };
+    let previous = writer.previous_samples(root);
     let look_up = |(input, stat): (&Input, &Option<FileStat>)| {
         let stat = (*stat)?;
         let sample = previous.get(input.path.as_str())?;

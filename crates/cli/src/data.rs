@@ -138,7 +138,7 @@ impl Labelled {
                 parents.insert(*last, *first);
             }
         }
-        let of = |it: &Sample| root(&parents, key(&it.digest));
+        let of = |it: &Sample| root(&parents, it.digest.number());
         self.samples.iter().map(of).collect()
     }
 
@@ -232,12 +232,8 @@ impl Labelled {
 
 /// The numbers of a sample's content and of its group.
 fn identities(sample: &Sample) -> impl Iterator<Item = u64> {
-    let group = sample.group.as_ref().map(|it| key(&Digest::of(format!("group {it}").as_bytes())));
-    [key(&sample.digest)].into_iter().chain(group)
-}
-
-fn key(digest: &Digest) -> u64 {
-    u64::from_le_bytes(*digest.0.first_chunk().expect("a digest is longer"))
+    let group = sample.group.as_ref().map(|it| Digest::of(format!("group {it}").as_bytes()).number());
+    [sample.digest.number()].into_iter().chain(group)
 }
 
 /// The role a split's name stands for.

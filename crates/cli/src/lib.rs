@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use headstart_backbone::Input;
+use headstart_backbone::Listing;
 
 pub use machine::peak_memory_bytes;
 pub use provision::find as find_runtime;
@@ -57,12 +57,13 @@ enum Command {
     Export(commands::export::ExportArgs),
 }
 
-/// The inputs of a dataset: a folder, or a manifest (`.csv`, `.tsv`, `.jsonl`, `.parquet`).
+/// Lists a dataset: a folder, or a manifest (`.csv`, `.tsv`, `.jsonl`, `.parquet`).
 ///
 /// # Errors
-/// When it does not read, or a manifest lacks a column that it needs. A row that is no input is left out.
-pub fn list_dataset(dataset: &Path) -> Result<Vec<Input>> {
-    Ok(dataset::list(dataset, &dataset::Columns::default())?.inputs)
+/// When it does not read, or a manifest lacks a column that it needs. A row that is no input is among the
+/// listing's unreadable.
+pub fn list_dataset(dataset: &Path) -> Result<Listing> {
+    Ok(dataset::list(dataset, &dataset::Columns::default())?.listing)
 }
 
 /// Runs the program with arguments as from the command line (the first is the program's name), prints

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::run::Shards;
+
 /// Why a store could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -77,6 +79,24 @@ pub enum StoreError {
         /// The store.
         path: PathBuf,
     },
+    /// A run of a shard that there is not.
+    #[error("expected a shard below {count}, counted from 0, got {index}")]
+    NoSuchShard {
+        /// The shard.
+        index: u32,
+        /// How many there are.
+        count: u32,
+    },
+    /// Only some shards of a dataset were run.
+    #[error("{} has only some shards of a dataset; run those that are missing: {shards}{}", path.display(), of_several(*n_listings))]
+    IncompleteListing {
+        /// The store.
+        path: PathBuf,
+        /// Shards of the listing that lacks the fewest.
+        shards: Shards,
+        /// How many listings have shards here.
+        n_listings: usize,
+    },
     /// A row does not have the store's number of features.
     #[error("expected embeddings of {expected} features, got {actual}")]
     FeatureCountMismatch {
@@ -95,6 +115,22 @@ pub enum StoreError {
         /// Columns that are there.
         found: Vec<String>,
     },
+}
+
+impl StoreError {
+    /// Whether a file was gone.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+}
+
+fn of_several(n_listings: usize) -> String {
+    match n_listings {
+        0 | 1 => String::new(),
+        n => format!(
+            "; there are shards of {n} listings, which do not mix: where the dataset changed in between, or has another path on another machine, run all shards of one"
+        ),
+    }
 }
 
 pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {

@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{StoreError, io as io_error};
 
-/// Who writes `store.json`: no run, so its temporary files are anybody's to clean up.
-pub(crate) const MANIFEST_OWNER: &str = "manifest";
-
 /// The temporary name that writer `owner` uses beside `path`; one per writer, so a repeat reuses it.
 pub(crate) fn temporary(path: &Path, owner: &str) -> PathBuf {
     path.with_file_name(format!(".{owner}.tmp"))

@@ -2,9 +2,13 @@
 
 mod digest;
 mod error;
+mod failure;
 mod file;
 mod journal;
+mod listing;
+mod lock;
 mod part;
+mod run;
 mod sample;
 mod space;
 mod store;
@@ -20,8 +24,10 @@ mod tests;
 
 pub use digest::Digest;
 pub use error::StoreError;
+pub use failure::Failure;
 pub use part::EmbeddingBatch;
+pub use run::{Run, Shards};
 pub use sample::{FileStat, Sample, SampleTable, read_text_columns};
 pub use space::EmbeddingSpace;
 pub use store::{Rows, Scan, Store};
-pub use writer::{Recovery, Run, Writer};
+pub use writer::{Finished, Recovery, Writer};

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::digest::Digest;
 use crate::error::{StoreError, io};
 use crate::part::EmbeddingBatch;
+use crate::run::Run;
 use crate::sample::{self, SampleTable};
 use crate::space::{self, EmbeddingSpace};
-use crate::writer::{Run, Writer};
-use crate::{file, part};
+use crate::writer::Writer;
+use crate::{file, listing, part};
 
 /// Embeddings on disk, filed by digest, and the samples they belong to.
 ///
@@ -28,7 +29,7 @@ use crate::{file, part};
 /// let store = Store::create(&dir, &space)?;
 /// let mut writer = store.writer(Run::Whole)?;
 /// writer.append(&[Digest::of(b"a photo")], &[0.5, 1.5])?;
-/// writer.finish(&SampleTable::default())?;
+/// writer.finish(&SampleTable::default(), &[])?;
 ///
 /// let rows = Store::open(&dir)?.load(&[Digest::of(b"a photo"), Digest::of(b"unknown")])?;
 /// assert_eq!(rows.values, [0.5, 1.5, 0.0, 0.0]);
@@ -107,21 +108,34 @@ impl Store {
     /// Begins a run that adds embeddings and replaces the samples.
     ///
     /// Finishes what killed runs left behind first: their journals become parts, their temporary files
-    /// go, parts that do not read are set aside.
+    /// go, parts that do not read are set aside. Waits while another run does that, or ends.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] while another run of the same name is going on; [`StoreError::Io`],
+    /// [`StoreError::Locked`] while the same run is going on, or a whole one and this is a shard, or a
+    /// shard and this is a whole one; [`StoreError::NoSuchShard`], [`StoreError::Io`],
     /// [`StoreError::Parquet`].
     pub fn writer(&self, run: Run) -> Result<Writer, StoreError> {
         Writer::open(self, run)
     }
 
-    /// The samples, those of all shards together, ordered by path when there are shards.
+    /// The samples of the dataset that was listed last, ordered by path when that was done in shards.
     ///
     /// # Errors
+    /// [`StoreError::IncompleteListing`] when shards are missing and no complete listing is there either;
     /// [`StoreError::Parquet`], [`StoreError::MissingColumn`], [`StoreError::Io`].
     pub fn samples(&self) -> Result<SampleTable, StoreError> {
-        let paths = self.sample_files()?;
+        // A run that ends meanwhile removes files that were just listed; two in a row are unlikely.
+        for _ in 0..10 {
+            match self.read_samples() {
+                Err(err) if err.is_not_found() => {}
+                result => return result,
+            }
+        }
+        self.read_samples()
+    }
+
+    fn read_samples(&self) -> Result<SampleTable, StoreError> {
+        let paths = listing::current(&self.dir, &self.sample_files()?)?;
         let mut table = SampleTable::default();
         for path in &paths {
             let SampleTable { root, samples } = sample::read(path)?;

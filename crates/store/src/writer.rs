@@ -1,44 +1,22 @@
 //! The store as the one run that writes to it sees it.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::error::{StoreError, io};
-use crate::file;
+use crate::failure::{self, Failure};
 use crate::journal::{self, Journal};
+use crate::lock::{self, Lock};
 use crate::part::{self, PartWriter};
+use crate::run::{Run, Shards};
 use crate::sample::{self, Sample, SampleTable};
 use crate::store::Store;
+use crate::{file, listing};
 
 /// Journal size at which its rows become a part in the middle of a run.
 const JOURNAL_BYTES: u64 = 256 << 20;
-
-/// Which part of a dataset a run covers. Runs of different names may write at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Run {
-    /// All of it.
-    Whole,
-    /// One of several fixed parts of the listing.
-    Shard {
-        /// From 0.
-        index: u32,
-        /// How many there are.
-        count: u32,
-    },
-}
-
-/// Name of the run's lock, journal and samples file; a repeat of the run has the same.
-impl fmt::Display for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole => f.write_str("whole"),
-            Self::Shard { index, count } => write!(f, "shard-{index:05}-of-{count:05}"),
-        }
-    }
-}
 
 /// What a run found and put in order before it began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,32 +27,49 @@ pub struct Recovery {
     pub set_aside: Vec<PathBuf>,
 }
 
+/// What the end of a run left in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Shards of the run's listing. While some are missing, the store's listing is the one before.
+    pub shards: Shards,
+    /// Folder and number of samples of another dataset, which this one took the place of.
+    pub replaced: Option<(String, usize)>,
+    /// The list of the run's failures, when there are any.
+    pub failures: Option<PathBuf>,
+}
+
 /// Adds embeddings to a store and replaces its samples; made by [`Store::writer`].
 #[derive(Debug)]
 pub struct Writer {
     store: Store,
     run: Run,
     /// Held until the run ends, however it ends.
-    _lock: File,
+    _lock: Lock,
     journal: Option<Journal>,
     in_parts: HashSet<Digest>,
     in_journal: HashSet<Digest>,
-    previous: SampleTable,
+    /// The samples as earlier runs left them, of other listings too, by file.
+    previous: BTreeMap<PathBuf, SampleTable>,
     recovery: Recovery,
 }
 
 impl Writer {
     pub(crate) fn open(store: &Store, run: Run) -> Result<Self, StoreError> {
-        let locked = || StoreError::Locked { path: store.dir().to_owned() };
-        let lock = try_lock(store.dir(), &run.to_string())?.ok_or_else(locked)?;
+        if let Run::Shard { index, count, .. } = run
+            && index >= count
+        {
+            return Err(StoreError::NoSuchShard { index, count });
+        }
+        // No other run begins or ends while this one looks around.
+        let _turn = lock::turn(store.dir())?;
         let mut writer = Self {
             store: store.clone(),
             run,
-            _lock: lock,
+            _lock: lock::run(store.dir(), run)?,
             journal: None,
             in_parts: HashSet::new(),
             in_journal: HashSet::new(),
-            previous: SampleTable::default(),
+            previous: BTreeMap::new(),
             recovery: Recovery::default(),
         };
         writer.read_parts()?;
@@ -95,10 +90,11 @@ impl Writer {
         &self.in_parts
     }
 
-    /// The samples as the last run left them, and the folder they are relative to.
+    /// The samples of earlier runs by path, for those paths that are relative to `root`.
     #[must_use]
-    pub fn previous_samples(&self) -> &SampleTable {
-        &self.previous
+    pub fn previous_samples(&self, root: &str) -> HashMap<&str, &Sample> {
+        let samples = self.previous.values().filter(|it| it.root == root).flat_map(|it| &it.samples);
+        samples.map(|it| (it.path.as_str(), it)).collect()
     }
 
     /// What was put in order when the run began.
@@ -140,31 +136,45 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the run: its rows become a part, `table` becomes the samples.
+    /// Ends the run: its rows become a part, `table` becomes its samples, `failures` its list of those.
+    ///
+    /// The samples and lists of other listings go as soon as every shard of this one is there; a whole
+    /// run is its only shard.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Parquet`]; the rows stay in the journal then, for the next run.
-    pub fn finish(mut self, table: &SampleTable) -> Result<(), StoreError> {
+    pub fn finish(mut self, table: &SampleTable, failures: &[Failure]) -> Result<Finished, StoreError> {
         self.fold_own_journal()?;
+        let dir = self.store.dir();
+        let _turn = lock::turn(dir)?;
+        let list = failure::path(dir, self.run);
+        failure::write(&list, self.run, failures)?;
+        let before = listing::current(dir, &self.store.sample_files()?).unwrap_or_default();
         let path = self.store.samples_dir().join(format!("{}.parquet", self.run));
-        if *table != self.previous || !path.exists() {
+        if self.previous.get(&path) != Some(table) || !path.exists() {
             sample::write(&path, &self.run.to_string(), table)?;
         }
-        for other in self.store.sample_files()? {
-            if other != path && !self.is_sibling(&other) {
-                file::remove(&other)?;
+        let own = listing::key(self.run);
+        let files = self.store.sample_files()?;
+        let (of_this, others): (Vec<_>, Vec<_>) =
+            listing::listings(&files).into_iter().partition(|it| it.key == own);
+        let written = || StoreError::Damaged { path: path.clone() };
+        let shards = of_this.into_iter().next().ok_or_else(written)?.shards;
+        let mut replaced = None;
+        if shards.n_missing() == 0 {
+            for file in others.iter().flat_map(|it| &it.files) {
+                file::remove(file)?;
             }
+            for (file, run) in failure::lists(dir)? {
+                if listing::key(run) != own {
+                    file::remove(&file)?;
+                }
+            }
+            let before = || before.iter().filter_map(|it| self.previous.get(it));
+            let root = before().next().map(|it| it.root.clone()).filter(|it| *it != table.root);
+            replaced = root.map(|it| (it, before().map(|it| it.samples.len()).sum()));
         }
-        Ok(())
-    }
-
-    /// Whether a samples file belongs to another shard of the same division.
-    fn is_sibling(&self, path: &Path) -> bool {
-        let Run::Shard { count, .. } = self.run else {
-            return false;
-        };
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        name.ends_with(&format!("-of-{count:05}"))
+        Ok(Finished { shards, replaced, failures: (!failures.is_empty()).then_some(list) })
     }
 
     fn read_parts(&mut self) -> Result<(), StoreError> {
@@ -180,10 +190,7 @@ impl Writer {
     fn read_samples(&mut self) -> Result<(), StoreError> {
         for path in self.store.sample_files()? {
             match sample::read(&path) {
-                Ok(SampleTable { root, samples }) => {
-                    self.previous.root = root;
-                    self.previous.samples.extend(samples);
-                }
+                Ok(table) => drop(self.previous.insert(path, table)),
                 Err(err) => self.set_aside(&path, err)?,
             }
         }
@@ -203,8 +210,7 @@ impl Writer {
 
     /// Finishes what runs that are no longer going on left behind.
     fn clean_up(&mut self) -> Result<(), StoreError> {
-        let own = self.run.to_string();
-        let mut held: HashMap<String, Option<File>> = HashMap::new();
+        let running = lock::running(self.store.dir(), self.run)?;
         let folders = [self.store.dir().to_owned(), self.store.embeddings_dir(), self.store.samples_dir()];
         for path in folders.iter().map(|it| file::list(it)).collect::<Result<Vec<_>, _>>()?.concat() {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -213,14 +219,8 @@ impl Writer {
             let Some(owner) = journal_of.or(temporary_of) else {
                 continue;
             };
-            // A run that still holds its lock still needs its files.
-            if owner != own && !owner.starts_with(file::MANIFEST_OWNER) {
-                if !held.contains_key(owner) {
-                    held.insert(owner.to_owned(), try_lock(self.store.dir(), owner)?);
-                }
-                if held[owner].is_none() {
-                    continue;
-                }
+            if running.contains(owner) {
+                continue;
             }
             if journal_of.is_some() {
                 self.recovery.n_recovered += self.fold(&path)?;
@@ -273,29 +273,8 @@ impl Writer {
         self.in_parts.extend(added);
         Ok(n_added)
     }
-
-    /// The previous samples by path.
-    #[must_use]
-    pub fn previous_by_path(&self) -> HashMap<&str, &Sample> {
-        self.previous.samples.iter().map(|it| (it.path.as_str(), it)).collect()
-    }
 }
 
 fn journal_path(store: &Store, owner: &str) -> PathBuf {
     store.embeddings_dir().join(format!("journal-{owner}.bin"))
-}
-
-/// Takes a run's lock; `None` while another process holds it. The operating system lets go of it when
-/// the process ends, however it ends.
-fn try_lock(dir: &Path, owner: &str) -> Result<Option<File>, StoreError> {
-    let folder = dir.join("locks");
-    let path = folder.join(format!("{owner}.lock"));
-    fs::create_dir_all(&folder).map_err(io("create", &folder))?;
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(io("write", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(err)) => Err(io("lock", &path)(err)),
-    }
 }

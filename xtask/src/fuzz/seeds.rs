@@ -143,7 +143,7 @@ pub(crate) fn store(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         stat: FileStat { size: 1, mtime_ns: 2, ctime_ns: 2 },
     };
     let samples = digests[..4].iter().enumerate().map(sample).collect();
-    writer.finish(&SampleTable { root: "/".to_owned(), samples })?;
+    writer.finish(&SampleTable { root: "/".to_owned(), samples }, &[])?;
     let mut unfinished = store.writer(Run::Whole)?;
     unfinished.append(&digests[4..], &[0.25; 8])?;
     drop(unfinished);

@@ -1,16 +1,17 @@
 //! `headstart extract`: a dataset's embeddings, into a store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
-use headstart_backbone::{Backbone, Failure, Report, extract};
-use headstart_store::{Digest, Run, Store};
+use headstart_backbone::{Backbone, Report, extract};
+use headstart_store::{Run, Store};
 use serde_json::json;
 
-use super::{RunArgs, load_backbone, write_file};
-use crate::dataset::{self, Columns};
+use super::{RunArgs, load_backbone};
+use crate::dataset::{self, Columns, Dataset};
 use crate::models::ModelArgs;
 use crate::progress::ExtractProgress;
 use crate::{Outcome, machine, report};
@@ -33,10 +34,11 @@ pub(crate) struct ExtractArgs {
     #[arg(long, value_name = "NAME,…", default_value = "label", value_delimiter = ',')]
     label_columns: Vec<String>,
     /// Embed only one of N fixed parts of the dataset, I from 1 to N. Runs of different parts may go on at
-    /// once, on machines that share the store; repeated, a run takes the place of its last one. All N
-    /// together give the store of a single run.
-    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
-    shard: Option<Run>,
+    /// once, on machines that share the store and see the dataset under the same path; repeated, a run
+    /// takes the place of its last one. All N together give the store of a single run; until they are
+    /// there, what the store listed before stays.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Part>,
     /// End with one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -50,13 +52,13 @@ pub(crate) struct ExtractArgs {
 pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     let start = Instant::now();
     let columns = Columns { path: args.path_column.clone(), labels: args.label_columns.clone() };
-    let mut listing = dataset::list(&args.dataset, &columns)?;
+    let Dataset { mut listing, n_ignored, layout } = dataset::list(&args.dataset, &columns)?;
     let n_listed = listing.inputs.len() + listing.unreadable.len();
     ensure!(n_listed > 0, "no pictures in {}", args.dataset.display());
-    if listing.n_ignored > 0 {
-        report::say(format!("{} files that are no pictures by their name are left out", listing.n_ignored));
+    if n_ignored > 0 {
+        report::say(format!("{n_ignored} files that are no pictures by their name are left out"));
     }
-    if let Some(layout) = &listing.layout {
+    if let Some(layout) = layout {
         report::say(format!("{}: {} pictures, {layout}", args.dataset.display(), listing.inputs.len()));
     }
     let (opened, mut backbone) = load_backbone(&args.model, &args.run, listing.inputs.len())?;
@@ -65,60 +67,41 @@ pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
     if let Some(reason) = backbone.runner().one_by_one() {
         report::say(format!("images are run one by one: {reason}"));
     }
-    let run = args.shard.unwrap_or(Run::Whole);
-    if let Run::Shard { index, count } = run {
-        listing.inputs.retain(|it| is_in_shard(&it.path, index, count));
-        listing.unreadable.retain(|(path, _)| is_in_shard(path, index, count));
+    let mut run = Run::Whole;
+    if let Some(Part { index, count }) = args.shard {
+        (listing, run) = listing.shard(index, count);
         report::say(format!("shard {} of {count}: {} pictures", index + 1, listing.inputs.len()));
     }
     let mut progress = ExtractProgress::new();
-    let mut result =
-        extract(&mut backbone, listing.inputs, &listing.root, &store, run, &opened.pipeline, &mut |state| {
-            progress.update(state)
-        })?;
+    let mut update = |state| progress.update(state);
+    let result = extract(&mut backbone, listing, &store, run, &opened.pipeline, &mut update)?;
     progress.finish();
-    let unreadable = listing.unreadable.into_iter().map(|(path, reason)| Failure { path, reason });
-    result.failures.extend(unreadable);
-    let failures = write_failures(&args.store, run, &result.failures)?;
     let seconds = start.elapsed().as_secs_f64();
-    summarise(&backbone, &result, seconds, failures.as_deref());
+    summarise(&backbone, &result, seconds);
     if args.json {
         report::data(to_json(&backbone, &result, seconds).to_string())?;
     }
     Ok(if result.failures.is_empty() { Outcome::Good } else { Outcome::SomeFailed })
 }
 
-/// Whether a path belongs to a shard: by a hash of it, so that it stays there whatever else is listed.
-fn is_in_shard(path: &str, index: u32, count: u32) -> bool {
-    let hash = Digest::of(path.as_bytes());
-    let number = hash.0[..8].iter().fold(0_u64, |sum, it| sum << 8 | u64::from(*it));
-    number % u64::from(count) == u64::from(index)
+/// `--shard`: one part of a dataset.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// From 0.
+    index: u32,
+    count: u32,
 }
 
-fn parse_shard(text: &str) -> Result<Run, String> {
-    let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    match numbers {
-        Some((number, count)) if (1..=count).contains(&number) => Ok(Run::Shard { index: number - 1, count }),
-        _ => Err("expected I/N with I from 1 to N, 2/8 for instance".to_owned()),
-    }
-}
+impl FromStr for Part {
+    type Err = &'static str;
 
-/// Lists the failures in `failures.jsonl` (a shard's in a file of its own), and returns its path when there
-/// are any.
-fn write_failures(store: &Path, run: Run, failures: &[Failure]) -> Result<Option<PathBuf>> {
-    let path = store.join(match run {
-        Run::Whole => "failures.jsonl".to_owned(),
-        Run::Shard { .. } => format!("failures-{run}.jsonl"),
-    });
-    if failures.is_empty() {
-        if path.exists() {
-            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((number, count)) if (1..=count).contains(&number) => Ok(Self { index: number - 1, count }),
+            _ => Err("expected I/N with I from 1 to N, 2/8 for instance"),
         }
-        return Ok(None);
     }
-    let lines = failures.iter().map(|it| json!({"path": it.path, "reason": it.reason}).to_string() + "\n");
-    write_file(&path, lines.collect::<String>().as_bytes())?;
-    Ok(Some(path))
 }
 
 fn images_per_second(result: &Report, seconds: f64) -> f64 {
@@ -137,6 +120,7 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Va
         "n_cached": result.n_cached,
         "n_unchanged": result.n_unchanged,
         "n_failed": result.failures.len(),
+        "n_missing_shards": result.finished.shards.n_missing(),
         "images_per_second": images_per_second(result, seconds),
         "peak_memory_bytes": machine::peak_memory_bytes(),
         "device": backbone.config().device.to_string(),
@@ -149,14 +133,14 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Va
     })
 }
 
-fn summarise(backbone: &Backbone, result: &Report, seconds: f64, failures: Option<&Path>) {
+fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
     if result.n_recovered > 0 {
         report::say(format!("{} embeddings taken over from a run that was cut off", result.n_recovered));
     }
     for path in &result.set_aside {
         report::say(format!("{} is damaged and was set aside; what it held is made anew", path.display()));
     }
-    if let Some((root, n)) = &result.replaced {
+    if let Some((root, n)) = &result.finished.replaced {
         report::say(format!(
             "the store listed {n} samples of {root} before; these took their place (embeddings stay, and cost nothing to list again)"
         ));
@@ -175,10 +159,16 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64, failures: Optio
         say_stages(result);
     }
     for failure in result.failures.iter().take(5) {
-        report::say(format!("  {} {}", failure.path, failure.reason));
+        report::say(format!("  {failure}"));
     }
-    if let Some(path) = failures {
+    if let Some(path) = &result.finished.failures {
         report::say(format!("all failures: {}", path.display()));
+    }
+    let shards = &result.finished.shards;
+    if shards.n_missing() > 0 {
+        report::say(format!(
+            "shards still missing: {shards}; until they are there, the store lists what it listed before"
+        ));
     }
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use headstart_backbone::{Delivery, ImageModel, Outcome as FileOutcome, Precision, run_files};
 use headstart_head::{HeadMetadata, HeadModel, Task};
 use headstart_onnx::{OnnxModel, is_quantized};
+use headstart_store::Failure;
 use ndarray::ArrayView2;
 use serde_json::{Map, Value, json};
 
@@ -96,16 +97,15 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
         }
     };
     print(args, &files, &scores, &columns)?;
-    let failures = failures.into_iter().map(|(file, reason)| (dataset::key(&file), reason));
-    let failures: Vec<dataset::Unreadable> = failures.chain(unreadable).collect();
-    for (file, reason) in &failures {
-        report::say(format!("{file} {reason}"));
+    let n_failed = failures.len() + unreadable.len();
+    for failure in failures.iter().chain(&unreadable) {
+        report::say(failure.to_string());
     }
-    Ok(if failures.is_empty() { Outcome::Good } else { Outcome::SomeFailed })
+    Ok(if n_failed == 0 { Outcome::Good } else { Outcome::SomeFailed })
 }
 
 /// The pictures named, folders listed; and what in the folders could not be looked at, with the reason.
-fn files_of(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<dataset::Unreadable>)> {
+fn files_of(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Failure>)> {
     let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     for path in paths {
         if path.is_dir() {
@@ -113,7 +113,9 @@ fn files_of(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<dataset::Unreadable>
             files.extend(found.files);
             unreadable.extend(found.unreadable);
         } else if path == Path::new("-") {
-            files.extend(dataset::list(path, &Columns::default())?.inputs.into_iter().map(|it| it.file));
+            files.extend(
+                dataset::list(path, &Columns::default())?.listing.inputs.into_iter().map(|it| it.file),
+            );
         } else {
             files.push(path.clone());
         }
@@ -126,7 +128,7 @@ fn score_row(head: &HeadModel, row: &[f32]) -> Result<Vec<f64>> {
     Ok(head.predict(ArrayView2::from_shape((1, row.len()), row)?)?.into_iter().collect())
 }
 
-type Scored = (Vec<Option<Vec<f64>>>, Vec<(PathBuf, String)>);
+type Scored = (Vec<Option<Vec<f64>>>, Vec<Failure>);
 
 /// Scores of every file, `None` for one that failed.
 fn run_all(
@@ -165,7 +167,9 @@ fn run_all(
         }
     }
     failures.sort_by_key(|it| it.0);
-    Ok((scores, failures.into_iter().map(|(index, reason)| (files[index].clone(), reason)).collect()))
+    let failures = failures.into_iter();
+    let failures = failures.map(|(index, reason)| Failure { path: dataset::key(&files[index]), reason });
+    Ok((scores, failures.collect()))
 }
 
 fn columns_of(graph: &OnnxModel) -> Result<ScoreColumns> {

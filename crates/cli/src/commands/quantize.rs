@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use headstart_backbone::{
-    Backbone, CutModel, Input, ModelSpec, Outcome as Row, Precision, Progress, SessionConfig, quantize,
-    run_files,
+    Backbone, CutModel, Input, Listing, ModelSpec, Outcome as Row, Precision, Progress, SessionConfig,
+    quantize, run_files,
 };
 use headstart_head::{HeadError, Logistic, default_alphas, stratified_folds};
 use headstart_onnx::{OnnxModel, Pool};
-use headstart_store::Digest;
+use headstart_store::{Digest, Failure};
 use ndarray::{Array2, ArrayView1};
 use serde_json::json;
 
 use super::{Opened, RunArgs, load_backbone, with_hint, write_file};
-use crate::dataset::{self, Columns, Listing, Unreadable};
+use crate::dataset::{self, Columns};
 use crate::models::{ModelArgs, description};
 use crate::progress::ExtractProgress;
 use crate::{Outcome, report};
@@ -98,8 +98,8 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<Outcome> {
     write_file(&args.out.with_extension("toml"), toml.as_bytes())?;
 
     let n_failed = of_floats.failures.len() + images.unreadable.len();
-    for (path, reason) in images.unreadable.iter().chain(&of_floats.failures).take(N_TOLD) {
-        report::say(format!("{path} {reason}"));
+    for failure in images.unreadable.iter().chain(&of_floats.failures).take(N_TOLD) {
+        report::say(failure.to_string());
     }
     if n_failed > 0 {
         report::say(format!("{n_failed} images have no embedding and were left out"));
@@ -156,13 +156,14 @@ fn check_out(args: &QuantizeArgs) -> Result<()> {
 struct Images {
     /// Those it is calibrated on come last.
     inputs: Vec<Input>,
-    unreadable: Vec<Unreadable>,
+    unreadable: Vec<Failure>,
     n_calibrated: usize,
 }
 
 impl Images {
     fn drawn(args: &QuantizeArgs) -> Result<Self> {
-        let Listing { mut inputs, unreadable, .. } = dataset::list(&args.dataset, &Columns::default())?;
+        let listing = dataset::list(&args.dataset, &Columns::default())?.listing;
+        let Listing { mut inputs, unreadable, .. } = listing;
         ensure!(!inputs.is_empty(), "no pictures in {}", args.dataset.display());
         inputs.sort_by_cached_key(|it| Digest::of(it.path.as_bytes()).0);
         Ok(Self { inputs, unreadable, n_calibrated: 0 })
@@ -194,7 +195,7 @@ fn calibrate(
 struct Embedded {
     /// None for those that have none, or are copies.
     rows: Vec<Option<Vec<f32>>>,
-    failures: Vec<(String, String)>,
+    failures: Vec<Failure>,
 }
 
 fn embed(opened: &Opened, backbone: &mut Backbone, inputs: &[Input]) -> Result<Embedded> {
@@ -211,7 +212,7 @@ fn embed(opened: &Opened, backbone: &mut Backbone, inputs: &[Input]) -> Result<E
                 Row::Embedded(..) => rows[index] = embedded.next().map(<[f32]>::to_vec),
                 Row::Failed(_, err) => {
                     state.n_failed += 1;
-                    failures.push((inputs[index].path.clone(), err.to_string()));
+                    failures.push(Failure { path: inputs[index].path.clone(), reason: err.to_string() });
                 }
                 Row::Known(..) => {}
             }

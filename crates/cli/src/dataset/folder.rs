@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use headstart_backbone::Input;
+use headstart_backbone::{Input, Listing};
+use headstart_store::Failure;
 use walkdir::WalkDir;
 
-use super::{Listing, Unreadable, absolute, key};
+use super::{Dataset, absolute, key};
 
 const PICTURE_EXTENSIONS: [&str; 12] =
     ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "apng"];
@@ -23,7 +24,7 @@ pub(crate) struct Pictures {
     /// Files that are no pictures by their extension.
     n_ignored: usize,
     /// Entries that cannot be looked at, with the reason.
-    pub(crate) unreadable: Vec<Unreadable>,
+    pub(crate) unreadable: Vec<Failure>,
 }
 
 /// Lists the pictures of a folder.
@@ -43,7 +44,7 @@ pub(crate) fn pictures(folder: &Path) -> Pictures {
                         err.io_error().map_or_else(|| err.to_string(), |it| format!("cannot be read: {it}"))
                     }
                 };
-                found.unreadable.push((key(err.path().unwrap_or(folder)), reason));
+                found.unreadable.push(Failure { path: key(err.path().unwrap_or(folder)), reason });
             }
         }
     }
@@ -51,15 +52,15 @@ pub(crate) fn pictures(folder: &Path) -> Pictures {
 }
 
 /// Lists a folder as a dataset.
-pub(super) fn list(folder: &Path) -> Result<Listing> {
+pub(super) fn list(folder: &Path) -> Result<Dataset> {
     let Pictures { files, n_ignored, unreadable } = pictures(folder);
     let prefix = key(folder);
     let inside = |path: String| match path.strip_prefix(&prefix).and_then(|it| it.strip_prefix('/')) {
         Some(inside) => inside.to_owned(),
         None => path,
     };
-    let unreadable = unreadable.into_iter().map(|(path, reason)| (inside(path), reason)).collect();
-    let mut listing = Listing { root: absolute(folder)?, n_ignored, unreadable, ..Listing::default() };
+    let unreadable = unreadable.into_iter().map(|it| Failure { path: inside(it.path), ..it }).collect();
+    let mut listing = Listing { root: absolute(folder)?, inputs: Vec::new(), unreadable };
     let has_splits = has_splits(folder, &files)?;
     for file in files {
         let path = file.strip_prefix(folder).unwrap_or(&file).to_owned();
@@ -74,8 +75,8 @@ pub(super) fn list(folder: &Path) -> Result<Listing> {
         };
         listing.inputs.push(Input { path: key(&path), file, label, split, group: None });
     }
-    listing.layout = Some(layout(&listing.inputs));
-    Ok(listing)
+    let layout = Some(layout(&listing.inputs));
+    Ok(Dataset { listing, n_ignored, layout })
 }
 
 /// `<split>/<class>/*`: every top-level folder with pictures is named like a split.

@@ -6,12 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use headstart_backbone::Input;
+use headstart_backbone::{Input, Listing};
+use headstart_store::Failure;
 
-use super::{Columns, Listing, Unreadable, absolute};
+use super::{Columns, absolute};
 
 /// A manifest's rows, named fields each.
-type Rows = Vec<Result<HashMap<String, String>, Unreadable>>;
+type Rows = Vec<Result<HashMap<String, String>, Failure>>;
 
 /// Lists a manifest, its kind told by its extension.
 pub(super) fn list(manifest: &Path, columns: &Columns) -> Result<Listing> {
@@ -47,8 +48,8 @@ fn from_rows(manifest: &Path, rows: Rows, columns: &Columns) -> Result<Listing> 
             }
         };
         let Some(path) = row.remove(&columns.path).filter(|it| !it.is_empty()) else {
-            let place = format!("row {} of {}", index + 1, manifest.display());
-            listing.unreadable.push((place, format!("has no `{}`", columns.path)));
+            let path = format!("row {} of {}", index + 1, manifest.display());
+            listing.unreadable.push(Failure { path, reason: format!("has no `{}`", columns.path) });
             continue;
         };
         // Spaces around a label are a habit of typing; around a path they may be part of it.
@@ -63,8 +64,8 @@ fn from_rows(manifest: &Path, rows: Rows, columns: &Columns) -> Result<Listing> 
         let label = (labels.len() == columns.labels.len()).then(|| labels.join("|"));
         listing.inputs.push(Input { file: folder.join(&path), path, label, split, group });
     }
-    if let (true, Some((place, reason))) = (listing.inputs.is_empty(), listing.unreadable.first()) {
-        bail!("no row of {} can be used: {place} {reason}", manifest.display());
+    if let (true, Some(first)) = (listing.inputs.is_empty(), listing.unreadable.first()) {
+        bail!("no row of {} can be used: {first}", manifest.display());
     }
     Ok(listing)
 }
@@ -83,7 +84,10 @@ fn read_delimited(path: &Path, delimiter: u8, columns: &Columns) -> Result<Rows>
             Err(err) if err.is_io_error() => {
                 return Err(err).with_context(|| format!("cannot read {}", path.display()));
             }
-            Err(err) => Err((format!("row {} of {}", index + 1, path.display()), err.to_string())),
+            Err(err) => {
+                let path = format!("row {} of {}", index + 1, path.display());
+                Err(Failure { path, reason: err.to_string() })
+            }
         });
     }
     Ok(rows)
@@ -102,8 +106,8 @@ fn read_json_lines(path: &Path, columns: &Columns) -> Result<Rows> {
         let object: serde_json::Map<String, serde_json::Value> = match serde_json::from_slice(line) {
             Ok(object) => object,
             Err(err) => {
-                let place = format!("line {} of {}", index + 1, path.display());
-                rows.push(Err((place, format!("is no JSON object: {err}"))));
+                let path = format!("line {} of {}", index + 1, path.display());
+                rows.push(Err(Failure { path, reason: format!("is no JSON object: {err}") }));
                 continue;
             }
         };

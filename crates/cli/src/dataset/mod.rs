@@ -7,27 +7,21 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use headstart_backbone::Input;
+use headstart_backbone::{Input, Listing};
 
 pub(crate) use folder::pictures;
 
 /// A listed dataset.
 #[derive(Debug, Default)]
-pub(crate) struct Listing {
-    /// The inputs, sorted by path for a folder, else in the order they were listed.
-    pub(crate) inputs: Vec<Input>,
-    /// Absolute folder the paths are relative to.
-    pub(crate) root: String,
+pub(crate) struct Dataset {
+    /// The inputs, sorted by path for a folder, else in the order they were listed; entries of a folder or
+    /// rows of a manifest that are no inputs are among the unreadable.
+    pub(crate) listing: Listing,
     /// Files of a folder that are no pictures by their extension.
     pub(crate) n_ignored: usize,
-    /// Entries of a folder or rows of a manifest that are no inputs, with the reason.
-    pub(crate) unreadable: Vec<Unreadable>,
     /// How a folder was understood, in words.
     pub(crate) layout: Option<String>,
 }
-
-/// Where something is, and why it does not read.
-pub(crate) type Unreadable = (String, String);
 
 /// Columns of a manifest.
 #[derive(Debug, Clone)]
@@ -55,21 +49,21 @@ impl Columns {
 
 /// Lists a dataset: a folder, a manifest (`.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.parquet`), or `-` for a
 /// list of paths on stdin, one a line, or separated by NUL.
-pub(crate) fn list(dataset: &Path, columns: &Columns) -> Result<Listing> {
+pub(crate) fn list(dataset: &Path, columns: &Columns) -> Result<Dataset> {
     if dataset == Path::new("-") {
         return from_stdin();
     }
-    let mut listing = if dataset.is_dir() {
+    let mut listed = if dataset.is_dir() {
         folder::list(dataset)?
     } else {
         ensure!(dataset.exists(), "no dataset at {}", dataset.display());
-        manifest::list(dataset, columns)?
+        Dataset { listing: manifest::list(dataset, columns)?, ..Dataset::default() }
     };
-    listing.inputs.shrink_to_fit();
-    Ok(listing)
+    listed.listing.inputs.shrink_to_fit();
+    Ok(listed)
 }
 
-fn from_stdin() -> Result<Listing> {
+fn from_stdin() -> Result<Dataset> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read the list on stdin")?;
     let separator = if bytes.contains(&0) { 0 } else { b'\n' };
@@ -78,7 +72,9 @@ fn from_stdin() -> Result<Listing> {
         let file = path_from_bytes(it);
         Input { path: key(&file), file, label: None, split: None, group: None }
     });
-    Ok(Listing { inputs: inputs.collect(), root: absolute(Path::new("."))?, ..Listing::default() })
+    let listing =
+        Listing { inputs: inputs.collect(), root: absolute(Path::new("."))?, unreadable: Vec::new() };
+    Ok(Dataset { listing, ..Dataset::default() })
 }
 
 fn absolute(folder: &Path) -> Result<String> {

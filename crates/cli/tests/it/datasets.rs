@@ -219,15 +219,23 @@ fn odd_names_and_odd_entries_cost_only_themselves() {
     fs::copy(&source, place.path("photos/red").join(format!("{}.png", "n".repeat(250)))).unwrap();
     fs::copy(&source, place.path("photos/red/new\nline.png")).unwrap();
     fs::create_dir(place.path("photos/red/folder.jpg")).unwrap();
-    std::os::unix::fs::symlink("..", place.path("photos/red/loop")).unwrap();
+    for (link, to) in
+        [("loop", ".."), ("self.png", "self.png"), ("a.png", "b.png"), ("b.png", "a.png"), ("gone.png", "x")]
+    {
+        std::os::unix::fs::symlink(to, place.path(&format!("photos/red/{link}"))).unwrap();
+    }
     let fifo = std::process::Command::new("mkfifo").arg(place.path("photos/red/pipe.png")).status().unwrap();
     assert!(fifo.success());
     let ran = extract(&place, "photos").expect(1);
-    assert_eq!(counts(&ran)[..3], [3, 3, 2]);
+    assert_eq!(counts(&ran)[..3], [3, 3, 6]);
     let failures = lines(&place.path("store/failures.jsonl"));
     let reason = |path: &str| failures.iter().find(|it| it["path"] == path).expect(path)["reason"].clone();
     assert_eq!(reason("red/pipe.png"), "is no regular file");
     assert!(reason("red/loop").as_str().unwrap().starts_with("is a link back to "));
+    for link in ["self.png", "a.png", "b.png", "gone.png"] {
+        let reason = reason(&format!("red/{link}"));
+        assert!(reason.as_str().unwrap().starts_with("cannot be read: "), "{link}: {reason}");
+    }
 }
 
 #[test]

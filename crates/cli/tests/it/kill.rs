@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use headstart_store::{Digest, Store};
 
-use crate::program::{Place, counts, settle};
+use crate::program::{Place, counts, leftovers, lines, settle};
 
 const N_PICTURES: u32 = 1000;
+const N_BROKEN: usize = 50;
 const N_KILLS: u32 = 100;
 
 /// Every row by digest, and every sample: what two equal stores have in common.
@@ -26,17 +27,6 @@ fn content(place: &Place, store: &str) -> (BTreeMap<Digest, Vec<u32>>, Vec<Strin
     (rows, samples.map(|it| format!("{} {:?} {}", it.path, it.label, it.digest)).collect())
 }
 
-/// Files of a store that a finished run has no use for.
-fn leftovers(place: &Place, store: &str) -> Vec<String> {
-    let folders = ["", "embeddings", "samples"].map(|it| place.path(store).join(it));
-    let entries = folders.iter().flat_map(|it| std::fs::read_dir(it).expect("the store reads"));
-    let names =
-        entries.map(|it| it.expect("the store reads").file_name().into_string().expect("the store reads"));
-    names
-        .filter(|it| it.ends_with(".tmp") || it.starts_with("journal-") || it.ends_with(".corrupt"))
-        .collect()
-}
-
 /// SplitMix64: the instants are random but the same in every test run.
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -52,12 +42,16 @@ fn a_run_killed_a_hundred_times_ends_with_the_store_of_an_undisturbed_one() {
         let colour = [(index % 200).to_le_bytes()[0], (index / 200 * 40).to_le_bytes()[0], 90];
         place.picture(&format!("photos/{}/{index}.png", ["a", "b"][index as usize % 2]), colour, index);
     }
+    // What a run writes at its end is more than samples.
+    for index in 0..N_BROKEN {
+        std::fs::write(place.path(&format!("photos/a/broken-{index}.png")), "no picture").unwrap();
+    }
     settle();
     // Rows depend on their batch by float noise at most; one by one they are equal bit for bit.
     let arguments =
         |store: &'static str| ["extract", "photos", "--store", store, "--batch-size", "1", "--json"];
     let start = Instant::now();
-    place.run(&arguments("calm")).expect(0);
+    place.run(&arguments("calm")).expect(1);
     // Kills spread over a whole run, however slow the machine is.
     let duration = u64::try_from(start.elapsed().as_millis()).expect("it is short").max(1);
     let expected = content(&place, "calm");
@@ -73,7 +67,7 @@ fn a_run_killed_a_hundred_times_ends_with_the_store_of_an_undisturbed_one() {
             .expect("the program starts");
         std::thread::sleep(Duration::from_millis(next(&mut seed) % duration));
         child.kill().expect("killed, or gone already");
-        if child.wait().expect("it ended").success() {
+        if child.wait().expect("it ended").code().is_some() {
             n_finished += 1;
             assert_eq!(content(&place, "killed"), expected);
             std::fs::remove_dir_all(place.path("killed")).unwrap();
@@ -82,8 +76,9 @@ fn a_run_killed_a_hundred_times_ends_with_the_store_of_an_undisturbed_one() {
             n_recovered_runs += u32::from(place.path("killed/embeddings/journal-whole.bin").exists());
         }
     }
-    let last = place.run(&arguments("killed")).expect(0);
-    assert_eq!(counts(&last)[2], 0);
+    let last = place.run(&arguments("killed")).expect(1);
+    assert_eq!(counts(&last)[2], N_BROKEN as u64);
+    assert_eq!(lines(&place.path("killed/failures.jsonl")), lines(&place.path("calm/failures.jsonl")));
     assert!(content(&place, "killed") == expected, "the store differs from that of an undisturbed run");
     assert_eq!(leftovers(&place, "killed"), [""; 0]);
     assert!(n_recovered_runs > 10, "only {n_recovered_runs} kills hit a run at work ({n_finished} finished)");

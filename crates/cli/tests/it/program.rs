@@ -1,8 +1,9 @@
 //! A folder for a test, and the program run in it.
 
+use std::fs::DirEntry;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use image::{Rgb, RgbImage};
@@ -86,6 +87,22 @@ impl Place {
     }
 }
 
+/// Waits until a run has put its first rows into a store; false when it ended before.
+pub(crate) fn has_begun(child: &mut Child, store: &Path) -> bool {
+    let has_rows = |it: std::io::Result<DirEntry>| {
+        let entry = it.expect("a folder of the store");
+        let is_journal = entry.file_name().to_string_lossy().starts_with("journal-");
+        is_journal && entry.metadata().is_ok_and(|it| it.len() > 0)
+    };
+    while !std::fs::read_dir(store.join("embeddings")).is_ok_and(|mut it| it.any(has_rows)) {
+        if child.try_wait().expect("a process").is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    true
+}
+
 /// Files changed within the last moment are read again, whatever their times say: wait that out.
 pub(crate) fn settle() {
     std::thread::sleep(Duration::from_millis(80));
@@ -113,4 +130,13 @@ pub(crate) fn extract(place: &Place, dataset: &str) -> Ran {
 pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).expect("a file");
     text.lines().map(|it| serde_json::from_str(it).expect("JSON")).collect()
+}
+
+/// Files of a store that a finished run has no use for.
+pub(crate) fn leftovers(place: &Place, store: &str) -> Vec<String> {
+    let folders = ["", "embeddings", "samples"].map(|it| place.path(store).join(it));
+    let entries = folders.iter().flat_map(|it| std::fs::read_dir(it).expect("the store reads"));
+    let names =
+        entries.map(|it| it.expect("the store reads").file_name().into_string().expect("the store reads"));
+    names.filter(|it| it.starts_with('.') || it.starts_with("journal-") || it.ends_with(".corrupt")).collect()
 }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use headstart_store::Store;
 
-use crate::program::{Place, counts, extract};
+use crate::program::{Place, counts, extract, has_begun, settle};
 
 /// Samples and rows of a store, as text.
 fn content(place: &Place, store: &str) -> Vec<String> {
@@ -31,13 +31,21 @@ fn shards_in_any_order_at_once_repeated_or_killed_give_the_store_of_a_single_run
     };
     let quiet = |it: &str| shard(it).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut killed = quiet("2/3");
-    std::thread::sleep(std::time::Duration::from_millis(60));
+    assert!(has_begun(&mut killed, &place.path("parts")), "it ended before it could be killed");
     killed.kill().unwrap();
-    killed.wait().unwrap();
+    assert!(!killed.wait().unwrap().success(), "it ended before it could be killed");
     let mut at_once = [quiet("3/3"), quiet("1/3")];
     let codes = at_once.each_mut().map(|it| it.wait().unwrap().code().unwrap());
-    let last = shard("2/3").output().unwrap().status.code().unwrap();
-    assert!(shard("1/3").output().unwrap().status.code().is_some());
+    // What is there is not the dataset, and nothing is made of it; one is still missing.
+    let ran = place.run(&["fit-head", "--store", "parts", "--out", "head"]).expect(2);
+    assert!(ran.stderr.contains("run those that are missing: 2/3\n"), "{}", ran.stderr);
+    let last = shard("2/3").output().unwrap();
+    let said = String::from_utf8(last.stderr).unwrap();
+    assert!(!said.contains("missing"), "{said}");
+    let last = last.status.code().unwrap();
+    let repeated = place.run(&["extract", "photos", "--store", "parts", "--shard", "1/3", "--json"]);
+    assert_eq!(repeated.json()["n_missing_shards"], 0);
+    place.run(&["fit-head", "--store", "parts", "--out", "head"]).expect(0);
     let mut codes = [codes[0], codes[1], last];
     codes.sort_unstable();
     assert_eq!(codes, [0, 0, 1], "the broken file is in one shard");
@@ -56,6 +64,51 @@ fn shards_in_any_order_at_once_repeated_or_killed_give_the_store_of_a_single_run
     // A whole run finds everything there.
     let again = place.run(&["extract", "photos", "--store", "parts", "--json"]).expect(1);
     assert_eq!(counts(&again), [0, 66, 1, 66]);
+}
+
+/// Shards come together by what they are shards of: folder, files, labels. The store lists one dataset or
+/// the other, whole.
+#[test]
+fn shards_of_different_datasets_never_mix() {
+    let place = Place::new();
+    place.photos(4);
+    // Equal names, equal labels, other pictures, in another folder.
+    for index in 0..4 {
+        for class in ["red", "green", "blue"] {
+            place.picture(&format!("others/photos/{class}/{index}.png"), [90, 90, 90], 50 + index);
+        }
+    }
+    settle();
+    let listed = || content(&place, "store").iter().map(|it| it.len()).sum::<usize>();
+    let shard = |dataset: &str, it: &str| {
+        place.run(&["extract", dataset, "--store", "store", "--shard", it, "--json"]).expect(0)
+    };
+    let photos = {
+        shard("photos", "1/2");
+        shard("photos", "2/2");
+        listed()
+    };
+    let ran = shard("others/photos", "2/2");
+    assert!(ran.stderr.contains("shards still missing: 1/2; until they are there"), "{}", ran.stderr);
+    assert_eq!((ran.json()["n_missing_shards"].as_u64(), listed()), (Some(1), photos));
+    let ran = shard("others/photos", "1/2");
+    assert!(ran.stderr.contains("the store listed 12 samples of "), "{}", ran.stderr);
+    assert_ne!(listed(), photos);
+    // A picture came in between: what each machine saw is not one dataset.
+    shard("photos", "1/2");
+    place.picture("photos/red/new.png", [200, 40, 40], 99);
+    settle();
+    let others = listed();
+    let ran = shard("photos", "2/2");
+    assert!(ran.stderr.contains("shards still missing: 1/2"), "{}", ran.stderr);
+    assert_eq!(listed(), others);
+    let ran = shard("photos", "1/2");
+    assert_eq!(counts(&ran)[2..], [0, ran.json()["n_cached"].as_u64().unwrap()], "nothing is read again");
+    assert_eq!(content(&place, "store").len(), 13);
+    // A whole run's listing stays until another one is complete.
+    place.run(&["extract", "others/photos", "--store", "store"]).expect(0);
+    shard("photos", "1/3");
+    assert_eq!(listed(), others);
 }
 
 #[test]

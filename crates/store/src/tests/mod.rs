@@ -1,5 +1,7 @@
 //! The store: what survives, what is refused, what readers see.
 
+mod runs;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, json};
 
 use crate::{
-    Digest, EmbeddingSpace, FileStat, Run, Sample, SampleTable, Store, StoreError, read_text_columns,
+    Digest, EmbeddingSpace, Failure, FileStat, Run, Sample, SampleTable, Store, StoreError, read_text_columns,
 };
 
 /// A folder of its own for a test, gone when the test ends.
@@ -64,7 +66,15 @@ fn write(store: &Store, run: Run, range: std::ops::Range<usize>) {
     for index in range.clone() {
         writer.append(&[digest(index)], &row(index)).unwrap();
     }
-    writer.finish(&table(range.map(|it| sample(it, "ant")).collect())).unwrap();
+    writer.finish(&table(range.map(|it| sample(it, "ant")).collect()), &[]).unwrap();
+}
+
+fn shard(index: u32, count: u32) -> Run {
+    Run::Shard { index, count, listing: 0xfeed }
+}
+
+fn failure(path: &str) -> Failure {
+    Failure { path: path.to_owned(), reason: "broken".to_owned() }
 }
 
 fn files(dir: &Path) -> BTreeSet<String> {
@@ -195,53 +205,6 @@ fn a_journal_that_is_a_part_already_adds_nothing() {
 }
 
 #[test]
-fn temporary_files_of_killed_runs_go_and_those_of_running_ones_stay() {
-    let folder = Folder::new("temporary");
-    let store = Store::create(&folder.0, &space()).unwrap();
-    let shard = Run::Shard { index: 1, count: 4 };
-    let running = store.writer(shard).unwrap();
-    let of_running = folder.0.join("embeddings/.shard-00001-of-00004.tmp");
-    let orphans = ["embeddings/.whole.tmp", "samples/.shard-00003-of-00004.tmp", ".manifest-1.tmp"]
-        .map(|it| folder.0.join(it));
-    fs::write(&of_running, b"half").unwrap();
-    orphans.iter().for_each(|it| fs::write(it, b"half").unwrap());
-    drop(store.writer(Run::Whole).unwrap());
-    assert!(of_running.exists());
-    assert!(orphans.iter().all(|it| !it.exists()), "{:?}", files(&folder.0));
-    drop(running);
-}
-
-#[test]
-fn two_runs_of_one_name_exclude_each_other() {
-    let folder = Folder::new("locked");
-    let store = Store::create(&folder.0, &space()).unwrap();
-    let first = store.writer(Run::Whole).unwrap();
-    let err = store.writer(Run::Whole).unwrap_err();
-    assert!(matches!(err, StoreError::Locked { .. }));
-    assert!(err.to_string().starts_with("another run is writing to "), "{err}");
-    drop(first);
-    store.writer(Run::Whole).unwrap();
-}
-
-#[test]
-fn shards_in_any_order_repeated_or_not_give_the_store_of_a_single_run() {
-    let (single, sharded) = (Folder::new("single"), Folder::new("sharded"));
-    let one = Store::create(&single.0, &space()).unwrap();
-    write(&one, Run::Whole, 0..9);
-    let many = Store::create(&sharded.0, &space()).unwrap();
-    let ranges = [0..3, 3..6, 6..9];
-    for index in [2, 0, 2, 1, 0_u32] {
-        write(&many, Run::Shard { index, count: 3 }, ranges[index as usize].clone());
-    }
-    assert_eq!(many.samples().unwrap(), one.samples().unwrap());
-    let digests: Vec<Digest> = (0..9).map(digest).collect();
-    assert_eq!(many.load(&digests).unwrap(), one.load(&digests).unwrap());
-    // A whole run afterwards takes the place of the shards' samples.
-    write(&many, Run::Whole, 0..2);
-    assert_eq!(many.samples().unwrap().samples.len(), 2);
-}
-
-#[test]
 fn a_damaged_part_is_set_aside_and_the_rest_still_reads() {
     let folder = Folder::new("damaged");
     let store = Store::create(&folder.0, &space()).unwrap();
@@ -335,7 +298,7 @@ fn rows_of_an_unknown_space_are_not_taken_for_those_of_another() {
     Store::create(&folder.0, &space()).unwrap();
     let mut writer = store.writer(Run::Whole).unwrap();
     writer.append(&[digest(0)], &row(0)).unwrap();
-    writer.finish(&table(vec![sample(0, "a")])).unwrap();
+    writer.finish(&table(vec![sample(0, "a")]), &[]).unwrap();
     fs::remove_file(folder.0.join("store.json")).unwrap();
     let err = Store::create(&folder.0, &other).unwrap_err();
     assert!(matches!(err, StoreError::ManifestMissing { .. }), "{err}");
@@ -351,7 +314,7 @@ fn a_scan_goes_through_the_same_rows_again_and_checks_them_once() {
         writer
             .append(&[digest(2 * part), digest(2 * part + 1)], &[row(2 * part), row(2 * part + 1)].concat())
             .unwrap();
-        writer.finish(&table(Vec::new())).unwrap();
+        writer.finish(&table(Vec::new()), &[]).unwrap();
     }
     let scan = store.scan().unwrap();
     let digests = || scan.batches().flat_map(|it| it.unwrap().digests).collect::<Vec<_>>();
@@ -360,7 +323,7 @@ fn a_scan_goes_through_the_same_rows_again_and_checks_them_once() {
     // What is added later is not in it.
     let mut writer = store.writer(Run::Whole).unwrap();
     writer.append(&[digest(9)], &row(9)).unwrap();
-    writer.finish(&table(Vec::new())).unwrap();
+    writer.finish(&table(Vec::new()), &[]).unwrap();
     assert_eq!(digests().len(), 6);
     let part = store.parts().unwrap()[0].clone();
     let mut bytes = fs::read(&part).unwrap();
@@ -378,7 +341,7 @@ fn many_rows_are_written_in_several_row_groups_and_read_back() {
     let digests: Vec<Digest> = (0..6000).map(digest).collect();
     let rows: Vec<f32> = (0..6000 * 1500).map(|it| (it % 977) as f32).collect();
     writer.append(&digests, &rows).unwrap();
-    writer.finish(&SampleTable::default()).unwrap();
+    writer.finish(&SampleTable::default(), &[]).unwrap();
     assert_eq!(store.load(&digests).unwrap().values, rows);
 }
 

@@ -1,0 +1,66 @@
+//! What there is to embed.
+
+use std::path::PathBuf;
+
+use headstart_store::{Digest, Failure, Run};
+
+/// One input of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Path as the store records it.
+    pub path: String,
+    /// The file itself.
+    pub file: PathBuf,
+    /// Class, number, or several of either.
+    pub label: Option<String>,
+    /// Split it belongs to.
+    pub split: Option<String>,
+    /// Group it belongs to.
+    pub group: Option<String>,
+}
+
+/// A dataset, or a part of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Absolute folder the inputs' paths are relative to.
+    pub root: String,
+    /// The inputs.
+    pub inputs: Vec<Input>,
+    /// Entries that are no inputs, and why; they count as failed.
+    pub unreadable: Vec<Failure>,
+}
+
+impl Listing {
+    /// Keeps one of `count` fixed parts, `index` from 0, and names its run.
+    ///
+    /// An input's part depends on its path alone. The run's name depends on the whole listing, so that only
+    /// parts of equal ones come together in a store: the same `root`, paths, labels, splits and groups, in
+    /// any order, on whatever machine.
+    #[must_use]
+    pub fn shard(mut self, index: u32, count: u32) -> (Self, Run) {
+        let run = Run::Shard { index, count, listing: self.number() };
+        self.inputs.retain(|it| run.contains(&it.path));
+        self.unreadable.retain(|it| run.contains(&it.path));
+        (self, run)
+    }
+
+    /// A hash of all that ends in a store's samples.
+    fn number(&self) -> u64 {
+        let fields = |it: &Input| {
+            // The length of each keeps a field's end from being taken for the next one's beginning.
+            let text = [Some(&it.path), it.label.as_ref(), it.split.as_ref(), it.group.as_ref()];
+            let length = |it: &Option<&String>| it.map_or(u64::MAX, |it| it.len() as u64);
+            let texts = text.iter().flat_map(|it| {
+                length(it)
+                    .to_le_bytes()
+                    .into_iter()
+                    .chain(it.map_or(&[][..], |it| it.as_bytes()).iter().copied())
+            });
+            Digest::of(&texts.collect::<Vec<u8>>()).0
+        };
+        let mut digests: Vec<[u8; 32]> = self.inputs.iter().map(fields).collect();
+        digests.sort_unstable();
+        digests.push(Digest::of(self.root.as_bytes()).0);
+        Digest::of(digests.as_flattened()).number()
+    }
+}
