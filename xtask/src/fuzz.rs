@@ -1,14 +1,18 @@
 //! `cargo xtask fuzz`: damaged and hostile bytes against everything that reads files.
 //!
 //! Mutations of small valid files, on the stable toolchain: no coverage guides them. An input is a finding
-//! when its reader panics, takes longer than [`SLOWEST`], or the process has grown past [`MEMORY`].
+//! when its reader panics, takes longer than [`SLOWEST`], or makes the process grow past [`MEMORY`]. Every
+//! input is on disk while it is read: one that ends the process, or hangs until a watchdog does, stays there.
 
 mod seeds;
 mod targets;
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,6 +24,9 @@ use targets::Target;
 
 /// Longest that one input may take: the largest picture that the memory limit allows is far below.
 const SLOWEST: Duration = Duration::from_secs(10);
+
+/// Seconds after which an input hangs.
+const HANGS: u64 = 60;
 
 /// Most memory of the whole process: the readers' own limit (64 MiB) with room for what lies around it.
 const MEMORY: u64 = 512 << 20;
@@ -71,29 +78,67 @@ fn attack(
     // Panics are counted, not printed.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
+    fs::create_dir_all(folder())?;
+    let running = folder().join(format!("{}-running-{}", target.name, std::process::id()));
+    let mut file = File::create(&running)?;
+    let mut peak = headstart::peak_memory_bytes();
+    let watchdog = Watchdog::start(format!("{} hangs on {}", target.name, running.display()));
     while goes_on(n_inputs) && findings.len() < 10 {
         let input = mutate(&target.seeds, &mut rng);
+        file.rewind()?;
+        file.write_all(&input)?;
+        file.set_len(u64::try_from(input.len())?)?;
+        watchdog.begin();
         let start = Instant::now();
         let survived = catch_unwind(AssertUnwindSafe(|| (target.read)(&input))).is_ok();
+        let peak_before = std::mem::replace(&mut peak, headstart::peak_memory_bytes());
         let reason = match () {
             () if !survived => "panics",
             () if start.elapsed() > SLOWEST => "takes too long",
-            () if headstart::peak_memory_bytes().is_some_and(|it| it > MEMORY) => "takes too much memory",
+            // The peak is the process's: what an earlier input took does not count again.
+            () if peak > peak_before && peak > Some(MEMORY) => "takes too much memory",
             () => "",
         };
         if !reason.is_empty() {
-            findings.push((reason, input));
+            let path = folder().join(format!("{}-{}", target.name, &blake3::hash(&input).to_hex()[..16]));
+            fs::copy(&running, &path)?;
+            say(&format!("{} {reason} on {}", target.name, path.display()));
+            findings.push(input);
         }
         n_inputs += 1;
     }
+    drop(watchdog);
     std::panic::set_hook(hook);
-    for (reason, input) in &findings {
-        let path = folder().join(format!("{}-{}", target.name, &blake3::hash(input).to_hex()[..16]));
-        fs::create_dir_all(folder())?;
-        fs::write(&path, input)?;
-        say(&format!("{} {reason} on {}", target.name, path.display()));
+    fs::remove_file(&running).ok();
+    Ok((n_inputs, findings))
+}
+
+/// Ends the process when one input takes much too long: its reader would never come back.
+struct Watchdog {
+    /// Seconds since [`Self::begin`] was last called; at [`HANGS`] it is over.
+    seconds: Arc<AtomicU64>,
+}
+
+impl Watchdog {
+    fn start(message: String) -> Self {
+        let seconds = Arc::new(AtomicU64::new(0));
+        let watched = Arc::downgrade(&seconds);
+        std::thread::spawn(move || {
+            while let Some(seconds) = watched.upgrade() {
+                if seconds.fetch_add(1, Ordering::Relaxed) >= HANGS {
+                    say(&message);
+                    std::process::abort();
+                }
+                drop(seconds);
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        });
+        Self { seconds }
     }
-    Ok((n_inputs, findings.into_iter().map(|it| it.1).collect()))
+
+    fn begin(&self) {
+        self.seconds.store(0, Ordering::Relaxed);
+    }
 }
 
 /// A few changes to one of the seeds.
@@ -148,5 +193,32 @@ mod tests {
             n_targets += 1;
         }
         assert_eq!(n_targets, 5);
+        // Not a test of its own: it takes memory, and there is one peak for all.
+        a_reader_that_panics_or_grows_is_a_finding_once();
+    }
+
+    /// What a reader must not do is found, and the input that made it do so is kept.
+    fn a_reader_that_panics_or_grows_is_a_finding_once() {
+        let name = "a-bad-reader";
+        let mut n_read = 0;
+        let read = move |_: &[u8]| {
+            n_read += 1;
+            assert_ne!(n_read, 3, "the third input is one too many");
+            if n_read == 5 {
+                // Touched, or it takes no memory.
+                std::hint::black_box(vec![1_u8; usize::try_from(MEMORY).unwrap_or(usize::MAX)]);
+            }
+            true
+        };
+        let mut target = Target { name, seeds: vec![(0..64).collect()], n_in_test: 0, read: Box::new(read) };
+        let (n_inputs, findings) = attack(&mut target, 1, &mut |done| done < 9).expect("it runs");
+        assert_eq!((n_inputs, findings.len()), (9, 2));
+        for finding in findings {
+            let kept = folder().join(format!("{name}-{}", &blake3::hash(&finding).to_hex()[..16]));
+            assert_eq!(fs::read(&kept).expect("kept"), finding);
+            fs::remove_file(kept).ok();
+        }
+        let left = fs::read_dir(folder()).expect("a folder").filter_map(Result::ok);
+        assert_eq!(left.filter(|it| it.file_name().to_string_lossy().starts_with(name)).count(), 0);
     }
 }

@@ -144,7 +144,7 @@ pub fn run_files<P: AsRef<Path> + Sync>(
                 stop.store(true, Ordering::Relaxed);
             }
         }
-        result.map(|()| clock.times())
+        result.map(|()| clock.times(n_workers, n_sessions))
     })
 }
 

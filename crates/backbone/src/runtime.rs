@@ -363,12 +363,7 @@ fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProvider
                 return Err(not_compiled(ep::OpenVINO::NAME));
             }
             if config.precision == Precision::Bf16 && !has_bf16() {
-                // OpenVINO would compute in f32 and say nothing.
-                return Err(BackboneError::Device {
-                    device: config.device.to_string(),
-                    reason: "this CPU has no bf16 instructions (AVX512_BF16)".to_owned(),
-                    source: None,
-                });
+                return Err(BackboneError::NoBf16);
             }
             let hint = if config.precision == Precision::Bf16 { "bf16" } else { "f32" };
             // Pinned threads of several sessions would all have the same cores.

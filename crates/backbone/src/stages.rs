@@ -16,6 +16,10 @@ pub struct StageTimes {
     pub infer: Duration,
     /// Delivering rows: for extraction, writing them to the store.
     pub write: Duration,
+    /// Threads that read, decode and preprocess.
+    pub n_workers: u32,
+    /// Threads that run the model. One writes.
+    pub n_sessions: u32,
 }
 
 impl StageTimes {
@@ -31,10 +35,21 @@ impl StageTimes {
         ]
     }
 
-    /// The stage that most time was spent in.
+    /// The stage that the others wait for: the longest one of those whose threads were busiest. Seconds of
+    /// one thread and of sixteen do not compare.
     #[must_use]
-    pub fn longest(&self) -> &'static str {
-        self.named().into_iter().max_by_key(|it| it.1).map_or("", |it| it.0)
+    pub fn bottleneck(&self) -> &'static str {
+        let [read, decode, preprocess, infer, write] = self.named();
+        let groups = [
+            (vec![read, decode, preprocess], self.n_workers),
+            (vec![infer], self.n_sessions),
+            (vec![write], 1),
+        ];
+        let busy = |(stages, n_threads): &(Vec<(&str, Duration)>, u32)| {
+            stages.iter().map(|it| it.1).sum::<Duration>() / (*n_threads).max(1)
+        };
+        let busiest = groups.into_iter().max_by_key(busy);
+        busiest.and_then(|it| it.0.into_iter().max_by_key(|it| it.1)).map_or("", |it| it.0)
     }
 }
 
@@ -67,13 +82,41 @@ impl Stage {
 }
 
 impl Clock {
-    pub(crate) fn times(&self) -> StageTimes {
+    pub(crate) fn times(&self, n_workers: usize, n_sessions: usize) -> StageTimes {
+        let n_threads = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
         StageTimes {
+            n_workers: n_threads(n_workers),
+            n_sessions: n_threads(n_sessions),
             read: self.read.total(),
             decode: self.decode.total(),
             preprocess: self.preprocess.total(),
             infer: self.infer.total(),
             write: self.write.total(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bottleneck_is_where_threads_are_busy_not_where_they_are_many() {
+        let seconds = Duration::from_secs;
+        let times = StageTimes {
+            read: seconds(10),
+            decode: seconds(90),
+            preprocess: seconds(40),
+            infer: seconds(12),
+            write: seconds(2),
+            n_workers: 2,
+            n_sessions: 2,
+        };
+        assert_eq!(times.bottleneck(), "decode");
+        // A GPU: sixteen threads that decode, one that runs.
+        let times = StageTimes { n_workers: 16, n_sessions: 1, ..times };
+        assert_eq!(times.bottleneck(), "infer");
+        assert_eq!(StageTimes { write: seconds(13), ..times }.bottleneck(), "write");
+        assert_eq!(StageTimes { n_workers: 8, read: seconds(95), ..times }.bottleneck(), "read");
     }
 }

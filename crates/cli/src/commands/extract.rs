@@ -177,10 +177,16 @@ const STAGES_FROM: usize = 100;
 
 /// Where the time of all threads went, and how far the run was from what the model alone can do.
 fn say_stages(result: &Report) {
-    let total: f64 = result.stages.named().iter().map(|it| it.1.as_secs_f64()).sum();
+    let stages = &result.stages;
+    let total: f64 = stages.named().iter().map(|it| it.1.as_secs_f64()).sum();
     let share = |(name, time): (&str, Duration)| format!("{name} {:.0}%", 100.0 * time.as_secs_f64() / total);
-    let shares = result.stages.named().map(share).join(", ");
-    let mut line = format!("time of all threads: {shares}; {} is the bottleneck", result.stages.longest());
+    let shares = stages.named().map(share).join(", ");
+    let mut line = format!(
+        "time of all threads ({} decode, {} run the model): {shares}; {} is the bottleneck",
+        stages.n_workers,
+        stages.n_sessions,
+        stages.bottleneck()
+    );
     if let Some(roof) = result.model_images_per_second {
         let reached = result.n_embedded as f64 / result.pipeline_time.as_secs_f64();
         line += &format!("; {reached:.0} images/s of the {roof:.0} that the model alone makes");

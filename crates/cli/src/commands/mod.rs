@@ -137,7 +137,7 @@ fn with_hint(err: BackboneError, opened: &Opened) -> anyhow::Error {
             "ORT_DYLIB_PATH names the runtime: unset it and run `{command}`, or name one that has the device"
         )
     } else {
-        format!("`{command}` gets the libraries; `headstart doctor` shows what is there")
+        format!("`{command}` gets the libraries, or mends them; `headstart doctor` shows what is there")
     };
     anyhow::anyhow!("{:#}\n\n{hint}", anyhow::Error::new(err))
 }

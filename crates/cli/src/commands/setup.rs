@@ -7,6 +7,8 @@ use crate::provision::{self, Kind};
 use crate::{Outcome, report};
 
 /// Get ONNX Runtime, once: from its Python wheels through pip, or from its release archive.
+///
+/// What is there already is checked, and got again where it is damaged.
 #[derive(Debug, Args)]
 pub(crate) struct SetupArgs {
     /// Kind of device it is for.

@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::builds::{Build, Source, Wheel};
 use crate::{network, report};
 
+/// Checksums of a build's files, beside them.
+const SUMS: &str = "SHA256SUMS";
+
 /// What the names of temporary folders begin with.
 const TEMPORARY: &str = ".setup-";
 
@@ -47,13 +50,42 @@ pub(crate) fn install(build: &Build, folder: &Path) -> Result<PathBuf> {
         }
     }
     ensure!(staged.join(build.library).is_file(), "there is no {} in what was fetched", build.library);
+    write_sums(&staged)?;
     let destination = folder.join(build.folder);
-    // Left by a run that was killed between two steps of an older version of this program.
+    // One that was damaged.
     if destination.exists() {
         fs::remove_dir_all(&destination)?;
     }
     fs::rename(&staged, &destination).with_context(|| format!("cannot write {}", destination.display()))?;
     Ok(destination.join(build.library))
+}
+
+/// Whether a build's folder holds every file that was put there, as it was.
+pub(crate) fn check(destination: &Path) -> Result<()> {
+    let path = destination.join(SUMS);
+    let sums = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    for line in sums.lines() {
+        let (expected, name) = line.split_once("  ").context("a line without a name")?;
+        let file = destination.join(name);
+        let found = network::hash_of(&file)?;
+        ensure!(found == expected, "{} has SHA-256 {found}, expected {expected}", file.display());
+    }
+    Ok(())
+}
+
+/// As `sha256sum` writes them, and `sha256sum --check` reads them.
+fn write_sums(staged: &Path) -> Result<()> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(staged)? {
+        let entry = entry?;
+        lines.push(format!(
+            "{}  {}\n",
+            network::hash_of(&entry.path())?,
+            entry.file_name().to_string_lossy()
+        ));
+    }
+    lines.sort();
+    write_synced(&staged.join(SUMS), &mut lines.concat().as_bytes())
 }
 
 /// Has pip download a wheel into a folder of its own, and checks it.

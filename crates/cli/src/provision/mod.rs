@@ -13,7 +13,7 @@ use headstart_backbone::{BackboneError, Device, MINIMUM_VERSION, Precision, Runt
 
 use crate::{folders, report};
 use builds::builds;
-use install::install;
+use install::{check, install};
 
 pub(crate) use builds::Kind;
 
@@ -115,7 +115,7 @@ pub(crate) fn found() -> Result<Vec<(Kind, Option<PathBuf>)>> {
     Kind::value_variants().iter().map(|kind| Ok((*kind, in_cache(*kind)?))).collect()
 }
 
-/// Puts ONNX Runtime into the cache, once: from Python wheels where there is pip, else from the release
+/// Puts ONNX Runtime into the cache, once, and again where it is damaged: from Python wheels where there is pip, else from the release
 /// archive. Two processes at once are safe: one waits for the other.
 pub(crate) fn setup(kind: Kind) -> Result<PathBuf> {
     let folder = folders::cache()?.join("runtime");
@@ -125,7 +125,12 @@ pub(crate) fn setup(kind: Kind) -> Result<PathBuf> {
     let lock = lock.with_context(|| format!("cannot write {}", lock_path.display()))?;
     lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
     if let Some(path) = in_cache(kind)? {
-        return Ok(path);
+        match check(path.parent().unwrap_or(&folder)) {
+            Ok(()) => return Ok(path),
+            Err(err) => {
+                report::say(format!("what is there is damaged or incomplete ({err:#}); getting it again"))
+            }
+        }
     }
     let mut reasons = Vec::new();
     for build in builds(kind) {
