@@ -10,7 +10,7 @@ use headstart_backbone::{Backbone, Report, extract};
 use headstart_store::{Run, Store};
 use serde_json::json;
 
-use super::{RunArgs, load_backbone};
+use super::{RunArgs, load_backbone, say_first};
 use crate::dataset::{self, Columns, Dataset};
 use crate::models::ModelArgs;
 use crate::progress::ExtractProgress;
@@ -158,9 +158,7 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
     if result.n_embedded >= STAGES_FROM {
         say_stages(result);
     }
-    for failure in result.failures.iter().take(5) {
-        report::say(format!("  {failure}"));
-    }
+    say_first(&result.failures);
     if let Some(path) = &result.finished.failures {
         report::say(format!("all failures: {}", path.display()));
     }

@@ -18,7 +18,7 @@ use headstart_backbone::{
     Backbone, BackboneError, DecodeLimits, Device, PipelineConfig, Precision, Runtime, SessionConfig,
 };
 use headstart_head::HeadModel;
-use headstart_store::EmbeddingSpace;
+use headstart_store::{EmbeddingSpace, Failure};
 
 use crate::models::{ModelArgs, prepare};
 use crate::provision::{self, Kind};
@@ -140,6 +140,13 @@ fn with_hint(err: BackboneError, opened: &Opened) -> anyhow::Error {
         format!("`{command}` gets the libraries, or mends them; `headstart doctor` shows what is there")
     };
     anyhow::anyhow!("{:#}\n\n{hint}", anyhow::Error::new(err))
+}
+
+/// Tells the first failures one by one.
+fn say_first<'a>(failures: impl IntoIterator<Item = &'a Failure>) {
+    for failure in failures.into_iter().take(5) {
+        report::say(format!("  {failure}"));
+    }
 }
 
 /// Refuses a head of another embedding space, and says what differs.

@@ -13,9 +13,10 @@ use headstart_head::{HeadError, Logistic, default_alphas, stratified_folds};
 use headstart_onnx::{OnnxModel, Pool};
 use headstart_store::{Digest, Failure};
 use ndarray::{Array2, ArrayView1};
+use rayon::prelude::*;
 use serde_json::json;
 
-use super::{Opened, RunArgs, load_backbone, with_hint, write_file};
+use super::{Opened, RunArgs, load_backbone, say_first, with_hint, write_file};
 use crate::dataset::{self, Columns};
 use crate::models::{ModelArgs, description};
 use crate::progress::ExtractProgress;
@@ -27,8 +28,8 @@ const N_FOLDS: usize = 5;
 /// Most images to calibrate on: all are held in memory.
 const MAX_CALIBRATED: u64 = 2000;
 
-/// Failures that are told one by one.
-const N_TOLD: usize = 5;
+/// Pictures decoded for calibration before it is seen whether they are enough: work for every core.
+const DECODED_AT_ONCE: usize = 64;
 
 /// Quantise a backbone to 8-bit integers, by the values it takes on your own images.
 ///
@@ -98,9 +99,7 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<Outcome> {
     write_file(&args.out.with_extension("toml"), toml.as_bytes())?;
 
     let n_failed = of_floats.failures.len() + images.unreadable.len();
-    for failure in images.unreadable.iter().chain(&of_floats.failures).take(N_TOLD) {
-        report::say(failure.to_string());
-    }
+    say_first(images.unreadable.iter().chain(&of_floats.failures));
     if n_failed > 0 {
         report::say(format!("{n_failed} images have no embedding and were left out"));
     }
@@ -178,9 +177,16 @@ fn calibrate(
     images: &mut Images,
 ) -> Result<OnnxModel> {
     let (preprocess, limits) = (floats.runner().preprocess(), opened.pipeline.limits);
-    let pixels = |input: &Input| preprocess.apply(&fs::read(&input.file).ok()?, &limits).ok();
+    let of_input = |input: &Input| preprocess.apply(&fs::read(&input.file).ok()?, &limits).ok();
     let wanted = usize::try_from(args.calibrate).unwrap_or(usize::MAX);
-    let pixels: Vec<Vec<u8>> = images.inputs.iter().rev().filter_map(pixels).take(wanted).collect();
+    let mut pixels: Vec<Vec<u8>> = Vec::new();
+    for inputs in images.inputs.rchunks(DECODED_AT_ONCE) {
+        pixels.par_extend(inputs.par_iter().rev().filter_map(of_input));
+        if pixels.len() >= wanted {
+            break;
+        }
+    }
+    pixels.truncate(wanted);
     images.n_calibrated = pixels.len();
     let n_inputs = 2 * pixels.len();
     let mut progress = ExtractProgress::new();
