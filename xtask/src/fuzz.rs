@@ -199,7 +199,7 @@ mod tests {
 
     /// What a reader must not do is found, and the input that made it do so is kept.
     fn a_reader_that_panics_or_grows_is_a_finding_once() {
-        let name = "a-bad-reader";
+        let name: &'static str = format!("bad-reader-{}", std::process::id()).leak();
         let mut n_read = 0;
         let read = move |_: &[u8]| {
             n_read += 1;

@@ -56,7 +56,9 @@ pub enum BackboneError {
         source: Option<Box<ort::Error>>,
     },
     /// OpenVINO would compute in f32 and say nothing.
-    #[error("device `openvino` cannot compute in bf16 here: this CPU has no bf16 instructions (AVX512_BF16)")]
+    #[error(
+        "device `openvino` cannot compute in bf16 here: this CPU has no bf16 instructions (AVX512_BF16); f32 it can"
+    )]
     NoBf16,
     /// A precision that a device does not offer.
     #[error("precision `{precision}` is not available on `{device}`; it offers {}", offered.join(", "))]

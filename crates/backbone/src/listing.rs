@@ -40,7 +40,8 @@ impl Listing {
     pub fn shard(mut self, index: u32, count: u32) -> (Self, Run) {
         let run = Run::Shard { index, count, listing: self.number() };
         self.inputs.retain(|it| run.contains(&it.path));
-        self.unreadable.retain(|it| run.contains(&it.path));
+        // What these are called depends on how the dataset was named: one shard tells of them all.
+        self.unreadable.retain(|_| index == 0);
         (self, run)
     }
 

@@ -7,6 +7,8 @@ use headstart_head::{HeadModel, Task, stratified_split};
 use headstart_store::{Digest, EmbeddingBatch, Sample, Store};
 use ndarray::{Array2, ArrayView2, Axis};
 
+use crate::report;
+
 /// What a split is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -42,6 +44,12 @@ impl Labelled {
     /// Reads the labelled samples of a store.
     pub(crate) fn read(store: &Store) -> Result<Self> {
         let mut samples = store.samples()?.samples;
+        if let Some(shards) = store.unfinished()? {
+            report::say(format!(
+                "{} has a newer dataset in the making, which is not used: its shards {shards} are missing",
+                store.dir().display()
+            ));
+        }
         let n_all = samples.len();
         ensure!(n_all > 0, "{} has no samples yet; run `headstart extract` first", store.dir().display());
         samples.retain(|it| it.label.is_some());

@@ -119,8 +119,9 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether a file was gone.
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    pub(crate) fn is_gone(&self) -> bool {
+        use std::io::ErrorKind::{NotFound, StaleNetworkFileHandle};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), NotFound | StaleNetworkFileHandle))
     }
 }
 

@@ -54,8 +54,11 @@ pub(crate) fn write(path: &Path, run: Run, failures: &[Failure]) -> Result<(), S
 /// The lists of all runs, and whose each is.
 pub(crate) fn lists(dir: &Path) -> Result<Vec<(PathBuf, Run)>, StoreError> {
     let run = |path: &PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?.strip_prefix(STEM)?;
-        Some(name.strip_prefix('-').map_or(Run::Whole, |it| Run::of_file(Path::new(it))))
+        match path.file_name()?.to_str()?.strip_suffix(".jsonl")?.strip_prefix(STEM)? {
+            "" => Some(Run::Whole),
+            // Not what a user keeps as `failures-old.jsonl`.
+            name => Run::parse(name.strip_prefix('-')?).filter(|it| *it != Run::Whole),
+        }
     };
     Ok(file::list(dir)?.into_iter().filter_map(|it| run(&it).map(|run| (it, run))).collect())
 }

@@ -1,6 +1,6 @@
 //! Listings: which samples files belong together, and which of them are the samples of the store.
 //!
-//! A run of a whole dataset writes one file, a shard one of several. The store's listing is the one of
+//! A run of a whole dataset writes one file, a shard one of several. The store's listing is the last one of
 //! which every file is there; another takes its place only when that one is complete.
 
 use std::collections::BTreeMap;
@@ -14,54 +14,62 @@ use crate::run::{Run, Shards};
 /// The samples files of one listing, sorted by name; at least one.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    pub(crate) key: Option<(u32, u64)>,
+    pub(crate) key: Key,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) shards: Shards,
+    /// When the last file was written.
+    pub(crate) written: Option<SystemTime>,
 }
 
 /// Count of shards and number of a listing; none for that of a whole run.
-pub(crate) fn key(run: Run) -> Option<(u32, u64)> {
+pub(crate) type Key = Option<(u32, u64)>;
+
+pub(crate) fn key(run: Run) -> Key {
     match run {
         Run::Whole => None,
         Run::Shard { count, listing, .. } => Some((count, listing)),
     }
 }
 
-/// Sorts samples files by listing.
-pub(crate) fn listings(files: &[PathBuf]) -> Vec<Listing> {
-    let mut groups: BTreeMap<_, Vec<&PathBuf>> = BTreeMap::new();
-    for file in files {
-        groups.entry(key(Run::of_file(file))).or_default().push(file);
+impl Listing {
+    pub(crate) fn is_complete(&self) -> bool {
+        self.shards.n_missing() == 0
     }
-    let of = |(key, files): (Option<(u32, u64)>, Vec<&PathBuf>)| {
-        let index = |it: &&PathBuf| match Run::of_file(it) {
-            Run::Whole => 0,
-            Run::Shard { index, .. } => index,
-        };
-        let shards = Shards { present: files.iter().map(index).collect(), count: key.map_or(1, |it| it.0) };
-        Listing { key, files: files.into_iter().cloned().collect(), shards }
-    };
-    groups.into_iter().map(of).collect()
 }
 
-/// The files of the store's listing; none when nothing was listed yet.
-pub(crate) fn current(dir: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>, StoreError> {
-    let (complete, incomplete): (Vec<_>, Vec<_>) =
-        listings(files).into_iter().partition(|it| it.shards.n_missing() == 0);
-    // There are two only when a run was killed between writing one and removing the other.
-    if let Some(listing) = complete.into_iter().max_by_key(|it| written(&it.files)) {
-        return Ok(listing.files);
+/// Sorts samples files by listing, the one that was written last at the end.
+pub(crate) fn listings(files: &[PathBuf]) -> Vec<Listing> {
+    let mut listings: BTreeMap<Key, Listing> = BTreeMap::new();
+    for file in files {
+        let Some(run) = Run::of_file(file) else { continue };
+        let (index, count) = match run {
+            Run::Whole => (0, 1),
+            Run::Shard { index, count, .. } => (index, count),
+        };
+        let key = key(run);
+        let listing = listings.entry(key).or_insert_with(|| {
+            let shards = Shards { present: [].into(), count };
+            Listing { key, files: Vec::new(), shards, written: None }
+        });
+        listing.shards.present.insert(index);
+        listing.written = listing.written.max(fs::metadata(file).and_then(|it| it.modified()).ok());
+        listing.files.push(file.clone());
     }
-    let n_listings = incomplete.len();
-    match incomplete.into_iter().min_by_key(|it| it.shards.n_missing()) {
-        None => Ok(Vec::new()),
-        Some(Listing { shards, .. }) => {
+    let mut listings: Vec<Listing> = listings.into_values().collect();
+    listings.sort_by_key(|it| it.written);
+    listings
+}
+
+/// The store's listing; none when nothing was listed yet.
+pub(crate) fn current(dir: &Path, files: &[PathBuf]) -> Result<Option<Listing>, StoreError> {
+    let (mut complete, mut incomplete): (Vec<_>, Vec<_>) =
+        listings(files).into_iter().partition(Listing::is_complete);
+    // There are two only when a run was killed between writing one and removing the other.
+    match (complete.pop(), incomplete.pop()) {
+        (None, Some(Listing { shards, .. })) => {
+            let n_listings = incomplete.len() + 1;
             Err(StoreError::IncompleteListing { path: dir.to_owned(), shards, n_listings })
         }
+        (current, _) => Ok(current),
     }
-}
-
-/// When the last file was written; files that are gone meanwhile do not count.
-fn written(files: &[PathBuf]) -> Option<SystemTime> {
-    files.iter().filter_map(|it| fs::metadata(it).ok()?.modified().ok()).max()
 }

@@ -3,8 +3,8 @@
 //! Locks are the operating system's: it lets go of them when a process ends, however it ends. A run holds
 //! the lock of its name from its first look to its end. A whole run holds that of `whole` alone, shards
 //! share it: they exclude each other, shards of different names do not. All of these are taken, looked at
-//! and removed by whoever has the store's *turn*, a lock that is held for short: while a run begins, and
-//! while it replaces the samples.
+//! and removed by whoever has the store's *turn*, a lock that is held for short: while a run takes its locks,
+//! cleans up after dead ones, and replaces the samples.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -71,7 +71,10 @@ fn open(path: &Path) -> Result<File, StoreError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(io("create", folder))?;
     }
-    File::options().create(true).truncate(false).write(true).open(path).map_err(io("write", path))
+    // Read too: NFS shares no lock on a file that is only written.
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true);
+    options.open(path).map_err(io("write", path))
 }
 
 /// Takes a lock; `None` while another process holds it.
@@ -84,5 +87,21 @@ fn taken(
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(err)) => Err(io("lock", path)(err)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// A file that is open for writing only cannot have a shared lock on NFS, which no local disk shows.
+    #[test]
+    fn lock_files_are_open_for_reading() {
+        let dir = std::env::temp_dir().join(format!("headstart-store-lock-{}", std::process::id()));
+        let mut file = open(&path(&dir, "whole")).unwrap();
+        assert_eq!(file.read(&mut [0]).unwrap(), 0);
+        fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -48,13 +48,15 @@ impl Run {
         }
     }
 
-    /// The run whose file this is. A table under any other name, put there by another program, counts
-    /// as one of a whole dataset.
-    pub(crate) fn of_file(path: &Path) -> Self {
-        path.file_stem().and_then(|it| Self::parse(it.to_str()?)).unwrap_or(Self::Whole)
+    /// The run whose file this is; `None` for a name that is no run's.
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
+        path.file_stem().and_then(|it| Self::parse(it.to_str()?))
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        if name == Self::Whole.to_string() {
+            return Some(Self::Whole);
+        }
         let mut fields = name.strip_prefix("shard-")?.split('-');
         let (index, of, count, listing) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         let (index, count) = (index.parse().ok()?, count.parse().ok()?);
@@ -86,7 +88,7 @@ impl fmt::Display for Shards {
         let missing = (0..self.count).filter(|it| !self.present.contains(it)).take(N_TOLD);
         let missing: Vec<String> = missing.map(|it| format!("{}/{}", it + 1, self.count)).collect();
         f.write_str(&missing.join(", "))?;
-        match self.n_missing() - missing.len() {
+        match self.n_missing().saturating_sub(missing.len()) {
             0 => Ok(()),
             n => write!(f, " and {n} more"),
         }

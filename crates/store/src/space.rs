@@ -125,9 +125,7 @@ pub(crate) fn write(dir: &Path, space: &EmbeddingSpace) -> Result<(), StoreError
     let path = dir.join(MANIFEST);
     let text = serde_json::to_string_pretty(&manifest)
         .map_err(|source| StoreError::Manifest { path: path.clone(), source })?;
-    // Two processes may make one store at once: each writes a file of its own, and any run may clean it up.
-    let owner = format!("manifest-{}", std::process::id());
-    file::write_atomically(&path, &owner, |file| {
+    file::write_atomically(&path, "manifest", |file| {
         use std::io::Write;
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::digest::Digest;
 use crate::error::{StoreError, io};
 use crate::part::EmbeddingBatch;
-use crate::run::Run;
+use crate::run::{Run, Shards};
 use crate::sample::{self, SampleTable};
 use crate::space::{self, EmbeddingSpace};
 use crate::writer::Writer;
-use crate::{file, listing, part};
+use crate::{file, listing, lock, part};
 
 /// Embeddings on disk, filed by digest, and the samples they belong to.
 ///
@@ -74,15 +74,14 @@ impl Store {
             fs::create_dir_all(&folder).map_err(io("create", &folder))?;
         }
         if space::read(dir)?.is_none() {
-            // Made before anything else is: whoever removed it has left rows of an unknown space.
-            let is_orphaned = !file::list(&dir.join("embeddings"))?.is_empty();
-            if is_orphaned && space::read(dir)?.is_none() {
-                return Err(StoreError::ManifestMissing { path: dir.to_owned() });
-            }
-            match space::write(dir, space) {
-                // Another process cleaned up our temporary file because it was there first.
-                Err(_) if space::read(dir)?.is_some() => {}
-                result => result?,
+            // Of two that make it at once, one is first, and the other must fit.
+            let _turn = lock::turn(dir)?;
+            if space::read(dir)?.is_none() {
+                // Made before anything else is: whoever removed it has left rows of an unknown space.
+                if !file::list(&dir.join("embeddings"))?.is_empty() {
+                    return Err(StoreError::ManifestMissing { path: dir.to_owned() });
+                }
+                space::write(dir, space)?;
             }
         }
         let store = Self::open(dir)?;
@@ -118,24 +117,26 @@ impl Store {
         Writer::open(self, run)
     }
 
-    /// The samples of the dataset that was listed last, ordered by path when that was done in shards.
+    /// The samples of the dataset that was last listed as a whole, ordered by path when that was done in
+    /// shards.
     ///
     /// # Errors
     /// [`StoreError::IncompleteListing`] when shards are missing and no complete listing is there either;
     /// [`StoreError::Parquet`], [`StoreError::MissingColumn`], [`StoreError::Io`].
     pub fn samples(&self) -> Result<SampleTable, StoreError> {
-        // A run that ends meanwhile removes files that were just listed; two in a row are unlikely.
+        // A run that ends meanwhile removes files that were just listed, or they were listed half-way.
         for _ in 0..10 {
-            match self.read_samples() {
-                Err(err) if err.is_not_found() => {}
+            let files = self.sample_files()?;
+            match self.read_samples(&files) {
+                Err(err) if err.is_gone() || self.sample_files()? != files => {}
                 result => return result,
             }
         }
-        self.read_samples()
+        self.read_samples(&self.sample_files()?)
     }
 
-    fn read_samples(&self) -> Result<SampleTable, StoreError> {
-        let paths = listing::current(&self.dir, &self.sample_files()?)?;
+    fn read_samples(&self, files: &[PathBuf]) -> Result<SampleTable, StoreError> {
+        let paths = listing::current(&self.dir, files)?.map(|it| it.files).unwrap_or_default();
         let mut table = SampleTable::default();
         for path in &paths {
             let SampleTable { root, samples } = sample::read(path)?;
@@ -146,6 +147,16 @@ impl Store {
             table.samples.sort_by(|a, b| a.path.cmp(&b.path));
         }
         Ok(table)
+    }
+
+    /// Shards of a dataset that was begun after the one that [`samples`](Self::samples) gives, and is not
+    /// whole yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn unfinished(&self) -> Result<Option<Shards>, StoreError> {
+        let last = listing::listings(&self.sample_files()?).pop();
+        Ok(last.filter(|it| !it.is_complete()).map(|it| it.shards))
     }
 
     /// All embeddings, some rows at a time, in no particular order; a digest may come more than once.
@@ -221,7 +232,10 @@ impl Store {
     }
 
     pub(crate) fn sample_files(&self) -> Result<Vec<PathBuf>, StoreError> {
-        Ok(parquet_files(file::list(&self.samples_dir())?))
+        let mut files = parquet_files(file::list(&self.samples_dir())?);
+        // What users or other programs keep there is theirs.
+        files.retain(|it| Run::of_file(it).is_some());
+        Ok(files)
     }
 }
 

@@ -1,19 +1,20 @@
 //! The store as the one run that writes to it sees it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::error::{StoreError, io};
 use crate::failure::{self, Failure};
+use crate::file;
 use crate::journal::{self, Journal};
+use crate::listing::{self, Listing};
 use crate::lock::{self, Lock};
 use crate::part::{self, PartWriter};
 use crate::run::{Run, Shards};
 use crate::sample::{self, Sample, SampleTable};
 use crate::store::Store;
-use crate::{file, listing};
 
 /// Journal size at which its rows become a part in the middle of a run.
 const JOURNAL_BYTES: u64 = 256 << 20;
@@ -32,6 +33,8 @@ pub struct Recovery {
 pub struct Finished {
     /// Shards of the run's listing. While some are missing, the store's listing is the one before.
     pub shards: Shards,
+    /// Other listings of which shards are missing.
+    pub n_unfinished: usize,
     /// Folder and number of samples of another dataset, which this one took the place of.
     pub replaced: Option<(String, usize)>,
     /// The list of the run's failures, when there are any.
@@ -48,8 +51,8 @@ pub struct Writer {
     journal: Option<Journal>,
     in_parts: HashSet<Digest>,
     in_journal: HashSet<Digest>,
-    /// The samples as earlier runs left them, of other listings too, by file.
-    previous: BTreeMap<PathBuf, SampleTable>,
+    /// The samples as earlier runs left them, of other listings too, the last one at the end.
+    previous: Vec<(PathBuf, SampleTable)>,
     recovery: Recovery,
 }
 
@@ -60,21 +63,25 @@ impl Writer {
         {
             return Err(StoreError::NoSuchShard { index, count });
         }
-        // No other run begins or ends while this one looks around.
-        let _turn = lock::turn(store.dir())?;
+        let turn = lock::turn(store.dir())?;
+        let lock = lock::run(store.dir(), run)?;
+        drop(turn);
         let mut writer = Self {
             store: store.clone(),
             run,
-            _lock: lock::run(store.dir(), run)?,
+            _lock: lock,
             journal: None,
             in_parts: HashSet::new(),
             in_journal: HashSet::new(),
-            previous: BTreeMap::new(),
+            previous: Vec::new(),
             recovery: Recovery::default(),
         };
-        writer.read_parts()?;
-        writer.read_samples()?;
+        // Not in turn: reading a large store takes its time, and others begin and end meanwhile.
+        let damaged = writer.read()?;
+        let turn = lock::turn(store.dir())?;
+        writer.set_aside(damaged)?;
         writer.clean_up()?;
+        drop(turn);
         Ok(writer)
     }
 
@@ -93,8 +100,8 @@ impl Writer {
     /// The samples of earlier runs by path, for those paths that are relative to `root`.
     #[must_use]
     pub fn previous_samples(&self, root: &str) -> HashMap<&str, &Sample> {
-        let samples = self.previous.values().filter(|it| it.root == root).flat_map(|it| &it.samples);
-        samples.map(|it| (it.path.as_str(), it)).collect()
+        let tables = self.previous.iter().map(|it| &it.1).filter(|it| it.root == root);
+        tables.flat_map(|it| &it.samples).map(|it| (it.path.as_str(), it)).collect()
     }
 
     /// What was put in order when the run began.
@@ -138,8 +145,8 @@ impl Writer {
 
     /// Ends the run: its rows become a part, `table` becomes its samples, `failures` its list of those.
     ///
-    /// The samples and lists of other listings go as soon as every shard of this one is there; a whole
-    /// run is its only shard.
+    /// Other listings go, and their lists of failures, as soon as every shard of this one is there (a whole
+    /// run is its only shard). One that is newer and not complete stays: it is still in the making.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Parquet`]; the rows stay in the journal then, for the next run.
@@ -149,62 +156,93 @@ impl Writer {
         let _turn = lock::turn(dir)?;
         let list = failure::path(dir, self.run);
         failure::write(&list, self.run, failures)?;
-        let before = listing::current(dir, &self.store.sample_files()?).unwrap_or_default();
+        let before = listing::current(dir, &self.store.sample_files()?).ok().flatten();
         let path = self.store.samples_dir().join(format!("{}.parquet", self.run));
-        if self.previous.get(&path) != Some(table) || !path.exists() {
+        if self.previous_table(&path) != Some(table) || !path.exists() {
             sample::write(&path, &self.run.to_string(), table)?;
         }
-        let own = listing::key(self.run);
-        let files = self.store.sample_files()?;
-        let (of_this, others): (Vec<_>, Vec<_>) =
-            listing::listings(&files).into_iter().partition(|it| it.key == own);
-        let written = || StoreError::Damaged { path: path.clone() };
-        let shards = of_this.into_iter().next().ok_or_else(written)?.shards;
-        let mut replaced = None;
-        if shards.n_missing() == 0 {
-            for file in others.iter().flat_map(|it| &it.files) {
-                file::remove(file)?;
-            }
-            for (file, run) in failure::lists(dir)? {
-                if listing::key(run) != own {
-                    file::remove(&file)?;
-                }
-            }
-            let before = || before.iter().filter_map(|it| self.previous.get(it));
-            let root = before().next().map(|it| it.root.clone()).filter(|it| *it != table.root);
-            replaced = root.map(|it| (it, before().map(|it| it.samples.len()).sum()));
+        let (own, others): (Vec<_>, Vec<_>) = listing::listings(&self.store.sample_files()?)
+            .into_iter()
+            .partition(|it| it.key == listing::key(self.run));
+        let gone = || StoreError::Damaged { path: path.clone() };
+        let own = own.into_iter().next().ok_or_else(gone)?;
+        let is_superseded = |it: &&Listing| {
+            let is_in_the_making = !it.is_complete() && it.written > own.written && self.run != Run::Whole;
+            own.is_complete() && !is_in_the_making
+        };
+        let (superseded, others): (Vec<_>, Vec<_>) = others.iter().partition(is_superseded);
+        for file in superseded.iter().flat_map(|it| &it.files) {
+            file::remove(file)?;
         }
-        Ok(Finished { shards, replaced, failures: (!failures.is_empty()).then_some(list) })
+        for (file, run) in failure::lists(dir)? {
+            let key = listing::key(run);
+            if own.is_complete() && key != own.key && !others.iter().any(|it| it.key == key) {
+                file::remove(&file)?;
+            }
+        }
+        let before: Vec<&SampleTable> =
+            before.iter().flat_map(|it| &it.files).filter_map(|it| self.previous_table(it)).collect();
+        let is_other = |it: &&&SampleTable| own.is_complete() && it.root != table.root;
+        let replaced = before
+            .first()
+            .filter(is_other)
+            .map(|first| (first.root.clone(), before.iter().map(|it| it.samples.len()).sum()));
+        Ok(Finished {
+            shards: own.shards,
+            n_unfinished: others.iter().filter(|it| !it.is_complete()).count(),
+            replaced,
+            failures: (!failures.is_empty()).then_some(list),
+        })
     }
 
-    fn read_parts(&mut self) -> Result<(), StoreError> {
-        for path in self.store.parts()? {
-            match part::read_digests(&path) {
-                Ok(digests) => self.in_parts.extend(digests),
-                Err(err) => self.set_aside(&path, err)?,
+    fn previous_table(&self, file: &Path) -> Option<&SampleTable> {
+        self.previous.iter().find(|it| it.0 == file).map(|it| &it.1)
+    }
+
+    /// Reads what there is, and returns what does not read.
+    fn read(&mut self) -> Result<Vec<PathBuf>, StoreError> {
+        let samples = listing::listings(&self.store.sample_files()?).into_iter().flat_map(|it| it.files);
+        // Other shards of the same listing have other paths.
+        let is_sibling =
+            |it: Run| it != self.run && it != Run::Whole && listing::key(it) == listing::key(self.run);
+        let samples = samples.filter(|it| !Run::of_file(it).is_some_and(is_sibling));
+        let files: Vec<PathBuf> = self.store.parts()?.into_iter().chain(samples).collect();
+        let mut damaged = Vec::new();
+        for path in files {
+            match self.read_file(&path) {
+                // Replaced or set aside meanwhile by another run.
+                Err(err) if err.is_gone() => {}
+                // A disk that fails is reported.
+                Err(err @ StoreError::Io { .. }) => return Err(err),
+                Err(_) => damaged.push(path),
+                Ok(()) => {}
             }
+        }
+        Ok(damaged)
+    }
+
+    fn read_file(&mut self, path: &Path) -> Result<(), StoreError> {
+        if path.starts_with(self.store.samples_dir()) {
+            self.previous.push((path.to_owned(), sample::read(path)?));
+        } else {
+            self.in_parts.extend(part::read_digests(path)?);
         }
         Ok(())
     }
 
-    fn read_samples(&mut self) -> Result<(), StoreError> {
-        for path in self.store.sample_files()? {
-            match sample::read(&path) {
-                Ok(table) => drop(self.previous.insert(path, table)),
-                Err(err) => self.set_aside(&path, err)?,
+    /// What reads as damaged goes out of the way, to be looked at.
+    fn set_aside(&mut self, damaged: Vec<PathBuf>) -> Result<(), StoreError> {
+        for path in damaged {
+            // Another run may have been here first, and made it anew.
+            match self.read_file(&path) {
+                Err(err) if err.is_gone() => continue,
+                Ok(()) => continue,
+                Err(_) => {}
             }
+            let aside = path.with_extension("parquet.corrupt");
+            fs::rename(&path, &aside).map_err(io("rename", &path))?;
+            self.recovery.set_aside.push(aside);
         }
-        Ok(())
-    }
-
-    /// A file that reads as damaged goes out of the way, to be looked at; a disk that fails is reported.
-    fn set_aside(&mut self, path: &Path, err: StoreError) -> Result<(), StoreError> {
-        if matches!(err, StoreError::Io { .. }) {
-            return Err(err);
-        }
-        let aside = path.with_extension("parquet.corrupt");
-        fs::rename(path, &aside).map_err(io("rename", path))?;
-        self.recovery.set_aside.push(aside);
         Ok(())
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct ExtractArgs {
     /// Embed only one of N fixed parts of the dataset, I from 1 to N. Runs of different parts may go on at
     /// once, on machines that share the store and see the dataset under the same path; repeated, a run
     /// takes the place of its last one. All N together give the store of a single run; until they are
-    /// there, what the store listed before stays.
+    /// there, what the store listed before stays. (Paths of a list on stdin are those of the current folder.)
     #[arg(long, value_name = "I/N")]
     shard: Option<Part>,
     /// End with one JSON object on stdout.
@@ -167,6 +167,12 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
         report::say(format!(
             "shards still missing: {shards}; until they are there, the store lists what it listed before"
         ));
+        if result.finished.n_unfinished > 0 {
+            report::say(format!(
+                "{} other listings have shards here too: they come together only when folder, files and labels were the same for all",
+                result.finished.n_unfinished
+            ));
+        }
     }
 }
 

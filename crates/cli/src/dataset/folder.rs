@@ -55,7 +55,8 @@ pub(crate) fn pictures(folder: &Path) -> Pictures {
 pub(super) fn list(folder: &Path) -> Result<Dataset> {
     let Pictures { files, n_ignored, unreadable } = pictures(folder);
     let prefix = key(folder);
-    let inside = |path: String| match path.strip_prefix(&prefix).and_then(|it| it.strip_prefix('/')) {
+    let prefix = prefix.trim_end_matches('/');
+    let inside = |path: String| match path.strip_prefix(prefix).and_then(|it| it.strip_prefix('/')) {
         Some(inside) => inside.to_owned(),
         None => path,
     };

@@ -52,25 +52,43 @@ pub(crate) fn install(build: &Build, folder: &Path) -> Result<PathBuf> {
     ensure!(staged.join(build.library).is_file(), "there is no {} in what was fetched", build.library);
     write_sums(&staged)?;
     let destination = folder.join(build.folder);
-    // One that was damaged.
+    // One that was damaged goes with the temporary folder: at no time is a half of it there.
     if destination.exists() {
-        fs::remove_dir_all(&destination)?;
+        let old = temporary.path().join("old");
+        fs::rename(&destination, old).with_context(|| format!("cannot replace {}", destination.display()))?;
     }
     fs::rename(&staged, &destination).with_context(|| format!("cannot write {}", destination.display()))?;
     Ok(destination.join(build.library))
 }
 
-/// Whether a build's folder holds every file that was put there, as it was.
-pub(crate) fn check(destination: &Path) -> Result<()> {
-    let path = destination.join(SUMS);
-    let sums = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    for line in sums.lines() {
-        let (expected, name) = line.split_once("  ").context("a line without a name")?;
-        let file = destination.join(name);
-        let found = network::hash_of(&file)?;
-        ensure!(found == expected, "{} has SHA-256 {found}, expected {expected}", file.display());
+/// What is known of a build in the cache.
+pub(crate) enum State {
+    /// Every file is as it was put there.
+    Good,
+    /// A file is not, and why.
+    Damaged(String),
+    /// Nothing says what it should be.
+    Unknown,
+}
+
+/// Checks all files of a build, by the path of its library.
+pub(crate) fn check(library: &Path) -> State {
+    let folder = library.parent().unwrap_or(Path::new(""));
+    let Ok(sums) = fs::read_to_string(folder.join(SUMS)) else { return State::Unknown };
+    let lines: Vec<(&str, &str)> = sums.lines().filter_map(|it| it.split_once("  ")).collect();
+    // Cut short, it would vouch for what it does not name.
+    if !lines.iter().any(|it| library.file_name().is_some_and(|name| name == it.1)) {
+        return State::Unknown;
     }
-    Ok(())
+    for (expected, name) in lines {
+        let file = folder.join(name);
+        match network::hash_of(&file) {
+            Ok(found) if found == expected => {}
+            Ok(_) => return State::Damaged(format!("{} is damaged", file.display())),
+            Err(err) => return State::Damaged(format!("{err:#}")),
+        }
+    }
+    State::Good
 }
 
 /// As `sha256sum` writes them, and `sha256sum --check` reads them.

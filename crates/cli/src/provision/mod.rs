@@ -13,7 +13,7 @@ use headstart_backbone::{BackboneError, Device, MINIMUM_VERSION, Precision, Runt
 
 use crate::{folders, report};
 use builds::builds;
-use install::{check, install};
+use install::{State, check, install};
 
 pub(crate) use builds::Kind;
 
@@ -124,23 +124,33 @@ pub(crate) fn setup(kind: Kind) -> Result<PathBuf> {
     let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
     let lock = lock.with_context(|| format!("cannot write {}", lock_path.display()))?;
     lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
-    if let Some(path) = in_cache(kind)? {
-        match check(path.parent().unwrap_or(&folder)) {
-            Ok(()) => return Ok(path),
-            Err(err) => {
-                report::say(format!("what is there is damaged or incomplete ({err:#}); getting it again"))
-            }
-        }
+    let there = in_cache(kind)?;
+    let state = there.as_ref().map_or(State::Unknown, |it| check(it));
+    match &state {
+        State::Good => return Ok(there.unwrap_or_default()),
+        State::Unknown => {}
+        State::Damaged(reason) => report::say(format!("{reason}; getting it again")),
     }
     let mut reasons = Vec::new();
     for build in builds(kind) {
         match install(build, &folder) {
-            Ok(path) => return Ok(path),
+            Ok(path) => {
+                // Where another build took its place, the damaged one would still be found first.
+                let left = there.as_ref().and_then(|it| it.parent()).filter(|it| Some(*it) != path.parent());
+                left.map_or(Ok(()), fs::remove_dir_all).context("cannot remove the damaged runtime")?;
+                return Ok(path);
+            }
             Err(err) => {
                 report::say(format!("{}: {err:#}", build.folder));
                 reasons.push(format!("{err:#}"));
             }
         }
+    }
+    if let (Some(path), State::Unknown) = (&there, &state) {
+        report::say(
+            "nothing says whether what is there is whole, and it could not be got again: it is left as it is",
+        );
+        return Ok(path.clone());
     }
     let (os, arch) = (env::consts::OS, env::consts::ARCH);
     let hint = format!("set ORT_DYLIB_PATH to a library of version {MINIMUM_VERSION} or newer");

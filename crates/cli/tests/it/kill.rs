@@ -11,6 +11,7 @@ use crate::program::{Place, counts, leftovers, lines, settle};
 const N_PICTURES: u32 = 1000;
 const N_BROKEN: usize = 50;
 const N_KILLS: u32 = 100;
+const N_SHARDS: u64 = 3;
 
 /// Every row by digest, and every sample: what two equal stores have in common.
 fn content(place: &Place, store: &str) -> (BTreeMap<Digest, Vec<u32>>, Vec<String>) {
@@ -35,39 +36,53 @@ fn next(state: &mut u64) -> u64 {
     x ^ (x >> 31)
 }
 
-#[test]
-fn a_run_killed_a_hundred_times_ends_with_the_store_of_an_undisturbed_one() {
-    let place = Place::new();
+/// Pictures, more than the program embeds in a moment, and some that are none.
+fn pictures(place: &Place) {
     for index in 0..N_PICTURES {
         let colour = [(index % 200).to_le_bytes()[0], (index / 200 * 40).to_le_bytes()[0], 90];
         place.picture(&format!("photos/{}/{index}.png", ["a", "b"][index as usize % 2]), colour, index);
     }
     // What a run writes at its end is more than samples.
     for index in 0..N_BROKEN {
-        std::fs::write(place.path(&format!("photos/a/broken-{index}.png")), "no picture").unwrap();
+        std::fs::write(place.path(&format!("photos/a/broken-{index}.png")), "no picture")
+            .expect("it is written");
     }
     settle();
-    // Rows depend on their batch by float noise at most; one by one they are equal bit for bit.
-    let arguments =
-        |store: &'static str| ["extract", "photos", "--store", store, "--batch-size", "1", "--json"];
+}
+
+/// Rows depend on their batch by float noise at most; one by one they are equal bit for bit.
+fn arguments(store: &'static str) -> [&'static str; 7] {
+    ["extract", "photos", "--store", store, "--batch-size", "1", "--json"]
+}
+
+/// Starts the program, kills it within `duration`, and says whether it ended before that.
+fn kill(place: &Place, arguments: &[&str], duration: u64, seed: &mut u64) -> bool {
+    let mut command = place.command(arguments);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = child.expect("the program starts");
+    std::thread::sleep(Duration::from_millis(next(seed) % duration));
+    child.kill().expect("killed, or gone already");
+    child.wait().expect("it ended").code().is_some()
+}
+
+/// Milliseconds of an undisturbed run: kills are spread over all of it, however slow the machine is.
+fn undisturbed(place: &Place) -> u64 {
     let start = Instant::now();
     place.run(&arguments("calm")).expect(1);
-    // Kills spread over a whole run, however slow the machine is.
-    let duration = u64::try_from(start.elapsed().as_millis()).expect("it is short").max(1);
+    u64::try_from(start.elapsed().as_millis()).expect("it is short").max(1)
+}
+
+#[test]
+fn a_run_killed_a_hundred_times_ends_with_the_store_of_an_undisturbed_one() {
+    let place = Place::new();
+    pictures(&place);
+    let duration = undisturbed(&place);
     let expected = content(&place, "calm");
     assert_eq!((expected.0.len(), expected.1.len()), (N_PICTURES as usize, N_PICTURES as usize));
     let mut seed = 1;
     let (mut n_kills, mut n_finished, mut n_recovered_runs) = (0, 0, 0);
     while n_kills < N_KILLS {
-        let mut child = place
-            .command(&arguments("killed"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        std::thread::sleep(Duration::from_millis(next(&mut seed) % duration));
-        child.kill().expect("killed, or gone already");
-        if child.wait().expect("it ended").code().is_some() {
+        if kill(&place, &arguments("killed"), duration, &mut seed) {
             n_finished += 1;
             assert_eq!(content(&place, "killed"), expected);
             std::fs::remove_dir_all(place.path("killed")).unwrap();
@@ -82,4 +97,29 @@ fn a_run_killed_a_hundred_times_ends_with_the_store_of_an_undisturbed_one() {
     assert!(content(&place, "killed") == expected, "the store differs from that of an undisturbed run");
     assert_eq!(leftovers(&place, "killed"), [""; 0]);
     assert!(n_recovered_runs > 10, "only {n_recovered_runs} kills hit a run at work ({n_finished} finished)");
+}
+
+/// Three shards at once, each killed again and again, its journal taken over by whoever begins next.
+#[test]
+fn shards_killed_beside_each_other_end_with_the_store_of_an_undisturbed_run() {
+    let place = &Place::new();
+    pictures(place);
+    let duration = undisturbed(place);
+    let expected = content(place, "calm");
+    std::thread::scope(|scope| {
+        for index in 1..=N_SHARDS {
+            scope.spawn(move || {
+                let shard = format!("{index}/{N_SHARDS}");
+                let arguments = [&arguments("killed")[..], &["--shard", &shard]].concat();
+                let mut seed = index;
+                for _ in 0..15 {
+                    kill(place, &arguments, duration, &mut seed);
+                }
+                let last = place.run(&arguments);
+                assert!(last.code < 2, "{}", last.stderr);
+            });
+        }
+    });
+    assert!(content(place, "killed") == expected, "the store differs");
+    assert_eq!(leftovers(place, "killed"), [""; 0]);
 }

@@ -249,23 +249,42 @@ fn two_setups_at_once_give_one_library() {
     assert!(run(&["doctor", "--json"]).0);
     let (is_good, said) = run(&["setup"]);
     assert!(is_good && !said.contains("getting"), "{said}");
-    // A library cut short, one that is gone, and what a killed setup left.
-    let libraries: Vec<PathBuf> = fs::read_dir(runtime.join("1.31.1"))
-        .unwrap()
-        .map(|it| it.unwrap().path())
-        .filter(|it| it.to_string_lossy().contains("lib"))
-        .collect();
-    assert!(!libraries.is_empty());
+    // The library cut short, or gone, and what a killed setup left.
+    let largest = |folder: &Path| {
+        let files = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+        files.max_by_key(|it| fs::metadata(it).unwrap().len()).unwrap()
+    };
+    let library = largest(&runtime.join("1.31.1"));
+    let whole = fs::read(&library).unwrap();
     for damage in [|it: &Path| fs::write(it, "half").unwrap(), |it: &Path| fs::remove_file(it).unwrap()] {
-        let library = &libraries[0];
-        let before = fs::metadata(library).unwrap().len();
-        damage(library);
+        damage(&library);
         fs::create_dir_all(runtime.join(".setup-killed/staged")).unwrap();
-        assert!(!run(&["doctor", "--json"]).0 || libraries.len() > 1);
+        let (is_good, said) = run(&["doctor", "--json"]);
+        assert!(!is_good, "{said}");
         let (is_good, said) = run(&["setup"]);
         assert!(is_good && said.contains("getting"), "{said}");
-        assert_eq!(fs::metadata(library).unwrap().len(), before);
+        assert!(fs::read(&library).unwrap() == whole);
         assert!(!runtime.join(".setup-killed").exists());
         assert!(run(&["doctor", "--json"]).0);
     }
+    // Nothing can be got: what is damaged is told, what nobody knows of is left as it is.
+    let offline = || {
+        let mut command = place.command(&["setup"]);
+        command.env("HEADSTART_CACHE", place.path("cache")).env_remove("ORT_DYLIB_PATH").env("PATH", "");
+        let output = command.env("https_proxy", "http://127.0.0.1:9").output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let sums = runtime.join("1.31.1/SHA256SUMS");
+    let known = fs::read(&sums).unwrap();
+    for sums_are in [None, Some(&b""[..])] {
+        fs::remove_file(&sums).unwrap();
+        sums_are.into_iter().for_each(|it| fs::write(&sums, it).unwrap());
+        let (is_good, said) = offline();
+        assert!(is_good && said.contains("left as it is"), "{said}");
+        fs::write(&sums, &known).unwrap();
+    }
+    assert!(offline().0);
+    fs::write(&library, "half").unwrap();
+    let (is_good, said) = offline();
+    assert!(!is_good && said.contains("is damaged; getting it again") && said.contains("pip"), "{said}");
 }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{Folder, digest, failure, files, row, shard, space, table, write};
-use crate::{Digest, Failure, Run, Store, StoreError};
+use super::{Folder, digest, failure, files, row, sample, shard, space, table, write};
+use crate::{Digest, EmbeddingSpace, Failure, Run, Store, StoreError};
 
 #[test]
 fn temporary_files_of_killed_runs_go_and_those_of_running_ones_stay() {
@@ -75,10 +75,11 @@ fn a_listing_takes_the_place_of_the_last_one_when_all_of_it_is_there() {
     assert!(n_samples().unwrap_err().ends_with(missing), "{:?}", n_samples());
     // A shard of another listing, or of another division, is none of these.
     let other = |index| Run::Shard { index, count: 3, listing: 1 };
-    write(&store, other(1), 3..5);
     write(&store, shard(1, 8), 3..5);
+    write(&store, other(1), 3..5);
     let said = n_samples().unwrap_err();
-    assert!(said.contains(missing) && said.contains("shards of 3 listings, which do not mix"), "{said}");
+    let latest = "missing: 1/3, 3/3; there are shards of 3 listings, which do not mix";
+    assert!(said.contains(latest), "{said}");
     write(&store, shard(1, 3), 3..6);
     assert_eq!(n_samples(), Ok(9));
     assert_eq!(store.sample_files().unwrap().len(), 3, "the others went");
@@ -88,6 +89,15 @@ fn a_listing_takes_the_place_of_the_last_one_when_all_of_it_is_there() {
         write(&store, other(index), range);
         assert_eq!(n_samples(), Ok(expected), "after shard {index}");
     }
+    // One that is in the making outlives a repeat of the one that is complete.
+    write(&store, shard(0, 3), 0..3);
+    write(&store, shard(1, 3), 3..6);
+    assert_eq!(store.unfinished().unwrap().unwrap().to_string(), "3/3");
+    write(&store, other(1), 2..4);
+    assert_eq!(n_samples(), Ok(6));
+    let finished = store.writer(shard(2, 3)).unwrap().finish(&table(vec![sample(6, "ant")]), &[]).unwrap();
+    assert_eq!((finished.shards.n_missing(), finished.n_unfinished), (0, 0));
+    assert_eq!((n_samples(), store.unfinished().unwrap()), (Ok(7), None));
     // A whole run after shards, a shard after a whole run.
     write(&store, Run::Whole, 0..8);
     assert_eq!(n_samples(), Ok(8));
@@ -133,11 +143,14 @@ fn names_of_samples_files_are_data() {
         ),
         "{said}"
     );
-    // Names that are no shard's belong to other programs.
-    for name in ["shard-0-of-1-1", "shard-00003-of-00002-000000000000feed", "my table"] {
-        fs::rename(store.sample_files().unwrap().remove(0), named(name)).unwrap();
-        assert_eq!(store.samples().unwrap().samples.len(), 2, "{name}");
-    }
+    // Names that are no run's belong to users and other programs: neither read nor removed.
+    let theirs = ["shard-0-of-1-1", "shard-00003-of-00002-000000000000feed", "whole backup"].map(named);
+    fs::rename(named(&huge.to_string()), &theirs[0]).unwrap();
+    assert!(theirs[1..].iter().all(|it| fs::copy(&theirs[0], it).is_ok()));
+    assert_eq!(store.samples().unwrap().samples.len(), 0);
+    write(&store, Run::Whole, 0..3);
+    assert_eq!(store.samples().unwrap().samples.len(), 3);
+    assert!(theirs.iter().all(|it| it.exists()));
 }
 
 #[test]
@@ -147,7 +160,15 @@ fn failures_are_listed_by_run_and_go_with_their_listing() {
     let run = |run: Run, failures: &[Failure]| {
         store.writer(run).unwrap().finish(&table(Vec::new()), failures).unwrap().failures
     };
-    let lists = || files(&folder.0).into_iter().filter(|it| it.starts_with("failures")).collect::<Vec<_>>();
+    let kept = ["failures-old.jsonl", "failures2.jsonl"].map(|it| folder.0.join(it));
+    kept.iter().for_each(|it| fs::write(it, "{}").unwrap());
+    let is_kept = |it: &String| kept.iter().any(|path| path.ends_with(it));
+    let lists = || {
+        files(&folder.0)
+            .into_iter()
+            .filter(|it| it.starts_with("failures") && !is_kept(it))
+            .collect::<Vec<_>>()
+    };
     let list = run(Run::Whole, &[failure("a\"b"), failure("c")]).unwrap();
     let text = fs::read_to_string(list).unwrap();
     assert_eq!(text, "{\"path\":\"a\\\"b\",\"reason\":\"broken\"}\n{\"path\":\"c\",\"reason\":\"broken\"}\n");
@@ -160,40 +181,63 @@ fn failures_are_listed_by_run_and_go_with_their_listing() {
     assert_eq!(lists(), [of_shard(0)]);
     run(Run::Whole, &[]);
     assert_eq!(lists(), [""; 0]);
+    assert!(kept.iter().all(|it| it.exists()), "what users keep is theirs");
 }
 
-/// Runs begin, are killed and end while others do, and readers read: nobody is refused or finds a gap.
+/// Runs begin, are killed and end while others do, one listing takes the place of another, and readers
+/// read: nobody is refused or finds a gap.
 #[test]
 fn shards_begin_and_end_at_once_and_readers_never_mind() {
+    const N: u32 = 4;
+    const N_ROUNDS: usize = 24;
     let folder = Folder::new("at-once");
     let store = Store::create(&folder.0, &space()).unwrap();
-    const N: u32 = 4;
+    let of = |index: u32, round: usize| Run::Shard { index, count: N, listing: round as u64 / 4 % 2 };
     for index in 0..N {
-        write(&store, shard(index, N), index as usize..index as usize + 1);
+        write(&store, of(index, 0), index as usize..index as usize + 1);
     }
+    let rounds = std::sync::Barrier::new(N as usize);
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..N)
             .map(|index| {
-                let store = &store;
+                let (store, rounds) = (&store, &rounds);
                 scope.spawn(move || {
-                    for round in 0..25 {
+                    for round in 0..N_ROUNDS {
+                        rounds.wait();
                         let range = index as usize..index as usize + 1 + round % 2;
-                        let mut killed = store.writer(shard(index, N)).unwrap();
+                        let mut killed = store.writer(of(index, round)).unwrap();
                         let new = 1000 * (index as usize + 1) + round;
                         killed.append(&[digest(new)], &row(new)).unwrap();
                         drop(killed);
-                        write(store, shard(index, N), range);
+                        write(store, of(index, round), range);
                     }
                 })
             })
             .collect();
         let mut n_read = 0;
-        while !writers.iter().all(|it| it.is_finished()) {
+        while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             let n_samples = store.samples().unwrap().samples.len();
             assert!((N as usize..=2 * N as usize).contains(&n_samples), "{n_samples}");
             n_read += 1;
         }
-        assert!(n_read > 10, "{n_read}");
+        assert!(n_read > 0);
     });
-    assert_eq!(store.digests().unwrap().len(), (N + 1) as usize + 25 * N as usize);
+    assert_eq!(store.sample_files().unwrap().len(), N as usize);
+    assert_eq!(store.digests().unwrap().len(), (N + 1) as usize + N_ROUNDS * N as usize);
+}
+
+/// Two that make one store at once: one of them is first, and the other is told.
+#[test]
+fn a_store_is_made_once() {
+    let folder = Folder::new("made-once");
+    let spaces = [3, 4].map(|n_features| EmbeddingSpace { n_features, ..space() });
+    for round in 0..20 {
+        let dir = &folder.0.join(round.to_string());
+        let made: Vec<bool> = std::thread::scope(|scope| {
+            let start = |space| scope.spawn(move || Store::create(dir, space).is_ok());
+            let threads: Vec<_> = spaces.iter().map(start).collect();
+            threads.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert_eq!(made.iter().filter(|it| **it).count(), 1, "{made:?}");
+    }
 }
