@@ -55,6 +55,15 @@ pub enum BackboneError {
         #[source]
         source: Option<Box<ort::Error>>,
     },
+    /// The system gives no more threads.
+    #[error("cannot start {n} threads; fewer workers need fewer")]
+    Threads {
+        /// How many there were to be.
+        n: usize,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// OpenVINO would compute in f32 and say nothing.
     #[error(
         "device `openvino` cannot compute in bf16 here: this CPU has no bf16 instructions (AVX512_BF16); f32 it can"

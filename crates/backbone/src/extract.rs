@@ -145,7 +145,8 @@ pub fn extract(
     let n_cached = inputs.len() - n_embedded - failed.len();
     let failed =
         failed.into_iter().map(|(input, reason)| Failure { path: inputs[input].path.clone(), reason });
-    let failures: Vec<Failure> = failed.chain(unreadable).collect();
+    // First what may stand for many: a folder.
+    let failures: Vec<Failure> = unreadable.into_iter().chain(failed).collect();
     let recovery = writer.recovery().clone();
     let table = SampleTable { root, samples: samples(inputs, found) };
     let start = Instant::now();

@@ -187,21 +187,37 @@ fn image_layout(model: &OnnxModel, spec: &ModelSpec) -> Result<bool, BackboneErr
         ),
         actual,
     };
+    if input.elem_type() == Some(data_type::UINT8) {
+        return Err(shape_error(format!(
+            "uint8 pixels as `{}`, as an exported model takes them: that has a head, and is no backbone",
+            input.name()
+        )));
+    }
     let float = [data_type::FLOAT, data_type::FLOAT16];
     if !input.elem_type().is_some_and(|it| float.contains(&it)) {
-        return Err(shape_error(format!("element type {:?} of `{}`", input.elem_type(), input.name())));
+        let element = input.elem_type().map_or("none".to_owned(), |it| it.to_string());
+        return Err(shape_error(format!("ONNX element type {element} of `{}`", input.name())));
     }
-    let dims = input
-        .dims()
-        .filter(|it| it.len() == 4)
-        .ok_or_else(|| shape_error(format!("shape {:?} of `{}`", input.dims(), input.name())))?;
+    let dims = input.dims().filter(|it| it.len() == 4).ok_or_else(|| {
+        shape_error(format!("shape {} of `{}`", shape(&input.dims().unwrap_or_default()), input.name()))
+    })?;
     let size = preprocess.size.map(i64::from);
     let fits =
         |it: &[Option<i64>], want: [i64; 3]| it.iter().zip(want).all(|(a, b)| a.is_none_or(|a| a == b));
     let (first, last) =
         (fits(&dims[1..], [channels, size[0], size[1]]), fits(&dims[1..], [size[0], size[1], channels]));
     // Fully symbolic shapes fit both; channels first is what PyTorch writes.
-    if first || last { Ok(first) } else { Err(shape_error(format!("shape {dims:?} of `{}`", input.name()))) }
+    if first || last {
+        Ok(first)
+    } else {
+        Err(shape_error(format!("shape {} of `{}`", shape(&dims), input.name())))
+    }
+}
+
+/// `[N, 3, 224, 224]`
+fn shape(dims: &[Option<i64>]) -> String {
+    let dims = dims.iter().map(|it| it.map_or("N".to_owned(), |it| it.to_string()));
+    format!("[{}]", dims.collect::<Vec<_>>().join(", "))
 }
 
 /// Dynamic quantisation takes its scales from the batch, so that embeddings depend on their neighbours.

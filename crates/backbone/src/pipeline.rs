@@ -11,6 +11,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{Builder, Scope};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -119,17 +120,22 @@ pub fn run_files<P: AsRef<Path> + Sync>(
 
     std::thread::scope(move |scope| {
         let event_out = event_out;
+        // Those that were started end with their queues.
+        let no_threads = |source| {
+            stop.store(true, Ordering::Relaxed);
+            BackboneError::Threads { n: n_workers + n_sessions, source }
+        };
         for _ in 0..n_workers {
             let (decoded_in, event_in) = (decoded_in.clone(), event_in.clone());
             let worker =
                 Worker { next, stop, claimed, clock, paths, preprocess, limits: &config.limits, is_known };
-            scope.spawn(move || worker.run(&decoded_in, &event_in));
+            start(scope, move || worker.run(&decoded_in, &event_in)).map_err(&no_threads)?;
         }
         for session in sessions.iter_mut() {
             let (decoded, events) = (Arc::clone(&decoded_out), event_in.clone());
             let pad = config.pad_batches;
             let runner = BatchRunner { session, preprocess, batch_size, pad, width, clock };
-            scope.spawn(move || runner.run(&decoded, &events));
+            start(scope, move || runner.run(&decoded, &events)).map_err(&no_threads)?;
         }
         // Only the threads hold the other ends now: the queues end when the threads do.
         drop((decoded_in, decoded_out, event_in));
@@ -146,6 +152,14 @@ pub fn run_files<P: AsRef<Path> + Sync>(
         }
         result.map(|()| clock.times(n_workers, n_sessions))
     })
+}
+
+/// Starts a thread of a scope; one that the system refuses is an error and no panic.
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() + Send + 'scope,
+) -> std::io::Result<()> {
+    Builder::new().spawn_scoped(scope, work).map(drop)
 }
 
 fn deliver_event(
@@ -232,7 +246,7 @@ impl<P: AsRef<Path>> Worker<'_, P> {
 }
 
 /// Reads a regular file whole, and what it looked like; refuses one that changed meanwhile.
-fn read_file(path: &Path, limits: &DecodeLimits) -> Result<(Vec<u8>, FileStat), ImageError> {
+pub(crate) fn read_file(path: &Path, limits: &DecodeLimits) -> Result<(Vec<u8>, FileStat), ImageError> {
     // Look before opening: opening a pipe would wait for its writer.
     let before = std::fs::metadata(path).map_err(ImageError::Read)?;
     if !before.is_file() {

@@ -1,9 +1,12 @@
 //! From encoded bytes to the pixels a backbone takes, described by a value.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::decode::{self, DecodeLimits};
 use crate::error::{BackboneError, ImageError};
+use crate::pipeline::read_file;
 use crate::resize;
 
 /// How an image becomes the input of a backbone. Enters the fingerprint as a whole.
@@ -168,5 +171,13 @@ impl Preprocess {
     pub fn apply(&self, bytes: &[u8], limits: &DecodeLimits) -> Result<Vec<u8>, ImageError> {
         let image = decode::decode(bytes, self, limits)?;
         resize::resize_and_crop(&image, self)
+    }
+
+    /// As [`apply`](Self::apply), for a file.
+    ///
+    /// # Errors
+    /// [`ImageError`] also when it is no regular file, or changes while it is read.
+    pub fn apply_file(&self, file: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, ImageError> {
+        self.apply(&read_file(file, limits)?.0, limits)
     }
 }

@@ -44,14 +44,18 @@ impl Labelled {
     /// Reads the labelled samples of a store.
     pub(crate) fn read(store: &Store) -> Result<Self> {
         let mut samples = store.samples()?.samples;
-        if let Some(shards) = store.unfinished()? {
+        if let Some(newer) = store.unfinished()? {
             report::say(format!(
-                "{} has a newer dataset in the making, which is not used: its shards {shards} are missing",
+                "{} has a newer dataset in the making, which is not used; shards are missing of {newer}",
                 store.dir().display()
             ));
         }
         let n_all = samples.len();
-        ensure!(n_all > 0, "{} has no samples yet; run `headstart extract` first", store.dir().display());
+        ensure!(
+            n_all > 0,
+            "{} has no samples: run `headstart extract` first, or see the failures that its last run listed there",
+            store.dir().display()
+        );
         samples.retain(|it| it.label.is_some());
         ensure!(
             !samples.is_empty(),

@@ -12,11 +12,12 @@ mod progress;
 mod provision;
 mod report;
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use headstart_backbone::Listing;
 
@@ -79,7 +80,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     start_logging();
-    match execute(cli.command) {
+    match start_threads().and_then(|()| execute(cli.command)) {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Err(err) => {
@@ -99,6 +100,15 @@ fn execute(command: Command) -> Result<Outcome> {
         Command::Eval(args) => commands::eval::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Export(args) => commands::export::run(&args),
+    }
+}
+
+/// Where the system gives no threads, that is an error now and no panic later.
+fn start_threads() -> Result<()> {
+    match rayon::ThreadPoolBuilder::new().build_global() {
+        // Without a cause they are started already.
+        Err(err) if err.source().is_some() => Err(err).context("cannot start a thread for each core"),
+        _ => Ok(()),
     }
 }
 

@@ -44,9 +44,8 @@ impl ExtractProgress {
         let now = Instant::now();
         self.rate.update(now, state.n_done);
         let rate = self.rate.per_second();
-        let left = (todo - state.n_done) as f64 / rate.max(1e-9);
         let failed = if state.n_failed == 0 { String::new() } else { format!(", {} failed", state.n_failed) };
-        let message = format!("images, {rate:.0} images/s{failed}, {} left", duration(left));
+        let message = format!("images, {rate:.0} images/s{failed}{}", left(todo - state.n_done, rate));
         if !self.is_terminal && now - self.last_line > LINE_INTERVAL {
             self.last_line = now;
             report::say(format!("{}/{todo} {message}", state.n_done));
@@ -86,6 +85,12 @@ impl Rate {
     }
 }
 
+/// `, 75 s left`; nothing while nobody knows.
+fn left(n_images: usize, rate: f64) -> String {
+    let seconds = n_images as f64 / rate;
+    if seconds.is_finite() { format!(", {} left", duration(seconds)) } else { String::new() }
+}
+
 /// `75 s`, `12 min`, `3 h 20 min`.
 fn duration(seconds: f64) -> String {
     let minutes = seconds / 60.0;
@@ -115,6 +120,7 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
+        assert_eq!([left(10, 2.0), left(10, 0.0), left(0, 0.0)], [", 5 s left", "", ""]);
         assert_eq!([9.6, 99.0, 600.0, 12_000.0].map(duration), ["10 s", "99 s", "10 min", "3 h 20 min"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::run::Shards;
+use crate::run::Unfinished;
 
 /// Why a store could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -88,12 +88,12 @@ pub enum StoreError {
         count: u32,
     },
     /// Only some shards of a dataset were run.
-    #[error("{} has only some shards of a dataset; run those that are missing: {shards}{}", path.display(), of_several(*n_listings))]
+    #[error("{} has only some shards of a dataset; run those that are missing of {last}{}", path.display(), of_several(*n_listings))]
     IncompleteListing {
         /// The store.
         path: PathBuf,
-        /// Shards of the listing that lacks the fewest.
-        shards: Shards,
+        /// The listing that was begun last.
+        last: Unfinished,
         /// How many listings have shards here.
         n_listings: usize,
     },

@@ -19,10 +19,14 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// `path reason`
+/// `path reason`, control characters escaped: a name must not write to a terminal.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.path, self.reason)
+        let text = format!("{} {}", self.path, self.reason);
+        text.chars().try_for_each(|it| match it {
+            it if it.is_control() => write!(f, "{}", it.escape_default()),
+            it => write!(f, "{it}"),
+        })
     }
 }
 

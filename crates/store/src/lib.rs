@@ -26,7 +26,7 @@ pub use digest::Digest;
 pub use error::StoreError;
 pub use failure::Failure;
 pub use part::EmbeddingBatch;
-pub use run::{Run, Shards};
+pub use run::{Run, Shards, Unfinished};
 pub use sample::{FileStat, Sample, SampleTable, read_text_columns};
 pub use space::EmbeddingSpace;
 pub use store::{Rows, Scan, Store};

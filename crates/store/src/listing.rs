@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::StoreError;
-use crate::run::{Run, Shards};
+use crate::run::{Run, Shards, Unfinished};
+use crate::sample;
 
 /// The samples files of one listing, sorted by name; at least one.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub(crate) fn key(run: Run) -> Key {
 impl Listing {
     pub(crate) fn is_complete(&self) -> bool {
         self.shards.n_missing() == 0
+    }
+
+    pub(crate) fn unfinished(self) -> Result<Unfinished, StoreError> {
+        Ok(Unfinished { root: sample::read_root(&self.files[0])?, shards: self.shards })
     }
 }
 
@@ -66,9 +71,9 @@ pub(crate) fn current(dir: &Path, files: &[PathBuf]) -> Result<Option<Listing>, 
         listings(files).into_iter().partition(Listing::is_complete);
     // There are two only when a run was killed between writing one and removing the other.
     match (complete.pop(), incomplete.pop()) {
-        (None, Some(Listing { shards, .. })) => {
-            let n_listings = incomplete.len() + 1;
-            Err(StoreError::IncompleteListing { path: dir.to_owned(), shards, n_listings })
+        (None, Some(last)) => {
+            let (last, n_listings) = (last.unfinished()?, incomplete.len() + 1);
+            Err(StoreError::IncompleteListing { path: dir.to_owned(), last, n_listings })
         }
         (current, _) => Ok(current),
     }

@@ -30,7 +30,8 @@ impl fmt::Display for Run {
         match self {
             Self::Whole => f.write_str("whole"),
             Self::Shard { index, count, listing } => {
-                write!(f, "shard-{index:05}-of-{count:05}-{listing:016x}")
+                // From 1, as people count them.
+                write!(f, "shard-{:05}-of-{count:05}-{listing:016x}", u64::from(*index) + 1)
             }
         }
     }
@@ -59,7 +60,7 @@ impl Run {
         }
         let mut fields = name.strip_prefix("shard-")?.split('-');
         let (index, of, count, listing) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-        let (index, count) = (index.parse().ok()?, count.parse().ok()?);
+        let (index, count) = (index.parse::<u32>().ok()?.checked_sub(1)?, count.parse().ok()?);
         let run = Self::Shard { index, count, listing: u64::from_str_radix(listing, 16).ok()? };
         (of == "of" && index < count && run.to_string() == name).then_some(run)
     }
@@ -72,6 +73,22 @@ pub struct Shards {
     pub present: BTreeSet<u32>,
     /// How many the listing has; 1 for that of a whole run.
     pub count: u32,
+}
+
+/// A dataset of which some shards are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Its folder.
+    pub root: String,
+    /// Its shards.
+    pub shards: Shards,
+}
+
+/// `/data/ants: 2/3, 3/3`: its folder, and what is missing.
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.root, self.shards)
+    }
 }
 
 impl Shards {

@@ -110,6 +110,20 @@ pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
     or_damaged(path, || read_unguarded(path))
 }
 
+/// The folder that the samples of a file are relative to.
+pub(crate) fn read_root(path: &Path) -> Result<String, StoreError> {
+    or_damaged(path, || {
+        let file = File::open(path).map_err(io("read", path))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
+        Ok(value_of(&builder, ROOT_KEY).unwrap_or_default())
+    })
+}
+
+fn value_of(builder: &ParquetRecordBatchReaderBuilder<File>, key: &str) -> Option<String> {
+    let metadata = builder.metadata().file_metadata().key_value_metadata()?;
+    metadata.iter().find(|it| it.key == key)?.value.clone()
+}
+
 /// Runs a read of Parquet; its decoder was not written for damaged files, and divides by their zeros.
 fn or_damaged<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let damaged = StoreError::Damaged { path: path.to_owned() };
@@ -119,9 +133,7 @@ fn or_damaged<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> R
 fn read_unguarded(path: &Path) -> Result<SampleTable, StoreError> {
     let file = File::open(path).map_err(io("read", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
-    let metadata = builder.metadata().file_metadata().key_value_metadata();
-    let value = |key| metadata.and_then(|all| all.iter().find(|it| it.key == key)?.value.clone());
-    let (root, expected) = (value(ROOT_KEY), value(CHECKSUM_KEY));
+    let (root, expected) = (value_of(&builder, ROOT_KEY), value_of(&builder, CHECKSUM_KEY));
     let mut samples = Vec::new();
     for batch in builder.build().map_err(parquet(path))? {
         let batch = batch.map_err(parquet(path))?;

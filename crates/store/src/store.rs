@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::Digest;
 use crate::error::{StoreError, io};
 use crate::part::EmbeddingBatch;
-use crate::run::{Run, Shards};
+use crate::run::{Run, Unfinished};
 use crate::sample::{self, SampleTable};
 use crate::space::{self, EmbeddingSpace};
 use crate::writer::Writer;
@@ -149,14 +149,13 @@ impl Store {
         Ok(table)
     }
 
-    /// Shards of a dataset that was begun after the one that [`samples`](Self::samples) gives, and is not
-    /// whole yet.
+    /// A dataset that was begun after the one that [`samples`](Self::samples) gives, and is not whole yet.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
-    pub fn unfinished(&self) -> Result<Option<Shards>, StoreError> {
-        let last = listing::listings(&self.sample_files()?).pop();
-        Ok(last.filter(|it| !it.is_complete()).map(|it| it.shards))
+    /// [`StoreError::Io`], [`StoreError::Parquet`].
+    pub fn unfinished(&self) -> Result<Option<Unfinished>, StoreError> {
+        let last = listing::listings(&self.sample_files()?).pop().filter(|it| !it.is_complete());
+        last.map(listing::Listing::unfinished).transpose()
     }
 
     /// All embeddings, some rows at a time, in no particular order; a digest may come more than once.

@@ -72,6 +72,18 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
             "the head was trained on {n_trained_on} of these {n} samples (or on their groups)"
         ));
     }
+    if head.metadata.task == Task::Classification {
+        let known = |row: &&usize| head.metadata.labels.iter().any(|it| it == labelled.label(**row));
+        let unknown: Vec<&usize> = rows.iter().filter(|row| !known(row)).collect();
+        if let Some(first) = unknown.first() {
+            report::say(format!(
+                "warning: {} of {} samples have labels that the head does not know, `{}` for one: they count as wrong",
+                unknown.len(),
+                rows.len(),
+                labelled.label(**first)
+            ));
+        }
+    }
     let judged = judge(&head, &store, &labelled, &rows)?;
     if args.json {
         let mut value = to_json(&judged);

@@ -10,7 +10,7 @@ use headstart_onnx::{self as onnx, Layer, OnnxModel, attach_head};
 use ndarray::ArrayView2;
 use serde_json::json;
 
-use super::{Opened, RunArgs, check_space, load_backbone, read_head};
+use super::{Opened, RunArgs, check_out, check_space, folder_of, load_backbone, read_head};
 use crate::models::ModelArgs;
 use crate::{Outcome, report};
 
@@ -54,14 +54,14 @@ pub(crate) struct ExportArgs {
 }
 
 pub(crate) fn run(args: &ExportArgs) -> Result<Outcome> {
+    check_out(&args.out)?;
     let head = read_head(&args.head)?;
     let (opened, mut backbone) = load_backbone(&args.model, &args.run, 1)?;
     check_space(&head, backbone.space())?;
     let mut graph = attach(&backbone, &head)?;
     let pixels = sample_pixels(args, backbone.runner().preprocess())?;
     // The comparison runs the very bytes that are shipped, as a file, external data and all.
-    let folder =
-        args.out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let folder = folder_of(&args.out);
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let staging = tempfile::Builder::new().prefix(".export-").tempdir_in(folder)?;
     let staged = staging.path().join("model.onnx");

@@ -104,8 +104,9 @@ impl FromStr for Part {
     }
 }
 
+/// Those that were computed: the others cost next to nothing.
 fn images_per_second(result: &Report, seconds: f64) -> f64 {
-    (result.n_embedded + result.n_cached + result.failures.len()) as f64 / seconds.max(1e-9)
+    result.n_embedded as f64 / seconds.max(1e-9)
 }
 
 fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Value {
@@ -140,18 +141,21 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
     for path in &result.set_aside {
         report::say(format!("{} is damaged and was set aside; what it held is made anew", path.display()));
     }
-    if let Some((root, n)) = &result.finished.replaced {
+    if let Some((root, n @ 1..)) = &result.finished.replaced {
         report::say(format!(
             "the store listed {n} samples of {root} before; these took their place (embeddings stay, and cost nothing to list again)"
         ));
     }
     let memory = machine::peak_memory_bytes().map_or("unknown".to_owned(), report::bytes);
+    let rate = match result.n_embedded {
+        0 => String::new(),
+        _ => format!(" ({:.0} images/s)", images_per_second(result, seconds)),
+    };
     report::say(format!(
-        "{} embedded, {} cached, {} failed in {seconds:.1} s ({:.0} images/s) on {} ({}), peak memory {memory}",
+        "{} embedded, {} cached, {} failed in {seconds:.1} s{rate} on {} ({}), peak memory {memory}",
         result.n_embedded,
         result.n_cached,
         result.failures.len(),
-        images_per_second(result, seconds),
         backbone.config().device,
         backbone.config().precision,
     ));
@@ -163,6 +167,9 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
         report::say(format!("all failures: {}", path.display()));
     }
     let shards = &result.finished.shards;
+    if shards.n_missing() == 0 && shards.count > 1 {
+        report::say(format!("all {} shards are there", shards.count));
+    }
     if shards.n_missing() > 0 {
         report::say(format!(
             "shards still missing: {shards}; until they are there, the store lists what it listed before"
@@ -193,7 +200,7 @@ fn say_stages(result: &Report) {
     );
     if let Some(roof) = result.model_images_per_second {
         let reached = result.n_embedded as f64 / result.pipeline_time.as_secs_f64();
-        line += &format!("; {reached:.0} images/s of the {roof:.0} that the model alone makes");
+        line += &format!("; {reached:.0} images/s of the about {roof:.0} that the model alone makes");
     }
     report::say(line);
 }

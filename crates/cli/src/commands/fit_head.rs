@@ -10,7 +10,7 @@ use headstart_store::Store;
 use serde_json::json;
 
 use super::eval::{self, Judged};
-use super::{check_space, read_head, write_file};
+use super::{check_out, check_space, read_head, write_file};
 use crate::data::{DrawnSplit, Labelled, Role, rows_of};
 use crate::fitting::{self, FitOptions, Training};
 use crate::{Outcome, machine, report};
@@ -37,6 +37,7 @@ pub(crate) struct FitHeadArgs {
 
 pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
     let start = Instant::now();
+    check_out(&args.out)?;
     let store = Store::open(&args.store)?;
     let labelled = Labelled::read(&store)?;
     if labelled.n_unlabelled > 0 {

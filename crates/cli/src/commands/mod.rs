@@ -10,9 +10,10 @@ pub(crate) mod predict;
 mod quantize;
 pub(crate) mod setup;
 
+use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use headstart_backbone::{
     Backbone, BackboneError, DecodeLimits, Device, PipelineConfig, Precision, Runtime, SessionConfig,
@@ -85,6 +86,16 @@ impl RunArgs {
                 device
             }
         };
+        // Before a runtime is looked for that could not do it either.
+        let offered = device.precisions();
+        ensure!(
+            offered.contains(&precision),
+            BackboneError::Precision {
+                precision: precision.to_string(),
+                device: device.to_string(),
+                offered: offered.iter().map(ToString::to_string).collect(),
+            }
+        );
         let runtime = provision::load_runtime(Kind::of(device))?;
         let session = SessionConfig { device, precision, ..SessionConfig::default() };
         Ok(Opened { runtime, session, pipeline: self.pipeline(device) })
@@ -163,18 +174,31 @@ fn check_space(head: &HeadModel, space: &EmbeddingSpace) -> Result<()> {
 }
 
 /// Reads a head file.
-fn read_head(path: &std::path::Path) -> Result<HeadModel> {
-    use anyhow::Context;
+fn read_head(path: &Path) -> Result<HeadModel> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     HeadModel::from_bytes(&bytes).with_context(|| format!("{}", path.display()))
 }
 
+/// Refuses a place where no file can be put, before anything is computed for it.
+fn check_out(path: &Path) -> Result<()> {
+    ensure!(!path.is_dir(), "{} is a folder", path.display());
+    // A file takes the place of what is there: a device would be gone.
+    ensure!(!path.exists() || path.is_file(), "{} is no regular file", path.display());
+    if folder_of(path).is_dir() {
+        tempfile::tempfile_in(folder_of(path)).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes a file under a temporary name beside its destination, syncs it and renames it into place.
-fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    use anyhow::Context;
+fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let context = || format!("cannot write {}", path.display());
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let folder = folder_of(path);
     std::fs::create_dir_all(folder).with_context(context)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
     file.write_all(bytes).with_context(context)?;
@@ -186,6 +210,6 @@ fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
         let permissions = std::fs::Permissions::from_mode(0o644);
         file.as_file().set_permissions(permissions).with_context(context)?;
     }
-    file.persist(path).with_context(context)?;
+    file.persist(path).map_err(|err| err.error).with_context(context)?;
     Ok(())
 }

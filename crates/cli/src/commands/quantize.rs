@@ -16,7 +16,7 @@ use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::{Opened, RunArgs, load_backbone, say_first, with_hint, write_file};
+use super::{Opened, RunArgs, check_out, folder_of, load_backbone, say_first, with_hint, write_file};
 use crate::dataset::{self, Columns};
 use crate::models::{ModelArgs, description};
 use crate::progress::ExtractProgress;
@@ -61,14 +61,15 @@ pub(crate) struct QuantizeArgs {
 }
 
 pub(crate) fn run(args: &QuantizeArgs) -> Result<Outcome> {
-    check_out(args)?;
+    check_out(&args.out)?;
+    check_model_file(args)?;
     ensure!(args.run.precision.is_none(), "--precision is for what runs a model; this makes one in int8");
     let mut images = Images::drawn(args)?;
     let (opened, mut floats) = load_backbone(&args.model, &args.run, images.inputs.len())?;
     let device = opened.session.device;
     ensure!(device.precisions().contains(&Precision::Int8), "{device} does not run int8; --device cpu does");
     // Nothing is at FILE before what is to be there has run.
-    let folder = args.out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(&args.out);
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let staging = tempfile::Builder::new().prefix(".quantize-").tempdir_in(folder);
     let staging = staging.with_context(|| format!("cannot write to {}", folder.display()))?;
@@ -133,11 +134,10 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<Outcome> {
 }
 
 /// Refuses to write over what is no quantised model of an earlier run.
-fn check_out(args: &QuantizeArgs) -> Result<()> {
+fn check_model_file(args: &QuantizeArgs) -> Result<()> {
     let out = args.out.display();
     let is_onnx = args.out.extension().is_some_and(|it| it.eq_ignore_ascii_case("onnx"));
     ensure!(is_onnx, "{out} must end in .onnx to be used as a model");
-    ensure!(!args.out.is_dir(), "{out} is a folder");
     let is_model =
         |path: &Path| path.canonicalize().is_ok_and(|it| args.out.canonicalize().is_ok_and(|out| out == it));
     ensure!(!is_model(Path::new(&args.model.model)), "{out} is the model itself; write to another file");
@@ -177,7 +177,7 @@ fn calibrate(
     images: &mut Images,
 ) -> Result<OnnxModel> {
     let (preprocess, limits) = (floats.runner().preprocess(), opened.pipeline.limits);
-    let of_input = |input: &Input| preprocess.apply(&fs::read(&input.file).ok()?, &limits).ok();
+    let of_input = |input: &Input| preprocess.apply_file(&input.file, &limits).ok();
     let wanted = usize::try_from(args.calibrate).unwrap_or(usize::MAX);
     let mut pixels: Vec<Vec<u8>> = Vec::new();
     for inputs in images.inputs.rchunks(DECODED_AT_ONCE) {
@@ -187,6 +187,7 @@ fn calibrate(
         }
     }
     pixels.truncate(wanted);
+    ensure!(!pixels.is_empty(), "none of the {} pictures can be read", images.inputs.len());
     images.n_calibrated = pixels.len();
     let n_inputs = 2 * pixels.len();
     let mut progress = ExtractProgress::new();

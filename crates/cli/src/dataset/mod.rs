@@ -54,6 +54,8 @@ pub(crate) fn list(dataset: &Path, columns: &Columns) -> Result<Dataset> {
         return from_stdin();
     }
     let mut listed = if dataset.is_dir() {
+        // Below, what does not read is a failure; here, it is all of them.
+        std::fs::read_dir(dataset).with_context(|| format!("cannot read {}", dataset.display()))?;
         folder::list(dataset)?
     } else {
         ensure!(dataset.exists(), "no dataset at {}", dataset.display());

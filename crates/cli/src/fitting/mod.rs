@@ -68,6 +68,12 @@ pub(crate) fn choose_task(options: &FitOptions, labelled: &Labelled) -> Result<T
             );
             Task::Multilabel
         }
+        (HeadKind::Logistic | HeadKind::Mlp, None) if labelled.label(0).contains('|') => {
+            report::say(
+                "labels are several numbers each: every combination is a class (--head linear predicts numbers)",
+            );
+            Task::Classification
+        }
         _ => Task::Classification,
     })
 }

@@ -1,17 +1,19 @@
 //! Fetching a build and putting it into the cache: whole or not at all.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::builds::{Build, Source, Wheel};
 use crate::{network, report};
 
-/// Checksums of a build's files, beside them.
-const SUMS: &str = "SHA256SUMS";
+/// Lengths and checksums of a build's files, beside them.
+const FILES: &str = "files.json";
 
 /// What the names of temporary folders begin with.
 const TEMPORARY: &str = ".setup-";
@@ -50,7 +52,7 @@ pub(crate) fn install(build: &Build, folder: &Path) -> Result<PathBuf> {
         }
     }
     ensure!(staged.join(build.library).is_file(), "there is no {} in what was fetched", build.library);
-    write_sums(&staged)?;
+    write_known(&staged)?;
     let destination = folder.join(build.folder);
     // One that was damaged goes with the temporary folder: at no time is a half of it there.
     if destination.exists() {
@@ -71,19 +73,19 @@ pub(crate) enum State {
     Unknown,
 }
 
+/// What a file of a build was when it was put there.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    bytes: u64,
+    sha256: String,
+}
+
 /// Checks all files of a build, by the path of its library.
 pub(crate) fn check(library: &Path) -> State {
-    let folder = library.parent().unwrap_or(Path::new(""));
-    let Ok(sums) = fs::read_to_string(folder.join(SUMS)) else { return State::Unknown };
-    let lines: Vec<(&str, &str)> = sums.lines().filter_map(|it| it.split_once("  ")).collect();
-    // Cut short, it would vouch for what it does not name.
-    if !lines.iter().any(|it| library.file_name().is_some_and(|name| name == it.1)) {
-        return State::Unknown;
-    }
-    for (expected, name) in lines {
-        let file = folder.join(name);
+    let Some(files) = known(library) else { return State::Unknown };
+    for (file, Known { sha256, .. }) in files {
         match network::hash_of(&file) {
-            Ok(found) if found == expected => {}
+            Ok(found) if found == sha256 => {}
             Ok(_) => return State::Damaged(format!("{} is damaged", file.display())),
             Err(err) => return State::Damaged(format!("{err:#}")),
         }
@@ -91,19 +93,34 @@ pub(crate) fn check(library: &Path) -> State {
     State::Good
 }
 
-/// As `sha256sum` writes them, and `sha256sum --check` reads them.
-fn write_sums(staged: &Path) -> Result<()> {
-    let mut lines = Vec::new();
+/// A file of a build that has not the length it should have, in words; quick enough for every start.
+pub(crate) fn cut_short(library: &Path) -> Option<String> {
+    known(library)?.into_iter().find_map(|(file, Known { bytes, .. })| match fs::metadata(&file) {
+        Ok(it) if it.len() == bytes => None,
+        Ok(it) => {
+            Some(format!("{} is damaged: it has {} bytes instead of {bytes}", file.display(), it.len()))
+        }
+        Err(err) => Some(format!("{} cannot be read: {err}", file.display())),
+    })
+}
+
+/// The files of a build; `None` where they are not known, or its library is not among them.
+fn known(library: &Path) -> Option<Vec<(PathBuf, Known)>> {
+    let folder = library.parent()?;
+    let text = fs::read_to_string(folder.join(FILES)).ok()?;
+    let files: BTreeMap<String, Known> = serde_json::from_str(&text).ok()?;
+    let is_named = files.contains_key(library.file_name()?.to_str()?);
+    is_named.then(|| files.into_iter().map(|(name, it)| (folder.join(name), it)).collect())
+}
+
+fn write_known(staged: &Path) -> Result<()> {
+    let mut files = BTreeMap::new();
     for entry in fs::read_dir(staged)? {
         let entry = entry?;
-        lines.push(format!(
-            "{}  {}\n",
-            network::hash_of(&entry.path())?,
-            entry.file_name().to_string_lossy()
-        ));
+        let known = Known { bytes: entry.metadata()?.len(), sha256: network::hash_of(&entry.path())? };
+        files.insert(entry.file_name().to_string_lossy().into_owned(), known);
     }
-    lines.sort();
-    write_synced(&staged.join(SUMS), &mut lines.concat().as_bytes())
+    write_synced(&staged.join(FILES), &mut serde_json::to_string_pretty(&files)?.as_bytes())
 }
 
 /// Has pip download a wheel into a folder of its own, and checks it.

@@ -13,9 +13,11 @@ use headstart_backbone::{BackboneError, Device, MINIMUM_VERSION, Precision, Runt
 
 use crate::{folders, report};
 use builds::builds;
-use install::{State, check, install};
+use install::{State, check, cut_short, install};
 
 pub(crate) use builds::Kind;
+
+const NO_DRIVER: &str = "there is no NVIDIA driver, or it does not answer (version 525 or newer is needed)";
 
 /// Loads ONNX Runtime for a device, from where [`find`] finds it.
 pub(crate) fn load_runtime(kind: Kind) -> Result<Runtime> {
@@ -23,11 +25,19 @@ pub(crate) fn load_runtime(kind: Kind) -> Result<Runtime> {
         Kind::Cpu => anyhow!(
             "no ONNX Runtime found; this program needs version {MINIMUM_VERSION} or newer\n\nrun `headstart setup` to get it, or set ORT_DYLIB_PATH to a library"
         ),
+        Kind::Cuda if !has_cuda_driver() => anyhow!(
+            "{NO_DRIVER}, and no ONNX Runtime for cuda found\n\nonce there is a driver, run `{}`",
+            setup_command(kind)
+        ),
         kind => anyhow!(
             "no ONNX Runtime for {kind} found\n\nrun `{}` to get it, or set ORT_DYLIB_PATH to a library that has it",
             setup_command(kind)
         ),
     })?;
+    // A library that is cut short is mapped all the same, and ends the process.
+    if let (false, Some(reason)) = (is_named(), cut_short(&path)) {
+        bail!("{reason}\n\nrun `{}` to mend it", setup_command(kind));
+    }
     Runtime::load(&path).map_err(|err| match err {
         BackboneError::RuntimeMissing { .. }
         | BackboneError::RuntimeTooOld { .. }
@@ -83,30 +93,29 @@ fn in_cache(kind: Kind) -> Result<Option<PathBuf>> {
 
 /// The device that `auto` takes for a precision, and why.
 pub(crate) fn best_device(precision: Precision) -> Result<(Device, &'static str)> {
-    if precision == Precision::Bf16 {
-        return Ok((Device::OpenVino, "the only one that computes in bf16"));
-    }
-    if precision == Precision::Int8 && in_cache(Kind::Openvino)?.is_some() {
-        return Ok((
-            Device::OpenVino,
-            "it is set up, and quicker with integers than ONNX Runtime's own kernels",
-        ));
-    }
-    if precision == Precision::Int8 {
-        return Ok((
-            Device::Cpu,
-            "the one that computes in int8 as it is; OpenVINO is quicker, where it is set up",
-        ));
-    }
-    if precision == Precision::F16 {
-        return Ok((Device::Cuda(0), "the only one that computes in f16"));
-    }
-    Ok(match (find_kind(Kind::Cuda)?, has_cuda_driver()) {
-        _ if is_named() => (Device::Cpu, "ORT_DYLIB_PATH names a library; --device cuda tries its GPU"),
-        (Some(_), true) => (Device::Cuda(0), "its runtime is set up and its driver answers"),
-        (Some(_), false) => (Device::Cpu, "CUDA is set up, but no driver answers"),
-        (None, true) => (Device::Cpu, "there is a GPU; `headstart setup --device cuda` gets its runtime"),
-        (None, false) => (Device::Cpu, "there is no GPU"),
+    let is_set_up = |kind| in_cache(kind).map(|it| it.is_some());
+    let (cpu, openvino) = (is_set_up(Kind::Cpu)?, is_set_up(Kind::Openvino)?);
+    Ok(match precision {
+        Precision::Bf16 => (Device::OpenVino, "the only one that computes in bf16"),
+        Precision::F16 => (Device::Cuda(0), "the only one that computes in f16"),
+        Precision::Int8 if openvino => {
+            (Device::OpenVino, "it is set up, and quicker with integers than ONNX Runtime's own kernels")
+        }
+        Precision::Int8 => {
+            (Device::Cpu, "the one that computes in int8 as it is; OpenVINO is quicker, where it is set up")
+        }
+        Precision::F32 if is_named() => {
+            (Device::Cpu, "ORT_DYLIB_PATH names a library; --device cuda tries its GPU")
+        }
+        Precision::F32 => match (is_set_up(Kind::Cuda)?, has_cuda_driver()) {
+            (true, true) => (Device::Cuda(0), "its runtime is set up and its driver answers"),
+            _ if openvino && !cpu => (Device::OpenVino, "the only one that is set up"),
+            (true, false) => (Device::Cpu, "CUDA is set up, but no driver answers"),
+            (false, true) => {
+                (Device::Cpu, "there is a GPU; `headstart setup --device cuda` gets its runtime")
+            }
+            (false, false) => (Device::Cpu, "there is no GPU"),
+        },
     })
 }
 
@@ -130,6 +139,9 @@ pub(crate) fn setup(kind: Kind) -> Result<PathBuf> {
         State::Good => return Ok(there.unwrap_or_default()),
         State::Unknown => {}
         State::Damaged(reason) => report::say(format!("{reason}; getting it again")),
+    }
+    if kind == Kind::Cuda && !has_cuda_driver() {
+        report::say(format!("{NO_DRIVER}: the libraries alone do not make CUDA work"));
     }
     let mut reasons = Vec::new();
     for build in builds(kind) {

@@ -104,14 +104,30 @@ fn a_store_that_became_read_only_can_be_read() {
         let output = command.output().expect("it starts; root needs setpriv of util-linux");
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
+    // Nothing of a dataset can be looked at: that is no empty dataset.
+    assert!(Command::new("chmod").arg("000").arg(place.path("photos")).status().unwrap().success());
+    for more in [&[][..], &["--shard", "1/1"]] {
+        let (code, said) = run(&[&["extract", "photos", "--store", "store"], more].concat());
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("cannot read photos"), "{said}");
+    }
+    assert!(Command::new("chmod").arg("755").arg(place.path("photos")).status().unwrap().success());
+    assert_eq!(Store::open(&place.path("store")).unwrap().samples().unwrap().samples.len(), 6);
     chmod("a-w");
     let refused = run(&["extract", "photos", "--store", "store"]);
     let read = run(&["fit-head", "--store", "store", "--out", "head"]);
+    let no_place = run(&["fit-head", "--store", "store", "--out", "store/head"]);
     let elsewhere = run(&["extract", "photos", "--store", "new"]);
     chmod("u+w");
     assert_eq!(refused.0, Some(2), "{}", refused.1);
     assert!(refused.1.contains("cannot write store/locks/") && refused.1.contains("denied"), "{}", refused.1);
     assert_eq!(read.0, Some(0), "{}", read.1);
+    assert_eq!(no_place.0, Some(2), "{}", no_place.1);
+    assert!(
+        no_place.1.contains("cannot write store/head") && !no_place.1.contains("certificate"),
+        "{}",
+        no_place.1
+    );
     assert_eq!(elsewhere.0, Some(0), "{}", elsewhere.1);
 }
 
@@ -210,4 +226,42 @@ fn names_as_long_as_the_system_allows_are_names() {
     let ran = extract(&place, "photos").expect(0);
     assert_eq!(counts(&ran)[0], 3);
     assert_eq!(counts(&extract(&place, "photos").expect(0))[3], 3);
+}
+
+/// What is written takes the place of what is there: a device or a pipe would be gone.
+#[test]
+fn nothing_but_a_file_is_written_over() {
+    let place = Place::new();
+    place.photos(2);
+    extract(&place, "photos").expect(0);
+    assert!(Command::new("mkfifo").arg(place.path("pipe.onnx")).status().unwrap().success());
+    place.run(&["fit-head", "--store", "store", "--out", "head"]).expect(0);
+    let writers: [&[&str]; 3] = [
+        &["fit-head", "--store", "store"],
+        &["export", "--head", "head"],
+        &["models", "quantize", "--dataset", "photos"],
+    ];
+    for writer in writers {
+        let ran = place.run(&[writer, &["--out", "pipe.onnx"]].concat()).expect(2);
+        assert!(ran.stderr.contains("pipe.onnx is no regular file"), "{}", ran.stderr);
+        let ran = place.run(&[writer, &["--out", "photos"]].concat()).expect(2);
+        assert!(ran.stderr.contains("photos is a folder"), "{}", ran.stderr);
+    }
+    let kind = fs::symlink_metadata(place.path("pipe.onnx")).unwrap().file_type();
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&kind));
+    // Nor is one waited for where a picture is expected.
+    fs::rename(place.path("pipe.onnx"), place.path("pipe.jpg")).unwrap();
+    let ran =
+        place.run_with_input(&["models", "quantize", "--dataset", "-", "--out", "m.onnx"], b"pipe.jpg\n");
+    let said = ran.expect(2).stderr;
+    assert!(said.contains("none of the 1 pictures can be read"), "{said}");
+}
+
+#[test]
+fn names_do_not_write_to_the_terminal() {
+    let place = Place::new();
+    place.photos(1);
+    fs::write(place.path("photos/red/\u{1b}[31m\nred.jpg"), "none").unwrap();
+    let ran = extract(&place, "photos").expect(1);
+    assert!(ran.stderr.contains("red/\\u{1b}[31m\\nred.jpg "), "{}", ran.stderr);
 }

@@ -71,14 +71,14 @@ fn a_listing_takes_the_place_of_the_last_one_when_all_of_it_is_there() {
     assert_eq!(n_samples(), Ok(0));
     write(&store, shard(0, 3), 0..3);
     write(&store, shard(2, 3), 6..9);
-    let missing = "run those that are missing: 2/3";
+    let missing = "run those that are missing of /data: 2/3";
     assert!(n_samples().unwrap_err().ends_with(missing), "{:?}", n_samples());
     // A shard of another listing, or of another division, is none of these.
     let other = |index| Run::Shard { index, count: 3, listing: 1 };
     write(&store, shard(1, 8), 3..5);
     write(&store, other(1), 3..5);
     let said = n_samples().unwrap_err();
-    let latest = "missing: 1/3, 3/3; there are shards of 3 listings, which do not mix";
+    let latest = "missing of /data: 1/3, 3/3; there are shards of 3 listings, which do not mix";
     assert!(said.contains(latest), "{said}");
     write(&store, shard(1, 3), 3..6);
     assert_eq!(n_samples(), Ok(9));
@@ -92,7 +92,7 @@ fn a_listing_takes_the_place_of_the_last_one_when_all_of_it_is_there() {
     // One that is in the making outlives a repeat of the one that is complete.
     write(&store, shard(0, 3), 0..3);
     write(&store, shard(1, 3), 3..6);
-    assert_eq!(store.unfinished().unwrap().unwrap().to_string(), "3/3");
+    assert_eq!(store.unfinished().unwrap().unwrap().to_string(), "/data: 3/3");
     write(&store, other(1), 2..4);
     assert_eq!(n_samples(), Ok(6));
     let finished = store.writer(shard(2, 3)).unwrap().finish(&table(vec![sample(6, "ant")]), &[]).unwrap();
