@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use headstart_backbone::Listing;
 
@@ -107,7 +107,7 @@ fn execute(command: Command) -> Result<Outcome> {
 fn start_threads() -> Result<()> {
     match rayon::ThreadPoolBuilder::new().build_global() {
         // Without a cause they are started already.
-        Err(err) if err.source().is_some() => Err(err).context("cannot start a thread for each core"),
+        Err(err) if err.source().is_some() => bail!("cannot start a thread for each core: {err}"),
         _ => Ok(()),
     }
 }
