@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::BackboneError;
+
 /// Where a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
@@ -46,6 +48,22 @@ impl Device {
             Self::OpenVino => 1,
             Self::Cuda(_) => 32,
         }
+    }
+
+    /// Whether the device offers a precision.
+    ///
+    /// # Errors
+    /// [`BackboneError::Precision`] when it does not.
+    pub fn check(self, precision: Precision) -> Result<(), BackboneError> {
+        let offered = self.precisions();
+        if offered.contains(&precision) {
+            return Ok(());
+        }
+        Err(BackboneError::Precision {
+            precision: precision.to_string(),
+            device: self.to_string(),
+            offered: offered.iter().map(Precision::to_string).collect(),
+        })
     }
 
     /// Precisions the device offers.

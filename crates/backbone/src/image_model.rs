@@ -1,5 +1,6 @@
 //! A loaded model that takes uint8 images and gives one row of numbers each.
 
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use headstart_onnx::{OnnxModel, is_quantized};
@@ -122,7 +123,8 @@ impl ImageModel {
     /// a tenth of a second.
     ///
     /// # Errors
-    /// [`BackboneError::Session`] when the runtime fails.
+    /// [`BackboneError::Session`] when the runtime fails, [`BackboneError::Threads`] when no thread can be
+    /// started.
     ///
     /// # Panics
     /// Never: the threads that measure do not.
@@ -135,7 +137,7 @@ impl ImageModel {
         // The first run of a size prepares itself.
         sessions.iter_mut().try_for_each(|it| run(it).map(drop))?;
         let start = Instant::now();
-        let measure = |session: &mut Session| {
+        let measure = &|session: &mut Session| {
             let mut n_images = 0;
             while start.elapsed() < ROOF_TIME {
                 run(session)?;
@@ -143,10 +145,14 @@ impl ImageModel {
             }
             Ok(n_images)
         };
-        let counts: Vec<Result<usize, BackboneError>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = sessions.iter_mut().map(|it| scope.spawn(|| measure(it))).collect();
-            threads.into_iter().map(|it| it.join().expect("it does not panic")).collect()
-        });
+        let n_threads = sessions.len();
+        let counts =
+            std::thread::scope(|scope| -> Result<Vec<Result<usize, BackboneError>>, BackboneError> {
+                let start = |it| Builder::new().spawn_scoped(scope, move || measure(it));
+                let threads = sessions.iter_mut().map(start).collect::<Result<Vec<_>, _>>();
+                let threads = threads.map_err(|source| BackboneError::Threads { n: n_threads, source })?;
+                Ok(threads.into_iter().map(|it| it.join().expect("it does not panic")).collect())
+            })?;
         let n_images: usize = counts.into_iter().sum::<Result<_, _>>()?;
         Ok(n_images as f64 / start.elapsed().as_secs_f64())
     }

@@ -189,7 +189,7 @@ fn image_layout(model: &OnnxModel, spec: &ModelSpec) -> Result<bool, BackboneErr
     };
     if input.elem_type() == Some(data_type::UINT8) {
         return Err(shape_error(format!(
-            "uint8 pixels as `{}`, as an exported model takes them: that has a head, and is no backbone",
+            "uint8 pixels as `{}`, as a model takes that was exported with its head; a backbone takes floats",
             input.name()
         )));
     }
@@ -199,7 +199,11 @@ fn image_layout(model: &OnnxModel, spec: &ModelSpec) -> Result<bool, BackboneErr
         return Err(shape_error(format!("ONNX element type {element} of `{}`", input.name())));
     }
     let dims = input.dims().filter(|it| it.len() == 4).ok_or_else(|| {
-        shape_error(format!("shape {} of `{}`", shape(&input.dims().unwrap_or_default()), input.name()))
+        shape_error(format!(
+            "shape {} of `{}`",
+            input.dims().map_or("unknown".to_owned(), |it| shape(&it)),
+            input.name()
+        ))
     })?;
     let size = preprocess.size.map(i64::from);
     let fits =

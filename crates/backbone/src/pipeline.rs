@@ -6,13 +6,10 @@
 //! Both queues are bounded, so memory depends on workers and batch size, not on the number of files.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, Scope};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headstart_store::{Digest, FileStat};
@@ -25,7 +22,7 @@ use crate::preprocess::Preprocess;
 use crate::resize::resize_and_crop;
 use crate::runtime::Session;
 use crate::stages::{Clock, StageTimes};
-use crate::stat::file_stat;
+use crate::stat::read_file;
 
 /// How much runs at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,42 +240,6 @@ impl<P: AsRef<Path>> Worker<'_, P> {
             self.clock.preprocess.time(|| resize_and_crop(&image, self.preprocess)).map_err(failed)?;
         Ok(Ok(Decoded { index, digest, stat, pixels }))
     }
-}
-
-/// Reads a regular file whole, and what it looked like; refuses one that changed meanwhile.
-pub(crate) fn read_file(path: &Path, limits: &DecodeLimits) -> Result<(Vec<u8>, FileStat), ImageError> {
-    // Look before opening: opening a pipe would wait for its writer.
-    let before = std::fs::metadata(path).map_err(ImageError::Read)?;
-    if !before.is_file() {
-        return Err(ImageError::NotAFile);
-    }
-    let limit = limits.max_file_bytes;
-    if before.len() > limit {
-        return Err(ImageError::TooLong { bytes: before.len(), limit });
-    }
-    let mut file = File::open(path).map_err(ImageError::Read)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
-    file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(ImageError::Read)?;
-    let stat = file_stat(&file.metadata().map_err(ImageError::Read)?);
-    if stat != file_stat(&before) || stat.size != bytes.len() as u64 {
-        return Err(ImageError::Changed);
-    }
-    Ok((bytes, settled(stat)))
-}
-
-/// A file changed this shortly before it was read may change again within the same tick of the file
-/// system's clock, without its times showing it (Git calls such a file racily clean).
-const RACY: Duration = Duration::from_millis(50);
-
-/// The stat to remember: of a file that may still change unseen, one that matches no file, so that the
-/// next run reads it again.
-fn settled(stat: FileStat) -> FileStat {
-    let racy_from = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(RACY);
-    let changed = stat.mtime_ns.max(stat.ctime_ns);
-    if i128::from(changed) < i128::try_from(racy_from.as_nanos()).unwrap_or(i128::MAX) {
-        return stat;
-    }
-    FileStat { mtime_ns: i64::MIN, ..stat }
 }
 
 /// One session's view of the run.

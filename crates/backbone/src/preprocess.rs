@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::{self, DecodeLimits};
 use crate::error::{BackboneError, ImageError};
-use crate::pipeline::read_file;
 use crate::resize;
+use crate::stat::read_file;
 
 /// How an image becomes the input of a backbone. Enters the fingerprint as a whole.
 ///

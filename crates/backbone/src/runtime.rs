@@ -348,14 +348,7 @@ fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProvider
         reason: format!("this ONNX Runtime has no {name}"),
         source: None,
     };
-    let offered = config.device.precisions();
-    if !offered.contains(&config.precision) {
-        return Err(BackboneError::Precision {
-            precision: config.precision.to_string(),
-            device: config.device.to_string(),
-            offered: offered.iter().map(Precision::to_string).collect(),
-        });
-    }
+    config.device.check(config.precision)?;
     Ok(match config.device {
         Device::Cpu => None,
         Device::OpenVino => {

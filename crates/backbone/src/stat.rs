@@ -1,9 +1,14 @@
-//! What a file looks like from outside.
+//! What a file looks like from outside, and its bytes with that.
 
-use std::fs::Metadata;
-use std::time::UNIX_EPOCH;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use headstart_store::FileStat;
+
+use crate::decode::DecodeLimits;
+use crate::error::ImageError;
 
 /// Size and times of a file.
 #[must_use]
@@ -25,4 +30,40 @@ fn ctime_ns(metadata: &Metadata) -> Option<i64> {
 #[cfg(not(unix))]
 fn ctime_ns(_: &Metadata) -> Option<i64> {
     None
+}
+
+/// Reads a regular file whole, and what it looked like; refuses one that changed meanwhile.
+pub(crate) fn read_file(path: &Path, limits: &DecodeLimits) -> Result<(Vec<u8>, FileStat), ImageError> {
+    // Look before opening: opening a pipe would wait for its writer.
+    let before = std::fs::metadata(path).map_err(ImageError::Read)?;
+    if !before.is_file() {
+        return Err(ImageError::NotAFile);
+    }
+    let limit = limits.max_file_bytes;
+    if before.len() > limit {
+        return Err(ImageError::TooLong { bytes: before.len(), limit });
+    }
+    let mut file = File::open(path).map_err(ImageError::Read)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
+    file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(ImageError::Read)?;
+    let stat = file_stat(&file.metadata().map_err(ImageError::Read)?);
+    if stat != file_stat(&before) || stat.size != bytes.len() as u64 {
+        return Err(ImageError::Changed);
+    }
+    Ok((bytes, settled(stat)))
+}
+
+/// A file changed this shortly before it was read may change again within the same tick of the file
+/// system's clock, without its times showing it (Git calls such a file racily clean).
+const RACY: Duration = Duration::from_millis(50);
+
+/// The stat to remember: of a file that may still change unseen, one that matches no file, so that the
+/// next run reads it again.
+fn settled(stat: FileStat) -> FileStat {
+    let racy_from = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(RACY);
+    let changed = stat.mtime_ns.max(stat.ctime_ns);
+    if i128::from(changed) < i128::try_from(racy_from.as_nanos()).unwrap_or(i128::MAX) {
+        return stat;
+    }
+    FileStat { mtime_ns: i64::MIN, ..stat }
 }

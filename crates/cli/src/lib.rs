@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use headstart_backbone::Listing;
 
@@ -103,11 +103,14 @@ fn execute(command: Command) -> Result<Outcome> {
     }
 }
 
-/// Where the system gives no threads, that is an error now and no panic later.
+/// Where the system gives no threads, there is only this one: the pool would panic when first used.
 fn start_threads() -> Result<()> {
     match rayon::ThreadPoolBuilder::new().build_global() {
         // Without a cause they are started already.
-        Err(err) if err.source().is_some() => bail!("cannot start a thread for each core: {err}"),
+        Err(err) if err.source().is_some() => {
+            let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+            Ok(alone.build_global()?)
+        }
         _ => Ok(()),
     }
 }

@@ -14,8 +14,19 @@ pub(crate) fn data(line: impl AsRef<str>) -> Result<()> {
 }
 
 /// Prints a line of words to stderr. Nothing can be done when that fails.
+///
+/// Names of files and classes are in it: what would control a terminal is escaped.
 pub(crate) fn say(line: impl AsRef<str>) {
-    drop(writeln!(io::stderr().lock(), "{}", line.as_ref()));
+    let is_control = |it: char| it.is_control() && it != '\n' && it != '\t';
+    let line = line.as_ref();
+    let line = match line.contains(is_control) {
+        true => line
+            .chars()
+            .map(|it| if is_control(it) { it.escape_default().to_string() } else { it.into() })
+            .collect(),
+        false => line.to_owned(),
+    };
+    drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
 /// Rows as aligned columns, two spaces apart; numbers are for the caller to pad.

@@ -92,7 +92,7 @@ pub enum StoreError {
     IncompleteListing {
         /// The store.
         path: PathBuf,
-        /// The listing that was begun last.
+        /// The listing that was written to last.
         last: Unfinished,
         /// How many listings have shards here.
         n_listings: usize,

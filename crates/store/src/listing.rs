@@ -18,7 +18,8 @@ pub(crate) struct Listing {
     pub(crate) key: Key,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) shards: Shards,
-    /// When the last file was written.
+    /// When the first file was written, and the last.
+    pub(crate) begun: Option<SystemTime>,
     pub(crate) written: Option<SystemTime>,
 }
 
@@ -37,8 +38,19 @@ impl Listing {
         self.shards.n_missing() == 0
     }
 
-    pub(crate) fn unfinished(self) -> Result<Unfinished, StoreError> {
-        Ok(Unfinished { root: sample::read_root(&self.files[0])?, shards: self.shards })
+    /// Whether another listing goes now that a run of this one has ended; `was_current` when it was the
+    /// store's before.
+    pub(crate) fn supersedes(&self, other: &Self, was_current: bool) -> bool {
+        // A whole run is what is wanted now, and no shard goes on beside it. Among shards, one that was
+        // begun later is still in the making.
+        let is_in_the_making = was_current || other.begun >= self.begun;
+        self.is_complete() && (other.is_complete() || self.key.is_none() || !is_in_the_making)
+    }
+
+    pub(crate) fn unfinished(self) -> Unfinished {
+        // Not worth an error: nothing is made of it.
+        let root = sample::read_root(&self.files[0]).unwrap_or_else(|_| "a dataset".to_owned());
+        Unfinished { root, shards: self.shards }
     }
 }
 
@@ -54,10 +66,12 @@ pub(crate) fn listings(files: &[PathBuf]) -> Vec<Listing> {
         let key = key(run);
         let listing = listings.entry(key).or_insert_with(|| {
             let shards = Shards { present: [].into(), count };
-            Listing { key, files: Vec::new(), shards, written: None }
+            Listing { key, files: Vec::new(), shards, begun: None, written: None }
         });
         listing.shards.present.insert(index);
-        listing.written = listing.written.max(fs::metadata(file).and_then(|it| it.modified()).ok());
+        let written = fs::metadata(file).and_then(|it| it.modified()).ok();
+        listing.begun = if listing.files.is_empty() { written } else { listing.begun.min(written) };
+        listing.written = listing.written.max(written);
         listing.files.push(file.clone());
     }
     let mut listings: Vec<Listing> = listings.into_values().collect();
@@ -72,7 +86,7 @@ pub(crate) fn current(dir: &Path, files: &[PathBuf]) -> Result<Option<Listing>, 
     // There are two only when a run was killed between writing one and removing the other.
     match (complete.pop(), incomplete.pop()) {
         (None, Some(last)) => {
-            let (last, n_listings) = (last.unfinished()?, incomplete.len() + 1);
+            let (last, n_listings) = (last.unfinished(), incomplete.len() + 1);
             Err(StoreError::IncompleteListing { path: dir.to_owned(), last, n_listings })
         }
         (current, _) => Ok(current),

@@ -149,13 +149,14 @@ impl Store {
         Ok(table)
     }
 
-    /// A dataset that was begun after the one that [`samples`](Self::samples) gives, and is not whole yet.
+    /// A dataset of which a shard was written after the one that [`samples`](Self::samples) gives, and that
+    /// is not whole yet.
     ///
     /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Parquet`].
+    /// [`StoreError::Io`].
     pub fn unfinished(&self) -> Result<Option<Unfinished>, StoreError> {
         let last = listing::listings(&self.sample_files()?).pop().filter(|it| !it.is_complete());
-        last.map(listing::Listing::unfinished).transpose()
+        Ok(last.map(listing::Listing::unfinished))
     }
 
     /// All embeddings, some rows at a time, in no particular order; a digest may come more than once.

@@ -146,7 +146,7 @@ impl Writer {
     /// Ends the run: its rows become a part, `table` becomes its samples, `failures` its list of those.
     ///
     /// Other listings go, and their lists of failures, as soon as every shard of this one is there (a whole
-    /// run is its only shard). One that is newer and not complete stays: it is still in the making.
+    /// run is its only shard). Shards of one that was begun later stay, unless this run is a whole one.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Parquet`]; the rows stay in the journal then, for the next run.
@@ -161,36 +161,27 @@ impl Writer {
         if self.previous_table(&path) != Some(table) || !path.exists() {
             sample::write(&path, &self.run.to_string(), table)?;
         }
-        let (own, others): (Vec<_>, Vec<_>) = listing::listings(&self.store.sample_files()?)
-            .into_iter()
-            .partition(|it| it.key == listing::key(self.run));
-        let gone = || StoreError::Damaged { path: path.clone() };
+        let key = listing::key(self.run);
+        let all = listing::listings(&self.store.sample_files()?);
+        let (own, mut others): (Vec<Listing>, Vec<Listing>) = all.into_iter().partition(|it| it.key == key);
+        let gone = || io("read", &path)(std::io::ErrorKind::NotFound.into());
         let own = own.into_iter().next().ok_or_else(gone)?;
-        let is_superseded = |it: &&Listing| {
-            let is_in_the_making = !it.is_complete() && it.written > own.written && self.run != Run::Whole;
-            own.is_complete() && !is_in_the_making
-        };
-        let (superseded, others): (Vec<_>, Vec<_>) = others.iter().partition(is_superseded);
-        for file in superseded.iter().flat_map(|it| &it.files) {
-            file::remove(file)?;
+        let was_current = before.as_ref().is_some_and(|it| it.key == key);
+        for superseded in others.extract_if(.., |it| own.supersedes(it, was_current)) {
+            superseded.files.iter().try_for_each(|it| file::remove(it))?;
         }
-        for (file, run) in failure::lists(dir)? {
-            let key = listing::key(run);
-            if own.is_complete() && key != own.key && !others.iter().any(|it| it.key == key) {
-                file::remove(&file)?;
+        for (file, of) in failure::lists(dir)?.iter().map(|(file, run)| (file, listing::key(*run))) {
+            if own.is_complete() && of != key && others.iter().all(|it| it.key != of) {
+                file::remove(file)?;
             }
         }
-        let before: Vec<&SampleTable> =
-            before.iter().flat_map(|it| &it.files).filter_map(|it| self.previous_table(it)).collect();
-        let is_other = |it: &&&SampleTable| own.is_complete() && it.root != table.root;
-        let replaced = before
-            .first()
-            .filter(is_other)
-            .map(|first| (first.root.clone(), before.iter().map(|it| it.samples.len()).sum()));
+        let before = before.filter(|_| own.is_complete()).map(|it| it.files).unwrap_or_default();
+        let before: Vec<&SampleTable> = before.iter().filter_map(|it| self.previous_table(it)).collect();
+        let other_root = before.first().map(|it| it.root.clone()).filter(|it| *it != table.root);
         Ok(Finished {
             shards: own.shards,
             n_unfinished: others.iter().filter(|it| !it.is_complete()).count(),
-            replaced,
+            replaced: other_root.map(|it| (it, before.iter().map(|it| it.samples.len()).sum())),
             failures: (!failures.is_empty()).then_some(list),
         })
     }
@@ -202,10 +193,6 @@ impl Writer {
     /// Reads what there is, and returns what does not read.
     fn read(&mut self) -> Result<Vec<PathBuf>, StoreError> {
         let samples = listing::listings(&self.store.sample_files()?).into_iter().flat_map(|it| it.files);
-        // Other shards of the same listing have other paths.
-        let is_sibling =
-            |it: Run| it != self.run && it != Run::Whole && listing::key(it) == listing::key(self.run);
-        let samples = samples.filter(|it| !Run::of_file(it).is_some_and(is_sibling));
         let files: Vec<PathBuf> = self.store.parts()?.into_iter().chain(samples).collect();
         let mut damaged = Vec::new();
         for path in files {
@@ -222,10 +209,15 @@ impl Writer {
     }
 
     fn read_file(&mut self, path: &Path) -> Result<(), StoreError> {
-        if path.starts_with(self.store.samples_dir()) {
-            self.previous.push((path.to_owned(), sample::read(path)?));
-        } else {
+        if !path.starts_with(self.store.samples_dir()) {
             self.in_parts.extend(part::read_digests(path)?);
+            return Ok(());
+        }
+        let table = sample::read(path)?;
+        // Other shards of the same listing have other paths: that they read is all there is to know.
+        let is_sibling = |it: Run| it != self.run && listing::key(it) == listing::key(self.run);
+        if !Run::of_file(path).is_some_and(is_sibling) {
+            self.previous.push((path.to_owned(), table));
         }
         Ok(())
     }
@@ -233,15 +225,17 @@ impl Writer {
     /// What reads as damaged goes out of the way, to be looked at.
     fn set_aside(&mut self, damaged: Vec<PathBuf>) -> Result<(), StoreError> {
         for path in damaged {
-            // Another run may have been here first, and made it anew.
             match self.read_file(&path) {
-                Err(err) if err.is_gone() => continue,
-                Ok(()) => continue,
-                Err(_) => {}
+                // Another run has been here first, or made it anew.
+                Err(err) if err.is_gone() => {}
+                Ok(()) => {}
+                Err(err @ StoreError::Io { .. }) => return Err(err),
+                Err(_) => {
+                    let aside = path.with_extension("parquet.corrupt");
+                    fs::rename(&path, &aside).map_err(io("rename", &path))?;
+                    self.recovery.set_aside.push(aside);
+                }
             }
-            let aside = path.with_extension("parquet.corrupt");
-            fs::rename(&path, &aside).map_err(io("rename", &path))?;
-            self.recovery.set_aside.push(aside);
         }
         Ok(())
     }

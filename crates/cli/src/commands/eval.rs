@@ -1,6 +1,6 @@
 //! `headstart eval`: how good a head is on samples of a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
@@ -73,8 +73,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
         ));
     }
     if head.metadata.task == Task::Classification {
-        let known = |row: &&usize| head.metadata.labels.iter().any(|it| it == labelled.label(**row));
-        let unknown: Vec<&usize> = rows.iter().filter(|row| !known(row)).collect();
+        let known: HashSet<&str> = head.metadata.labels.iter().map(String::as_str).collect();
+        let unknown: Vec<&usize> = rows.iter().filter(|it| !known.contains(labelled.label(**it))).collect();
         if let Some(first) = unknown.first() {
             report::say(format!(
                 "warning: {} of {} samples have labels that the head does not know, `{}` for one: they count as wrong",

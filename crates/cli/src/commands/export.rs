@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use headstart_backbone::{Backbone, DecodeLimits, ImageModel, PREPROCESS_KEY, Preprocess};
 use headstart_head::{Activation, HeadModel};
@@ -62,7 +62,6 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Outcome> {
     let pixels = sample_pixels(args, backbone.runner().preprocess())?;
     // The comparison runs the very bytes that are shipped, as a file, external data and all.
     let folder = folder_of(&args.out);
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let staging = tempfile::Builder::new().prefix(".export-").tempdir_in(folder)?;
     let staged = staging.path().join("model.onnx");
     graph.save(&staged)?;
@@ -161,8 +160,7 @@ fn sample_pixels(args: &ExportArgs, preprocess: &Preprocess) -> Result<Vec<u8>> 
         }
     }
     for path in &args.samples {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let image = preprocess.apply(&bytes, &DecodeLimits::default());
+        let image = preprocess.apply_file(path, &DecodeLimits::default());
         pixels.extend(image.map_err(|err| anyhow::anyhow!("{} {err}", path.display()))?);
     }
     Ok(pixels)

@@ -176,7 +176,7 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
         ));
         if result.finished.n_unfinished > 0 {
             report::say(format!(
-                "{} other listings have shards here too: they come together only when folder, files and labels were the same for all",
+                "shards of other listings are here too ({}): they come together only when folder, files and labels were the same for all",
                 result.finished.n_unfinished
             ));
         }

@@ -87,15 +87,7 @@ impl RunArgs {
             }
         };
         // Before a runtime is looked for that could not do it either.
-        let offered = device.precisions();
-        ensure!(
-            offered.contains(&precision),
-            BackboneError::Precision {
-                precision: precision.to_string(),
-                device: device.to_string(),
-                offered: offered.iter().map(ToString::to_string).collect(),
-            }
-        );
+        device.check(precision)?;
         let runtime = provision::load_runtime(Kind::of(device))?;
         let session = SessionConfig { device, precision, ..SessionConfig::default() };
         Ok(Opened { runtime, session, pipeline: self.pipeline(device) })
@@ -184,10 +176,9 @@ fn check_out(path: &Path) -> Result<()> {
     ensure!(!path.is_dir(), "{} is a folder", path.display());
     // A file takes the place of what is there: a device would be gone.
     ensure!(!path.exists() || path.is_file(), "{} is no regular file", path.display());
-    if folder_of(path).is_dir() {
-        tempfile::tempfile_in(folder_of(path)).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+    let folder = folder_of(path);
+    let written = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    written.map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn folder_of(path: &Path) -> &Path {

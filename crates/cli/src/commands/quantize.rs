@@ -1,6 +1,5 @@
 //! `headstart models quantize`: a backbone in 8-bit integers, and what that costs on the user's own images.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -67,10 +66,9 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<Outcome> {
     let mut images = Images::drawn(args)?;
     let (opened, mut floats) = load_backbone(&args.model, &args.run, images.inputs.len())?;
     let device = opened.session.device;
-    ensure!(device.precisions().contains(&Precision::Int8), "{device} does not run int8; --device cpu does");
+    device.check(Precision::Int8)?;
     // Nothing is at FILE before what is to be there has run.
     let folder = folder_of(&args.out);
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let staging = tempfile::Builder::new().prefix(".quantize-").tempdir_in(folder);
     let staging = staging.with_context(|| format!("cannot write to {}", folder.display()))?;
     let staged = staging.path().join("model.onnx");
@@ -142,6 +140,7 @@ fn check_model_file(args: &QuantizeArgs) -> Result<()> {
         |path: &Path| path.canonicalize().is_ok_and(|it| args.out.canonicalize().is_ok_and(|out| out == it));
     ensure!(!is_model(Path::new(&args.model.model)), "{out} is the model itself; write to another file");
     let toml = args.out.with_extension("toml");
+    check_out(&toml)?;
     if toml.exists() {
         let described = ModelSpec::of_file(&args.out);
         described
@@ -180,8 +179,9 @@ fn calibrate(
     let of_input = |input: &Input| preprocess.apply_file(&input.file, &limits).ok();
     let wanted = usize::try_from(args.calibrate).unwrap_or(usize::MAX);
     let mut pixels: Vec<Vec<u8>> = Vec::new();
+    let workers = rayon::ThreadPoolBuilder::new().num_threads(opened.pipeline.n_workers).build()?;
     for inputs in images.inputs.rchunks(DECODED_AT_ONCE) {
-        pixels.par_extend(inputs.par_iter().rev().filter_map(of_input));
+        workers.install(|| pixels.par_extend(inputs.par_iter().rev().filter_map(of_input)));
         if pixels.len() >= wanted {
             break;
         }

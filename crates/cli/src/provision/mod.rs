@@ -93,12 +93,12 @@ fn in_cache(kind: Kind) -> Result<Option<PathBuf>> {
 
 /// The device that `auto` takes for a precision, and why.
 pub(crate) fn best_device(precision: Precision) -> Result<(Device, &'static str)> {
-    let is_set_up = |kind| in_cache(kind).map(|it| it.is_some());
-    let (cpu, openvino) = (is_set_up(Kind::Cpu)?, is_set_up(Kind::Openvino)?);
+    // With a library of the user's own, what is in the cache does not matter.
+    let is_set_up = |kind| Ok::<_, anyhow::Error>(!is_named() && in_cache(kind)?.is_some());
     Ok(match precision {
         Precision::Bf16 => (Device::OpenVino, "the only one that computes in bf16"),
         Precision::F16 => (Device::Cuda(0), "the only one that computes in f16"),
-        Precision::Int8 if openvino => {
+        Precision::Int8 if is_set_up(Kind::Openvino)? => {
             (Device::OpenVino, "it is set up, and quicker with integers than ONNX Runtime's own kernels")
         }
         Precision::Int8 => {
@@ -109,7 +109,9 @@ pub(crate) fn best_device(precision: Precision) -> Result<(Device, &'static str)
         }
         Precision::F32 => match (is_set_up(Kind::Cuda)?, has_cuda_driver()) {
             (true, true) => (Device::Cuda(0), "its runtime is set up and its driver answers"),
-            _ if openvino && !cpu => (Device::OpenVino, "the only one that is set up"),
+            _ if is_set_up(Kind::Openvino)? && !is_set_up(Kind::Cpu)? => {
+                (Device::OpenVino, "it is set up, and the runtime for the CPU alone is not")
+            }
             (true, false) => (Device::Cpu, "CUDA is set up, but no driver answers"),
             (false, true) => {
                 (Device::Cpu, "there is a GPU; `headstart setup --device cuda` gets its runtime")

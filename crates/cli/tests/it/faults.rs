@@ -160,7 +160,7 @@ fn two_runs_on_one_store_do_not_mix() {
     place.photos(60);
     let arguments = ["extract", "photos", "--store", "store", "--workers", "1", "--batch-size", "1"];
     let mut first = place.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
-    assert!(has_begun(&mut first, &place.path("store")), "it ended before the other began");
+    assert!(has_begun(&mut first, &place.path("store"), "whole"), "it ended before the other began");
     let signal = |name: &str| {
         let status = Command::new("kill").args([name, &first.id().to_string()]).status();
         assert!(status.unwrap().success());
@@ -184,7 +184,10 @@ fn files_that_vanish_or_grow_during_a_run_cost_only_themselves() {
     let arguments =
         ["extract", "photos", "--store", "store", "--workers", "1", "--batch-size", "1", "--json"];
     let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    assert!(has_begun(&mut child, &place.path("store")), "it ended before anything could happen to it");
+    assert!(
+        has_begun(&mut child, &place.path("store"), "whole"),
+        "it ended before anything could happen to it"
+    );
     // The last ones before it has read them, the others as it happens.
     for index in (0..60).rev() {
         if index % 2 == 0 {

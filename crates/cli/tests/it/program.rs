@@ -87,11 +87,13 @@ impl Place {
     }
 }
 
-/// Waits until a run has put its first rows into a store; false when it ended before.
-pub(crate) fn has_begun(child: &mut Child, store: &Path) -> bool {
+/// Waits until a run, its name beginning as given, has put its first rows into a store; false when it ended
+/// before.
+pub(crate) fn has_begun(child: &mut Child, store: &Path, run: &str) -> bool {
+    let journal = format!("journal-{run}");
     let has_rows = |it: std::io::Result<DirEntry>| {
         let entry = it.expect("a folder of the store");
-        let is_journal = entry.file_name().to_string_lossy().starts_with("journal-");
+        let is_journal = entry.file_name().to_string_lossy().starts_with(&journal);
         is_journal && entry.metadata().is_ok_and(|it| it.len() > 0)
     };
     while !std::fs::read_dir(store.join("embeddings")).is_ok_and(|mut it| it.any(has_rows)) {

@@ -272,7 +272,10 @@ fn two_setups_at_once_give_one_library_and_another_one_mends_it() {
     let offline = || {
         let mut command = place.command(&["setup"]);
         command.env("HEADSTART_CACHE", place.path("cache")).env_remove("ORT_DYLIB_PATH").env("PATH", "");
-        let output = command.env("https_proxy", "http://127.0.0.1:9").output().unwrap();
+        for proxy in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env(proxy, "http://127.0.0.1:9");
+        }
+        let output = command.output().unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
     let files = runtime.join("1.31.1/files.json");

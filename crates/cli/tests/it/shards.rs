@@ -48,14 +48,17 @@ fn shards_in_any_order_at_once_repeated_or_killed_give_the_store_of_a_single_run
     };
     let quiet = |it: &str| shard(it).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut killed = quiet("2/3");
-    assert!(has_begun(&mut killed, &place.path("parts")), "it ended before it could be killed");
+    assert!(
+        has_begun(&mut killed, &place.path("parts"), "shard-00002"),
+        "it ended before it could be killed"
+    );
     killed.kill().unwrap();
     assert!(!killed.wait().unwrap().success(), "it ended before it could be killed");
     let mut at_once = [quiet("3/3"), quiet("1/3")];
     let codes = at_once.each_mut().map(|it| it.wait().unwrap().code().unwrap());
     // What is there is not the dataset, and nothing is made of it; one is still missing.
     let ran = place.run(&["fit-head", "--store", "parts", "--out", "head"]).expect(2);
-    assert!(ran.stderr.contains("run those that are missing of "), "{}", ran.stderr);
+    assert!(ran.stderr.contains(": 2/3\n"), "{}", ran.stderr);
     let last = shard("2/3").output().unwrap();
     let said = String::from_utf8(last.stderr).unwrap();
     assert!(!said.contains("missing"), "{said}");
@@ -126,7 +129,7 @@ fn shards_of_different_datasets_never_mix() {
     let others = listed();
     let ran = shard("photos", "2/2");
     assert!(ran.stderr.contains("shards still missing: 1/2"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("1 other listings have shards here too"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("shards of other listings are here too (1)"), "{}", ran.stderr);
     assert_eq!(listed(), others);
     let ran = shard("photos", "1/2");
     assert_eq!(counts(&ran)[2..], [0, ran.json()["n_cached"].as_u64().unwrap()], "nothing is read again");

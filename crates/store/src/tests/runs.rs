@@ -76,25 +76,31 @@ fn a_listing_takes_the_place_of_the_last_one_when_all_of_it_is_there() {
     // A shard of another listing, or of another division, is none of these.
     let other = |index| Run::Shard { index, count: 3, listing: 1 };
     write(&store, shard(1, 8), 3..5);
+    tick();
     write(&store, other(1), 3..5);
     let said = n_samples().unwrap_err();
     let latest = "missing of /data: 1/3, 3/3; there are shards of 3 listings, which do not mix";
     assert!(said.contains(latest), "{said}");
     write(&store, shard(1, 3), 3..6);
     assert_eq!(n_samples(), Ok(9));
-    assert_eq!(store.sample_files().unwrap().len(), 3, "the others went");
+    assert_eq!(store.sample_files().unwrap().len(), 5, "the others were begun later, and stay");
     // One shard of another listing, one more, and the last: only then it is the store's.
     for (index, expected) in [(2, 9), (1, 9), (1, 9), (0, 6)] {
         let range = index as usize * 2..index as usize * 2 + 2;
         write(&store, other(index), range);
         assert_eq!(n_samples(), Ok(expected), "after shard {index}");
     }
-    // One that is in the making outlives a repeat of the one that is complete.
+    // One that is in the making outlives repeats of the one that is complete, changed or not.
+    tick();
     write(&store, shard(0, 3), 0..3);
     write(&store, shard(1, 3), 3..6);
     assert_eq!(store.unfinished().unwrap().unwrap().to_string(), "/data: 3/3");
     write(&store, other(1), 2..4);
     assert_eq!(n_samples(), Ok(6));
+    tick();
+    write(&store, other(0), 0..1);
+    assert_eq!(n_samples(), Ok(5));
+    assert_eq!(store.sample_files().unwrap().len(), 5);
     let finished = store.writer(shard(2, 3)).unwrap().finish(&table(vec![sample(6, "ant")]), &[]).unwrap();
     assert_eq!((finished.shards.n_missing(), finished.n_unfinished), (0, 0));
     assert_eq!((n_samples(), store.unfinished().unwrap()), (Ok(7), None));
@@ -108,6 +114,11 @@ fn a_listing_takes_the_place_of_the_last_one_when_all_of_it_is_there() {
     fs::copy(store.samples_dir().join(format!("{}.parquet", shard(0, 2))), &late).unwrap();
     fs::File::options().append(true).open(&late).unwrap().set_modified(a_minute_from_now()).unwrap();
     assert_eq!(n_samples(), Ok(2));
+}
+
+/// As long as the slowest clock of a file system needs to tell two files apart.
+fn tick() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
 }
 
 fn a_minute_from_now() -> std::time::SystemTime {
@@ -196,31 +207,34 @@ fn shards_begin_and_end_at_once_and_readers_never_mind() {
     for index in 0..N {
         write(&store, of(index, 0), index as usize..index as usize + 1);
     }
-    let rounds = std::sync::Barrier::new(N as usize);
+    let run = |index: u32, round: usize| {
+        let mut killed = store.writer(of(index, round)).unwrap();
+        let new = 1000 * (index as usize + 1) + round;
+        killed.append(&[digest(new)], &row(new)).unwrap();
+        drop(killed);
+        write(&store, of(index, round), index as usize..index as usize + 1 + round % 2);
+    };
+    let is_over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..N)
-            .map(|index| {
-                let (store, rounds) = (&store, &rounds);
-                scope.spawn(move || {
-                    for round in 0..N_ROUNDS {
-                        rounds.wait();
-                        let range = index as usize..index as usize + 1 + round % 2;
-                        let mut killed = store.writer(of(index, round)).unwrap();
-                        let new = 1000 * (index as usize + 1) + round;
-                        killed.append(&[digest(new)], &row(new)).unwrap();
-                        drop(killed);
-                        write(store, of(index, round), range);
-                    }
-                })
-            })
-            .collect();
-        let mut n_read = 0;
-        while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
-            let n_samples = store.samples().unwrap().samples.len();
-            assert!((N as usize..=2 * N as usize).contains(&n_samples), "{n_samples}");
-            n_read += 1;
+        let reader = scope.spawn(|| {
+            let mut n_read = 0;
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) || n_read == 0 {
+                let n_samples = store.samples().unwrap().samples.len();
+                assert!((N as usize..=2 * N as usize).contains(&n_samples), "{n_samples}");
+                n_read += 1;
+            }
+        });
+        for round in 0..N_ROUNDS {
+            let run = &run;
+            let all = std::thread::scope(|scope| {
+                let shards: Vec<_> = (0..N).map(|index| scope.spawn(move || run(index, round))).collect();
+                shards.into_iter().map(|it| it.join().is_ok()).collect::<Vec<_>>()
+            });
+            is_over
+                .store(round + 1 == N_ROUNDS || all.contains(&false), std::sync::atomic::Ordering::Relaxed);
+            assert!(!all.contains(&false), "round {round}: {all:?}");
         }
-        assert!(n_read > 0);
+        reader.join().unwrap();
     });
     assert_eq!(store.sample_files().unwrap().len(), N as usize);
     assert_eq!(store.digests().unwrap().len(), (N + 1) as usize + N_ROUNDS * N as usize);
