@@ -1,6 +1,5 @@
 //! A loaded model that takes uint8 images and gives one row of numbers each.
 
-use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use headstart_onnx::{OnnxModel, is_quantized};
@@ -8,6 +7,7 @@ use headstart_onnx::{OnnxModel, is_quantized};
 use crate::device::Precision;
 use crate::error::BackboneError;
 use crate::model::{CutModel, model_error};
+use crate::pipeline;
 use crate::preprocess::Preprocess;
 use crate::runtime::{Runtime, Session, SessionConfig};
 
@@ -145,15 +145,13 @@ impl ImageModel {
             }
             Ok(n_images)
         };
-        let n_threads = sessions.len();
-        let counts =
-            std::thread::scope(|scope| -> Result<Vec<Result<usize, BackboneError>>, BackboneError> {
-                let start = |it| Builder::new().spawn_scoped(scope, move || measure(it));
-                let threads = sessions.iter_mut().map(start).collect::<Result<Vec<_>, _>>();
-                let threads = threads.map_err(|source| BackboneError::Threads { n: n_threads, source })?;
-                Ok(threads.into_iter().map(|it| it.join().expect("it does not panic")).collect())
-            })?;
-        let n_images: usize = counts.into_iter().sum::<Result<_, _>>()?;
+        let n = sessions.len();
+        let n_images = std::thread::scope(|scope| {
+            let threads = sessions.iter_mut().map(|it| pipeline::start(scope, n, move || measure(it)));
+            let threads = threads.collect::<Result<Vec<_>, _>>()?;
+            let counts = threads.into_iter().map(|it| it.join().expect("it does not panic"));
+            counts.sum::<Result<usize, BackboneError>>()
+        })?;
         Ok(n_images as f64 / start.elapsed().as_secs_f64())
     }
 

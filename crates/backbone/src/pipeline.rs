@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{Builder, Scope};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headstart_store::{Digest, FileStat};
@@ -117,22 +117,20 @@ pub fn run_files<P: AsRef<Path> + Sync>(
 
     std::thread::scope(move |scope| {
         let event_out = event_out;
+        let n_threads = n_workers + n_sessions;
         // Those that were started end with their queues.
-        let no_threads = |source| {
-            stop.store(true, Ordering::Relaxed);
-            BackboneError::Threads { n: n_workers + n_sessions, source }
-        };
+        let give_up = |_: &BackboneError| stop.store(true, Ordering::Relaxed);
         for _ in 0..n_workers {
             let (decoded_in, event_in) = (decoded_in.clone(), event_in.clone());
             let worker =
                 Worker { next, stop, claimed, clock, paths, preprocess, limits: &config.limits, is_known };
-            start(scope, move || worker.run(&decoded_in, &event_in)).map_err(&no_threads)?;
+            start(scope, n_threads, move || worker.run(&decoded_in, &event_in)).inspect_err(give_up)?;
         }
         for session in sessions.iter_mut() {
             let (decoded, events) = (Arc::clone(&decoded_out), event_in.clone());
             let pad = config.pad_batches;
             let runner = BatchRunner { session, preprocess, batch_size, pad, width, clock };
-            start(scope, move || runner.run(&decoded, &events)).map_err(&no_threads)?;
+            start(scope, n_threads, move || runner.run(&decoded, &events)).inspect_err(give_up)?;
         }
         // Only the threads hold the other ends now: the queues end when the threads do.
         drop((decoded_in, decoded_out, event_in));
@@ -151,12 +149,13 @@ pub fn run_files<P: AsRef<Path> + Sync>(
     })
 }
 
-/// Starts a thread of a scope; one that the system refuses is an error and no panic.
-fn start<'scope>(
+/// Starts one of `n` threads of a scope; one that the system refuses is an error and no panic.
+pub(crate) fn start<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
-    work: impl FnOnce() + Send + 'scope,
-) -> std::io::Result<()> {
-    Builder::new().spawn_scoped(scope, work).map(drop)
+    n: usize,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, BackboneError> {
+    Builder::new().spawn_scoped(scope, work).map_err(|source| BackboneError::Threads { n, source })
 }
 
 fn deliver_event(

@@ -54,7 +54,8 @@ impl Listing {
     }
 }
 
-/// Sorts samples files by listing, the one that was written last at the end.
+/// Sorts samples files by listing, the one that was written last at the end. What users or other programs
+/// keep beside them is theirs, and left out.
 pub(crate) fn listings(files: &[PathBuf]) -> Vec<Listing> {
     let mut listings: BTreeMap<Key, Listing> = BTreeMap::new();
     for file in files {

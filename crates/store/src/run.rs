@@ -75,22 +75,6 @@ pub struct Shards {
     pub count: u32,
 }
 
-/// A dataset of which some shards are there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished {
-    /// Its folder.
-    pub root: String,
-    /// Its shards.
-    pub shards: Shards,
-}
-
-/// `/data/ants: 2/3, 3/3`: its folder, and what is missing.
-impl fmt::Display for Unfinished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.root, self.shards)
-    }
-}
-
 impl Shards {
     /// How many are not there.
     #[must_use]
@@ -109,5 +93,21 @@ impl fmt::Display for Shards {
             0 => Ok(()),
             n => write!(f, " and {n} more"),
         }
+    }
+}
+
+/// A dataset of which some shards are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Its folder.
+    pub root: String,
+    /// Its shards.
+    pub shards: Shards,
+}
+
+/// `/data/ants: 2/3, 3/3`: its folder, and what is missing.
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.root, self.shards)
     }
 }

@@ -232,10 +232,7 @@ impl Store {
     }
 
     pub(crate) fn sample_files(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut files = parquet_files(file::list(&self.samples_dir())?);
-        // What users or other programs keep there is theirs.
-        files.retain(|it| Run::of_file(it).is_some());
-        Ok(files)
+        Ok(parquet_files(file::list(&self.samples_dir())?))
     }
 }
 

@@ -196,16 +196,22 @@ impl Writer {
         let files: Vec<PathBuf> = self.store.parts()?.into_iter().chain(samples).collect();
         let mut damaged = Vec::new();
         for path in files {
-            match self.read_file(&path) {
-                // Replaced or set aside meanwhile by another run.
-                Err(err) if err.is_gone() => {}
-                // A disk that fails is reported.
-                Err(err @ StoreError::Io { .. }) => return Err(err),
-                Err(_) => damaged.push(path),
-                Ok(()) => {}
+            if self.is_damaged(&path)? {
+                damaged.push(path);
             }
         }
         Ok(damaged)
+    }
+
+    /// Reads a file; whether it does not read. A disk that fails is reported.
+    fn is_damaged(&mut self, path: &Path) -> Result<bool, StoreError> {
+        match self.read_file(path) {
+            Ok(()) => Ok(false),
+            // Replaced or set aside meanwhile by another run.
+            Err(err) if err.is_gone() => Ok(false),
+            Err(err @ StoreError::Io { .. }) => Err(err),
+            Err(_) => Ok(true),
+        }
     }
 
     fn read_file(&mut self, path: &Path) -> Result<(), StoreError> {
@@ -225,16 +231,11 @@ impl Writer {
     /// What reads as damaged goes out of the way, to be looked at.
     fn set_aside(&mut self, damaged: Vec<PathBuf>) -> Result<(), StoreError> {
         for path in damaged {
-            match self.read_file(&path) {
-                // Another run has been here first, or made it anew.
-                Err(err) if err.is_gone() => {}
-                Ok(()) => {}
-                Err(err @ StoreError::Io { .. }) => return Err(err),
-                Err(_) => {
-                    let aside = path.with_extension("parquet.corrupt");
-                    fs::rename(&path, &aside).map_err(io("rename", &path))?;
-                    self.recovery.set_aside.push(aside);
-                }
+            // Unless another run has been here first, and made it anew.
+            if self.is_damaged(&path)? {
+                let aside = path.with_extension("parquet.corrupt");
+                fs::rename(&path, &aside).map_err(io("rename", &path))?;
+                self.recovery.set_aside.push(aside);
             }
         }
         Ok(())

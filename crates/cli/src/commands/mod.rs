@@ -171,7 +171,7 @@ fn read_head(path: &Path) -> Result<HeadModel> {
     HeadModel::from_bytes(&bytes).with_context(|| format!("{}", path.display()))
 }
 
-/// Refuses a place where no file can be put, before anything is computed for it.
+/// Refuses a place where no file can be put, before anything is computed for it, and makes its folder.
 fn check_out(path: &Path) -> Result<()> {
     ensure!(!path.is_dir(), "{} is a folder", path.display());
     // A file takes the place of what is there: a device would be gone.
@@ -189,9 +189,7 @@ fn folder_of(path: &Path) -> &Path {
 fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let context = || format!("cannot write {}", path.display());
-    let folder = folder_of(path);
-    std::fs::create_dir_all(folder).with_context(context)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).with_context(context)?;
     file.write_all(bytes).with_context(context)?;
     file.as_file().sync_all().with_context(context)?;
     // Temporary files are private to the user; what is shipped has the usual permissions.

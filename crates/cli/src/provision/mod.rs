@@ -126,8 +126,8 @@ pub(crate) fn found() -> Result<Vec<(Kind, Option<PathBuf>)>> {
     Kind::value_variants().iter().map(|kind| Ok((*kind, in_cache(*kind)?))).collect()
 }
 
-/// Puts ONNX Runtime into the cache, once, and again where it is damaged: from Python wheels where there is pip, else from the release
-/// archive. Two processes at once are safe: one waits for the other.
+/// Puts ONNX Runtime into the cache, once, and again where it is damaged: from Python wheels where there is
+/// pip, else from the release archive. Two processes at once are safe: one waits for the other.
 pub(crate) fn setup(kind: Kind) -> Result<PathBuf> {
     let folder = folders::cache()?.join("runtime");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
