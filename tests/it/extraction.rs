@@ -65,17 +65,17 @@ fn rows_do_not_depend_on_workers_batch_size_or_order() {
         folder_inputs(&shared.join("datasets/caltech8_mini")).into_iter().take(40).collect();
     let folder = tempfile::tempdir().expect("a folder");
     let mut reference: Option<BTreeMap<Digest, Vec<f32>>> = None;
-    for (index, (n_workers, batch_size, reversed)) in
-        [(1, 1, false), (2, 8, false), (4, 3, true), (8, 32, true)].into_iter().enumerate()
+    for (index, (n_threads, n_decoders, batch_size, reversed)) in
+        [(1, 0, 1, false), (2, 4, 8, false), (3, 0, 3, true), (1, 8, 32, true)].into_iter().enumerate()
     {
-        let mut backbone = load(&shared.join("models"), "mobilenetv2-1.0-224", n_workers.min(3));
+        let mut backbone = load(&shared.join("models"), "mobilenetv2-1.0-224", n_threads);
         let store = Store::create(&folder.path().join(index.to_string()), backbone.space()).expect("a store");
         let mut inputs = inputs.clone();
         if reversed {
             inputs.reverse();
         }
         let pad_batches = index % 2 == 1;
-        let config = PipelineConfig { n_workers, batch_size, pad_batches, ..PipelineConfig::default() };
+        let config = PipelineConfig { n_decoders, batch_size, pad_batches, ..PipelineConfig::default() };
         let report = embed_with(&mut backbone, inputs, &store, Run::Whole, &config);
         assert_eq!((report.n_embedded, report.failures.len()), (40, 0));
         let rows = rows(&store);
@@ -83,7 +83,10 @@ fn rows_do_not_depend_on_workers_batch_size_or_order() {
         assert_eq!(rows.len(), expected.len());
         for (digest, row) in &rows {
             let largest = row.iter().zip(&expected[digest]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(largest <= 1e-5, "{n_workers} workers, batches of {batch_size}: off by {largest}");
+            assert!(
+                largest <= 1e-5,
+                "{n_threads} threads, {n_decoders} decoders, batches of {batch_size}: off by {largest}"
+            );
         }
     }
 }

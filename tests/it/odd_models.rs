@@ -54,7 +54,7 @@ fn pictures(folder: &Path, levels: &[u8]) -> Vec<PathBuf> {
 }
 
 fn config(batch_size: usize) -> PipelineConfig {
-    PipelineConfig { n_workers: 2, batch_size, ..PipelineConfig::default() }
+    PipelineConfig { batch_size, ..PipelineConfig::default() }
 }
 
 /// What became of each file, in order: its row, or why it has none.

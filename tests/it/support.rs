@@ -80,19 +80,19 @@ pub(crate) fn registry_model(folder: &Path, id: &str) -> (ModelSpec, PathBuf) {
     (spec, path)
 }
 
-pub(crate) fn load(folder: &Path, id: &str, n_sessions: usize) -> Backbone {
+pub(crate) fn load(folder: &Path, id: &str, n_threads: usize) -> Backbone {
     let (spec, path) = registry_model(folder, id);
     let model = CutModel::load(&path, &spec).expect("the model is cut");
     assert_eq!(Some(&model.sha256), spec.sha256.as_ref(), "the registry's hash of {id}");
-    Backbone::load(&runtime(), model, &SessionConfig::default(), n_sessions).expect("the model loads")
+    Backbone::load(&runtime(), model, &SessionConfig::default(), n_threads).expect("the model loads")
 }
 
-pub(crate) fn load_embedded(n_sessions: usize) -> Backbone {
+pub(crate) fn load_embedded(n_threads: usize) -> Backbone {
     let registry = Registry::builtin();
     let spec = registry.get(headstart_backbone::EMBEDDED_ID).expect("in the registry");
     let bytes = embedded_model(&spec.id).expect("compiled in");
     let model = CutModel::from_bytes(bytes, spec).expect("the model is cut");
-    Backbone::load(&runtime(), model, &SessionConfig::default(), n_sessions).expect("the model loads")
+    Backbone::load(&runtime(), model, &SessionConfig::default(), n_threads).expect("the model loads")
 }
 
 pub(crate) fn read_f32(path: &Path) -> Vec<f32> {

@@ -18,7 +18,7 @@ pub struct Backbone {
 }
 
 impl Backbone {
-    /// Loads a cut model, `n_sessions` times for as many parallel runs.
+    /// Loads a cut model, for as many parallel runs as `n_threads` of the CPU can have; once for a GPU.
     ///
     /// Runs it on two probe images: to learn the number of features, and whether a row depends on the
     /// batch it is computed in (images are run one by one then).
@@ -31,9 +31,9 @@ impl Backbone {
         runtime: &Runtime,
         model: CutModel,
         config: &SessionConfig,
-        n_sessions: usize,
+        n_threads: usize,
     ) -> Result<Self, BackboneError> {
-        let (model, runner) = load_cut(runtime, model, config, n_sessions)?;
+        let (model, runner) = load_cut(runtime, model, config, n_threads)?;
         let mut description = model.description();
         description.insert("runtime".to_owned(), json!(format!("onnxruntime {}", runtime.version())));
         description.insert("execution_provider".to_owned(), json!(config.device.execution_provider()));

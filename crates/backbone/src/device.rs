@@ -39,13 +39,12 @@ impl Device {
         }
     }
 
-    /// Images a session runs at once where nobody says: what a core's cache holds is fastest on a CPU
+    /// Images a session runs at once where nobody says: few, which a core's cache holds, on a CPU
     /// (`bench/RESULTS.md`); a GPU wants many.
     #[must_use]
     pub fn batch_size(self) -> usize {
         match self {
-            Self::Cpu => 2,
-            Self::OpenVino => 1,
+            Self::Cpu | Self::OpenVino => 2,
             Self::Cuda(_) => 32,
         }
     }

@@ -1,10 +1,12 @@
 //! A loaded model that takes uint8 images and gives one row of numbers each.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use headstart_onnx::{OnnxModel, is_quantized};
+use rayon::prelude::*;
 
-use crate::device::Precision;
+use crate::device::{Device, Precision};
 use crate::error::BackboneError;
 use crate::model::{CutModel, model_error};
 use crate::pipeline;
@@ -14,6 +16,9 @@ use crate::runtime::{Runtime, Session, SessionConfig};
 /// Largest difference between a row computed alone and in a batch, relative to the row's largest value,
 /// that counts as the same: the order of float sums may change with the batch, nothing else.
 const BATCH_TOLERANCE: f32 = 1e-3;
+
+/// Most memory that the weights of all sessions may take together.
+const WEIGHTS_LIMIT: u64 = 4 << 30;
 
 /// How long the model is measured alone.
 const ROOF_TIME: Duration = Duration::from_millis(100);
@@ -31,7 +36,7 @@ pub struct ImageModel {
 
 impl ImageModel {
     /// Loads a model exported by headstart: its metadata says how images become its input. `name` is what
-    /// errors call it.
+    /// errors call it, `n_threads` as for [`Backbone::load`](crate::Backbone::load).
     ///
     /// # Errors
     /// [`BackboneError::Shape`] when the file was not exported by headstart; as
@@ -41,7 +46,7 @@ impl ImageModel {
         name: &str,
         graph: &OnnxModel,
         config: &SessionConfig,
-        n_sessions: usize,
+        n_threads: usize,
     ) -> Result<Self, BackboneError> {
         let preprocess = graph.metadata(PREPROCESS_KEY).and_then(|it| serde_json::from_str(it).ok());
         let preprocess: Preprocess = preprocess.ok_or_else(|| BackboneError::Shape {
@@ -50,7 +55,7 @@ impl ImageModel {
             actual: format!("no readable `{PREPROCESS_KEY}`"),
         })?;
         preprocess.check()?;
-        Self::load(runtime, name, graph, preprocess, None, config, n_sessions)
+        Self::load(runtime, name, graph, preprocess, None, config, n_threads)
     }
 
     pub(crate) fn load(
@@ -60,13 +65,16 @@ impl ImageModel {
         preprocess: Preprocess,
         one_by_one: Option<String>,
         config: &SessionConfig,
-        n_sessions: usize,
+        n_threads: usize,
     ) -> Result<Self, BackboneError> {
         check_precision(name, graph, config)?;
         let bytes = graph.to_bytes().map_err(|err| model_error(name, err))?;
         let folder = graph.external_data_folder();
-        let sessions = (0..n_sessions.max(1)).map(|_| Session::load(runtime, &bytes, folder, config));
-        let sessions = sessions.collect::<Result<Vec<_>, _>>()?;
+        let (n_sessions, intra_threads) =
+            shape(config.device, n_threads, n_weight_bytes(name, graph, &bytes)?);
+        // OpenVINO takes a third of a second for each, on one thread.
+        let load = |_| Session::load(runtime, &bytes, folder, config, intra_threads);
+        let sessions = (0..n_sessions).into_par_iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let mut model = Self { sessions, preprocess, width: 0, one_by_one };
         model.probe(name)?;
         Ok(model)
@@ -193,6 +201,25 @@ impl ImageModel {
     }
 }
 
+/// Sessions, and threads of a run in each: one, since runs are independent and threads in one wait for each
+/// other, unless the weights, which every session holds for itself, would take too much memory.
+fn shape(device: Device, n_threads: usize, n_weight_bytes: u64) -> (usize, usize) {
+    if let Device::Cuda(_) = device {
+        return (1, 1);
+    }
+    let n_threads = n_threads.max(1);
+    let fit = usize::try_from(WEIGHTS_LIMIT / n_weight_bytes.max(1)).unwrap_or(usize::MAX);
+    let intra_threads = n_threads.div_ceil(fit.clamp(1, n_threads));
+    (n_threads / intra_threads, intra_threads)
+}
+
+/// Size of a model and of what it keeps in other files.
+fn n_weight_bytes(name: &str, graph: &OnnxModel, bytes: &[u8]) -> Result<u64, BackboneError> {
+    let files = graph.external_data_files().map_err(|err| model_error(name, err))?;
+    let size = |file: &PathBuf| std::fs::metadata(file).map_or(0, |it| it.len());
+    Ok(bytes.len() as u64 + files.iter().map(size).sum::<u64>())
+}
+
 /// Integers are a matter of the file, and so of nobody's choice: what was asked for must be what it has.
 fn check_precision(name: &str, graph: &OnnxModel, config: &SessionConfig) -> Result<(), BackboneError> {
     match (is_quantized(graph), config.precision) {
@@ -232,12 +259,12 @@ pub(crate) fn load_cut(
     runtime: &Runtime,
     model: CutModel,
     config: &SessionConfig,
-    n_sessions: usize,
+    n_threads: usize,
 ) -> Result<(CutModel, ImageModel), BackboneError> {
     let model = if config.precision == Precision::F16 { model.to_f16()? } else { model };
     let load = |model: &CutModel| {
         let (preprocess, one_by_one) = (model.preprocess.clone(), model.one_by_one.clone());
-        ImageModel::load(runtime, &model.id, &model.graph, preprocess, one_by_one, config, n_sessions)
+        ImageModel::load(runtime, &model.id, &model.graph, preprocess, one_by_one, config, n_threads)
     };
     let loaded = load(&model)?;
     match model.pooled_by_rank(loaded.output_rank())? {
@@ -246,5 +273,24 @@ pub(crate) fn load_cut(
             Ok((pooled, loaded))
         }
         None => Ok((model, loaded)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_a_thread_unless_so_many_weights_do_not_fit() {
+        let (mobilenet, vit_base, vit_giant) = (14 << 20, 343 << 20, 5 << 30);
+        assert_eq!(shape(Device::Cpu, 0, mobilenet), (1, 1));
+        assert_eq!(shape(Device::Cpu, 1, vit_giant), (1, 1));
+        assert_eq!(shape(Device::OpenVino, 2, mobilenet), (2, 1));
+        assert_eq!(shape(Device::Cpu, 64, mobilenet), (64, 1));
+        assert_eq!(shape(Device::Cpu, 8, vit_base), (8, 1));
+        // Eleven fit: ten of six threads leave fewer idle than eleven of five.
+        assert_eq!(shape(Device::Cpu, 64, vit_base), (10, 6));
+        assert_eq!(shape(Device::OpenVino, 64, vit_giant), (1, 64));
+        assert_eq!(shape(Device::Cuda(1), 64, mobilenet), (1, 1));
     }
 }

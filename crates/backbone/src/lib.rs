@@ -5,6 +5,7 @@ mod decode;
 mod device;
 mod error;
 mod extract;
+mod files;
 mod image_model;
 mod jpeg;
 mod listing;

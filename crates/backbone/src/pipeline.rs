@@ -1,34 +1,38 @@
-//! Files to rows: read, decode and preprocess in parallel, run in batches, deliver in one thread.
+//! Files to rows: read ahead, decode, preprocess and run in batches in parallel, deliver in one thread.
 //!
 //! ```text
-//! paths ─next index→ decode workers ─bounded queue→ batcher ─→ sessions ─bounded queue→ deliver (caller's thread)
+//! paths ─next index→ readers ─→ [decoders ─bounded queue→] sessions ─bounded queue→ deliver (caller's thread)
 //! ```
-//! Both queues are bounded, so memory depends on workers and batch size, not on the number of files.
+//! Every queue is bounded, so memory depends on threads and batch size, not on the number of files.
 
-use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use headstart_store::{Digest, FileStat};
 
-use crate::decode::{DecodeLimits, decode};
+use crate::decode::DecodeLimits;
 use crate::device::Device;
 use crate::error::{BackboneError, ImageError};
+use crate::files::{Files, Item};
 use crate::image_model::{ImageModel, cause, run_session};
 use crate::preprocess::Preprocess;
-use crate::resize::resize_and_crop;
 use crate::runtime::Session;
 use crate::stages::{Clock, StageTimes};
-use crate::stat::read_file;
+
+/// Readers for every thread that decodes: while it works on one file, the next ones are on their way from
+/// the disk or the network. They wait more than they work.
+const READERS: usize = 4;
+
+/// Most bytes of files that wait for every thread that decodes, where it is not a single file.
+const BYTES_AHEAD: u64 = 32 << 20;
 
 /// How much runs at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PipelineConfig {
-    /// Threads that read, decode and preprocess.
-    pub n_workers: usize,
+    /// Threads that decode and preprocess beside those of the sessions, for a session that leaves the cores
+    /// alone; with none, the thread of each session decodes what it runs.
+    pub n_decoders: usize,
     /// Images a session runs at once.
     pub batch_size: usize,
     /// Whether a batch that is not full is filled up with black images: a GPU prepares itself anew for every
@@ -39,11 +43,10 @@ pub struct PipelineConfig {
 }
 
 impl Default for PipelineConfig {
-    /// As many workers as cores, batches for a CPU, [`DecodeLimits::default`].
+    /// For sessions on a CPU: no decoders, batches for its cache, [`DecodeLimits::default`].
     fn default() -> Self {
-        let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
         let batch_size = Device::Cpu.batch_size();
-        Self { n_workers, batch_size, pad_batches: false, limits: DecodeLimits::default() }
+        Self { n_decoders: 0, batch_size, pad_batches: false, limits: DecodeLimits::default() }
     }
 }
 
@@ -66,16 +69,9 @@ pub struct Delivery<'a> {
     pub rows: &'a [f32],
 }
 
-struct Decoded {
-    index: usize,
-    digest: Digest,
-    stat: FileStat,
-    pixels: Vec<u8>,
-}
-
 enum Event {
     /// Images and their rows, `(n_images, width)`.
-    Batch(Vec<Decoded>, Vec<f32>),
+    Batch(Vec<Item>, Vec<f32>),
     Outcome(usize, Outcome),
     Fatal(BackboneError),
 }
@@ -99,41 +95,59 @@ pub fn run_files<P: AsRef<Path> + Sync>(
     is_known: &(dyn Fn(&Digest) -> bool + Sync),
     deliver: &mut dyn FnMut(Delivery<'_>) -> Result<(), BackboneError>,
 ) -> Result<StageTimes, BackboneError> {
+    let max_batch = model.max_batch(config.batch_size);
+    let ImageModel { sessions, preprocess, width, .. } = model;
+    let (width, n_sessions, preprocess) = (*width, sessions.len(), &*preprocess);
     // More than there are files would only cost memory.
-    let batch_size = model.max_batch(config.batch_size).min(paths.len().max(1));
-    let n_workers = config.n_workers.clamp(1, paths.len().max(1));
-    let width = model.width;
-    let ImageModel { sessions, preprocess, .. } = model;
-    let n_sessions = sessions.len();
-    let preprocess = &*preprocess;
+    let n_decoders = config.n_decoders.min(paths.len());
+    let n_decoding = if n_decoders > 0 { n_decoders } else { n_sessions };
+    let n_readers = (READERS * n_decoding).min(paths.len());
+    let batch_size = max_batch.min(paths.len().div_ceil(n_sessions)).max(1);
+    let n_threads = n_readers + n_decoders + n_sessions;
     let clock = &Clock::default();
-    let next = &AtomicUsize::new(0);
-    let stop = &AtomicBool::new(false);
-    let claimed = &Mutex::new(HashSet::new());
-    let (decoded_in, decoded_out) = bounded::<Decoded>(batch_size * n_sessions + n_workers);
-    let (event_in, event_out) = bounded::<Event>(2 * n_sessions + n_workers);
-    // Every receiver lives in what it receives for: one that panics closes its queue, and nobody waits.
-    let decoded_out = Arc::new(Mutex::new(decoded_out));
+    let files =
+        &Files::new(paths, is_known, preprocess, &config.limits, BYTES_AHEAD * n_decoding as u64, clock);
+    // Every reader waits with one file in its hands.
+    let (encoded_in, encoded_out) = bounded::<Item>(0);
+    let (decoded_in, decoded_out) = bounded::<Item>(batch_size * n_sessions + n_decoders);
+    let (event_in, event_out) = bounded::<Event>(n_sessions + n_threads);
 
     std::thread::scope(move |scope| {
-        let event_out = event_out;
-        let n_threads = n_workers + n_sessions;
         // Those that were started end with their queues.
-        let give_up = |_: &BackboneError| stop.store(true, Ordering::Relaxed);
-        for _ in 0..n_workers {
-            let (decoded_in, event_in) = (decoded_in.clone(), event_in.clone());
-            let worker =
-                Worker { next, stop, claimed, clock, paths, preprocess, limits: &config.limits, is_known };
-            start(scope, n_threads, move || worker.run(&decoded_in, &event_in)).inspect_err(give_up)?;
+        let give_up = |_: &BackboneError| files.stop();
+        for _ in 0..n_readers {
+            let (encoded, events) = (encoded_in.clone(), event_in.clone());
+            // Where nobody receives, the run is over.
+            let pass_on = move |it| encoded.send(it).unwrap_or_else(|_| files.stop());
+            let work = move || files.read(tell(&events), pass_on);
+            start(scope, n_threads, work).inspect_err(give_up)?;
+        }
+        for _ in 0..n_decoders {
+            let (encoded, decoded, events) = (encoded_out.clone(), decoded_in.clone(), event_in.clone());
+            let work = move || {
+                for image in encoded.iter().filter_map(|it| files.decode(it, tell(&events))) {
+                    if decoded.send(image).is_err() {
+                        return;
+                    }
+                }
+            };
+            start(scope, n_threads, work).inspect_err(give_up)?;
         }
         for session in sessions.iter_mut() {
-            let (decoded, events) = (Arc::clone(&decoded_out), event_in.clone());
             let pad = config.pad_batches;
             let runner = BatchRunner { session, preprocess, batch_size, pad, width, clock };
-            start(scope, n_threads, move || runner.run(&decoded, &events)).inspect_err(give_up)?;
+            let (encoded, decoded, events) = (encoded_out.clone(), decoded_out.clone(), event_in.clone());
+            let work = move || {
+                if n_decoders > 0 {
+                    runner.run(decoded.iter(), &events)
+                } else {
+                    runner.run(encoded.iter().filter_map(|it| files.decode(it, tell(&events))), &events)
+                }
+            };
+            start(scope, n_threads, work).inspect_err(give_up)?;
         }
         // Only the threads hold the other ends now: the queues end when the threads do.
-        drop((decoded_in, decoded_out, event_in));
+        drop((encoded_in, encoded_out, decoded_in, decoded_out, event_in));
 
         let mut result = Ok(());
         for event in &event_out {
@@ -142,11 +156,16 @@ pub fn run_files<P: AsRef<Path> + Sync>(
             }
             result = clock.write.time(|| deliver_event(event, width, deliver));
             if result.is_err() {
-                stop.store(true, Ordering::Relaxed);
+                files.stop();
             }
         }
-        result.map(|()| clock.times(n_workers, n_sessions))
+        result.map(|()| clock.times(n_readers, n_decoders, n_sessions))
     })
+}
+
+/// Makes what became of a file an event. Where nobody receives it, the run is over.
+fn tell(events: &Sender<Event>) -> impl Fn(usize, Outcome) {
+    |index, outcome| drop(events.send(Event::Outcome(index, outcome)))
 }
 
 /// Starts one of `n` threads of a scope; one that the system refuses is an error and no panic.
@@ -187,60 +206,6 @@ fn deliver_event(
     }
 }
 
-/// One decode thread's view of the run.
-struct Worker<'a, P> {
-    next: &'a AtomicUsize,
-    stop: &'a AtomicBool,
-    claimed: &'a Mutex<HashSet<Digest>>,
-    clock: &'a Clock,
-    paths: &'a [P],
-    preprocess: &'a Preprocess,
-    limits: &'a DecodeLimits,
-    is_known: &'a (dyn Fn(&Digest) -> bool + Sync),
-}
-
-impl<P: AsRef<Path>> Worker<'_, P> {
-    fn run(&self, decoded: &Sender<Decoded>, events: &Sender<Event>) {
-        while !self.stop.load(Ordering::Relaxed) {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = self.paths.get(index) else {
-                return;
-            };
-            // A send fails only when the other side is gone: the run is over.
-            let sent = match self.load(index, path.as_ref()) {
-                Ok(Ok(image)) => decoded.send(image).is_ok(),
-                Ok(Err(outcome)) => events.send(Event::Outcome(index, outcome)).is_ok(),
-                Err((digest, err)) => {
-                    events.send(Event::Outcome(index, Outcome::Failed(digest, err))).is_ok()
-                }
-            };
-            if !sent {
-                return;
-            }
-        }
-    }
-
-    fn load(
-        &self,
-        index: usize,
-        path: &Path,
-    ) -> Result<Result<Decoded, Outcome>, (Option<Digest>, ImageError)> {
-        let (bytes, stat) =
-            self.clock.read.time(|| read_file(path, self.limits)).map_err(|err| (None, err))?;
-        let digest = self.clock.read.time(|| Digest::of(&bytes));
-        let is_new = || self.claimed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest);
-        if (self.is_known)(&digest) || !is_new() {
-            return Ok(Err(Outcome::Known(digest, stat)));
-        }
-        let failed = |err| (Some(digest), err);
-        let image =
-            self.clock.decode.time(|| decode(&bytes, self.preprocess, self.limits)).map_err(failed)?;
-        let pixels =
-            self.clock.preprocess.time(|| resize_and_crop(&image, self.preprocess)).map_err(failed)?;
-        Ok(Ok(Decoded { index, digest, stat, pixels }))
-    }
-}
-
 /// One session's view of the run.
 struct BatchRunner<'a> {
     session: &'a mut Session,
@@ -252,17 +217,13 @@ struct BatchRunner<'a> {
 }
 
 impl BatchRunner<'_> {
-    fn run(mut self, decoded: &Mutex<Receiver<Decoded>>, events: &Sender<Event>) {
+    fn run(mut self, mut images: impl Iterator<Item = Item>, events: &Sender<Event>) {
         loop {
-            // One session at a time fills its batch, so that batches are full and not shared out.
-            let batch: Vec<Decoded> = {
-                let decoded = decoded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                decoded.iter().take(self.batch_size).collect()
-            };
+            let batch: Vec<Item> = images.by_ref().take(self.batch_size).collect();
             if batch.is_empty() {
                 return;
             }
-            let mut pixels = batch.iter().map(|it| it.pixels.as_slice()).collect::<Vec<_>>().concat();
+            let mut pixels = batch.iter().map(|it| it.content.as_slice()).collect::<Vec<_>>().concat();
             if self.pad {
                 pixels.resize(self.batch_size * self.preprocess.n_bytes(), 0);
             }
@@ -277,12 +238,12 @@ impl BatchRunner<'_> {
     }
 
     /// Runs the images of a batch that failed each by itself; whether anybody still listens.
-    fn one_by_one(&mut self, batch: Vec<Decoded>, events: &Sender<Event>) -> bool {
+    fn one_by_one(&mut self, batch: Vec<Item>, events: &Sender<Event>) -> bool {
         for image in batch {
-            let event = match self.infer(&image.pixels, 1) {
+            let event = match self.infer(&image.content, 1) {
                 Ok(rows) => Event::Batch(vec![image], rows),
                 // A black image fails too: it is not the image, it is the runtime or the device.
-                Err(err) if self.infer(&vec![0; image.pixels.len()], 1).is_err() => Event::Fatal(err),
+                Err(err) if self.infer(&vec![0; image.content.len()], 1).is_err() => Event::Fatal(err),
                 Err(err) => {
                     let failed = Outcome::Failed(Some(image.digest), ImageError::Run(cause(&err)));
                     Event::Outcome(image.index, failed)

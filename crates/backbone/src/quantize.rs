@@ -50,8 +50,8 @@ fn observe(
     let observed = take_pixels(&quantizer.observed(), &model.pixel_input).map_err(failed)?;
     let bytes = observed.to_bytes().map_err(failed)?;
     // All threads in one session: every tensor of an image is held at once, so images come one by one.
-    let config = SessionConfig { intra_threads: 0, ..SessionConfig::default() };
-    let mut session = Session::load(runtime, &bytes, observed.external_data_folder(), &config)?;
+    let mut session =
+        Session::load(runtime, &bytes, observed.external_data_folder(), &SessionConfig::default(), 0)?;
     for (index, image) in images.iter().enumerate() {
         session.run_all(images_shape(&model.preprocess, image), image, &mut |output, shape, values| {
             quantizer.observe(output, shape, values);

@@ -173,14 +173,12 @@ pub struct SessionConfig {
     pub device: Device,
     /// In what precision.
     pub precision: Precision,
-    /// Threads of one run; 0 leaves it to the runtime.
-    pub intra_threads: usize,
 }
 
 impl Default for SessionConfig {
-    /// CPU, f32, one thread: runs are independent, so sessions in parallel beat threads in one.
+    /// CPU, f32.
     fn default() -> Self {
-        Self { device: Device::Cpu, precision: Precision::F32, intra_threads: 1 }
+        Self { device: Device::Cpu, precision: Precision::F32 }
     }
 }
 
@@ -198,18 +196,20 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Loads a model from memory, its external data from `external_data_folder`.
+    /// Loads a model from memory, its external data from `external_data_folder`. A run of it takes
+    /// `intra_threads`; 0 leaves that to the runtime.
     pub(crate) fn load(
         runtime: &Runtime,
         model: &[u8],
         external_data_folder: Option<&Path>,
         config: &SessionConfig,
+        intra_threads: usize,
     ) -> Result<Self, BackboneError> {
         let failed = |source: ort::Error| BackboneError::Session {
             action: "load the model",
             source: Box::new(source),
         };
-        let mut builder = session_builder(runtime, config)?;
+        let mut builder = session_builder(runtime, config, intra_threads)?;
         if let Some(folder) = external_data_folder {
             builder = with_external_data(builder, folder).map_err(failed)?;
         }
@@ -275,10 +275,14 @@ fn outlet(it: &ort::value::Outlet) -> Outlet {
     Outlet { name: it.name().to_owned(), shape }
 }
 
-fn session_builder(runtime: &Runtime, config: &SessionConfig) -> Result<SessionBuilder, BackboneError> {
-    let builder = configured(&runtime.environment, config)
+fn session_builder(
+    runtime: &Runtime,
+    config: &SessionConfig,
+    intra_threads: usize,
+) -> Result<SessionBuilder, BackboneError> {
+    let builder = configured(&runtime.environment, intra_threads)
         .map_err(|err| BackboneError::Session { action: "configure a session", source: Box::new(err) })?;
-    let Some(provider) = execution_provider(config)? else { return Ok(builder) };
+    let Some(provider) = execution_provider(config, intra_threads)? else { return Ok(builder) };
     if let Device::Cuda(_) = config.device {
         load_cuda_libraries(runtime);
     }
@@ -302,12 +306,12 @@ fn missing(device: Device) -> &'static str {
     }
 }
 
-fn configured(environment: &Environment, config: &SessionConfig) -> ort::Result<SessionBuilder> {
+fn configured(environment: &Environment, intra_threads: usize) -> ort::Result<SessionBuilder> {
     Ok(SessionBuilder::new(environment)?
         // `ort` asks for "max efficiency", which may pick an NPU or CoreML unasked.
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(config.intra_threads)?
+        .with_intra_threads(intra_threads)?
         // Waiting threads that spin take the cores from the decoders.
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
@@ -342,7 +346,10 @@ fn with_external_data(builder: SessionBuilder, folder: &Path) -> ort::Result<Ses
     Ok(builder.with_config_entry(KEY, folder.to_string_lossy())?)
 }
 
-fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProviderDispatch>, BackboneError> {
+fn execution_provider(
+    config: &SessionConfig,
+    intra_threads: usize,
+) -> Result<Option<ExecutionProviderDispatch>, BackboneError> {
     let not_compiled = |name: &str| BackboneError::Device {
         device: config.device.to_string(),
         reason: format!("this ONNX Runtime has no {name}"),
@@ -363,8 +370,8 @@ fn execution_provider(config: &SessionConfig) -> Result<Option<ExecutionProvider
             let mut cpu = serde_json::json!({
                 "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": "NO"
             });
-            if config.intra_threads > 0 {
-                cpu["INFERENCE_NUM_THREADS"] = config.intra_threads.to_string().into();
+            if intra_threads > 0 {
+                cpu["INFERENCE_NUM_THREADS"] = intra_threads.to_string().into();
             }
             let load_config = serde_json::json!({ "CPU": cpu });
             let provider = ep::OpenVINO::default()

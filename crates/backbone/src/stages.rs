@@ -16,9 +16,11 @@ pub struct StageTimes {
     pub infer: Duration,
     /// Delivering rows: for extraction, writing them to the store.
     pub write: Duration,
-    /// Threads that read, decode and preprocess.
-    pub n_workers: u32,
-    /// Threads that run the model. One writes.
+    /// Threads that read. One writes.
+    pub n_readers: u32,
+    /// Threads that decode and preprocess; with none, those that run the model do.
+    pub n_decoders: u32,
+    /// Threads that run the model.
     pub n_sessions: u32,
 }
 
@@ -40,11 +42,12 @@ impl StageTimes {
     #[must_use]
     pub fn bottleneck(&self) -> &'static str {
         let [read, decode, preprocess, infer, write] = self.named();
-        let groups = [
-            (vec![read, decode, preprocess], self.n_workers),
-            (vec![infer], self.n_sessions),
-            (vec![write], 1),
-        ];
+        let mut groups = vec![(vec![read], self.n_readers), (vec![write], 1)];
+        if self.n_decoders > 0 {
+            groups.extend([(vec![decode, preprocess], self.n_decoders), (vec![infer], self.n_sessions)]);
+        } else {
+            groups.push((vec![decode, preprocess, infer], self.n_sessions));
+        }
         let busy = |(stages, n_threads): &(Vec<(&str, Duration)>, u32)| {
             stages.iter().map(|it| it.1).sum::<Duration>() / (*n_threads).max(1)
         };
@@ -82,10 +85,11 @@ impl Stage {
 }
 
 impl Clock {
-    pub(crate) fn times(&self, n_workers: usize, n_sessions: usize) -> StageTimes {
+    pub(crate) fn times(&self, n_readers: usize, n_decoders: usize, n_sessions: usize) -> StageTimes {
         let n_threads = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
         StageTimes {
-            n_workers: n_threads(n_workers),
+            n_readers: n_threads(n_readers),
+            n_decoders: n_threads(n_decoders),
             n_sessions: n_threads(n_sessions),
             read: self.read.total(),
             decode: self.decode.total(),
@@ -103,20 +107,25 @@ mod tests {
     #[test]
     fn the_bottleneck_is_where_threads_are_busy_not_where_they_are_many() {
         let seconds = Duration::from_secs;
+        // Two cores that decode and run: what takes them longest.
         let times = StageTimes {
             read: seconds(10),
             decode: seconds(90),
             preprocess: seconds(40),
-            infer: seconds(12),
+            infer: seconds(100),
             write: seconds(2),
-            n_workers: 2,
+            n_readers: 8,
+            n_decoders: 0,
             n_sessions: 2,
         };
-        assert_eq!(times.bottleneck(), "decode");
-        // A GPU: sixteen threads that decode, one that runs.
-        let times = StageTimes { n_workers: 16, n_sessions: 1, ..times };
         assert_eq!(times.bottleneck(), "infer");
+        assert_eq!(StageTimes { decode: seconds(101), ..times }.bottleneck(), "decode");
+        // A GPU, and threads that decode for it.
+        let times = StageTimes { n_readers: 64, n_decoders: 16, n_sessions: 1, infer: seconds(12), ..times };
+        assert_eq!(times.bottleneck(), "infer");
+        assert_eq!(StageTimes { n_decoders: 8, ..times }.bottleneck(), "decode");
         assert_eq!(StageTimes { write: seconds(13), ..times }.bottleneck(), "write");
-        assert_eq!(StageTimes { n_workers: 8, read: seconds(95), ..times }.bottleneck(), "read");
+        // A disk that lets sixty-four wait.
+        assert_eq!(StageTimes { read: seconds(800), ..times }.bottleneck(), "read");
     }
 }

@@ -192,12 +192,13 @@ fn say_stages(result: &Report) {
     let total: f64 = stages.named().iter().map(|it| it.1.as_secs_f64()).sum();
     let share = |(name, time): (&str, Duration)| format!("{name} {:.0}%", 100.0 * time.as_secs_f64() / total);
     let shares = stages.named().map(share).join(", ");
-    let mut line = format!(
-        "time of all threads ({} decode, {} run the model): {shares}; {} is the bottleneck",
-        stages.n_workers,
-        stages.n_sessions,
-        stages.bottleneck()
-    );
+    let (n_readers, n_sessions) = (stages.n_readers, stages.n_sessions);
+    let threads = match stages.n_decoders {
+        0 => format!("{n_readers} read, {n_sessions} decode and run the model"),
+        n_decoders => format!("{n_readers} read, {n_decoders} decode, {n_sessions} run the model"),
+    };
+    let mut line =
+        format!("time of all threads ({threads}): {shares}; {} is the bottleneck", stages.bottleneck());
     if let Some(roof) = result.model_images_per_second {
         let reached = result.n_embedded as f64 / result.pipeline_time.as_secs_f64();
         line += &format!("; {reached:.0} images/s of the about {roof:.0} that the model alone makes");

@@ -37,10 +37,11 @@ pub(crate) struct RunArgs {
     /// Default: int8 for a quantised model, else f32.
     #[arg(long)]
     precision: Option<Precision>,
-    /// Threads that decode, and sessions that run; by default one of each a core.
+    /// Threads that decode and run the model, each with a session of its own; on cuda, threads that decode
+    /// [default: one a core].
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Images a session runs at once [default: 2; 1 on openvino, 32 on cuda].
+    /// Images a session runs at once [default: 2; 32 on cuda].
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
     /// Most memory one picture may take while it is decoded, in MiB; larger ones are failures.
@@ -52,6 +53,7 @@ pub(crate) struct RunArgs {
 struct Opened {
     runtime: Runtime,
     session: SessionConfig,
+    n_workers: usize,
     pipeline: PipelineConfig,
 }
 
@@ -89,32 +91,28 @@ impl RunArgs {
         // Before a runtime is looked for that could not do it either.
         device.check(precision)?;
         let runtime = provision::load_runtime(Kind::of(device))?;
-        let session = SessionConfig { device, precision, ..SessionConfig::default() };
-        Ok(Opened { runtime, session, pipeline: self.pipeline(device) })
-    }
-
-    fn pipeline(&self, device: Device) -> PipelineConfig {
+        let session = SessionConfig { device, precision };
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let n_workers = self.workers.unwrap_or_else(cores).max(1);
+        let is_gpu = matches!(device, Device::Cuda(_));
         let default = PipelineConfig::default();
-        PipelineConfig {
-            n_workers: self.workers.unwrap_or(default.n_workers).max(1),
+        let pipeline = PipelineConfig {
+            n_decoders: if is_gpu { n_workers } else { 0 },
             batch_size: self.batch_size.unwrap_or(device.batch_size()).max(1),
-            pad_batches: matches!(device, Device::Cuda(_)),
+            pad_batches: is_gpu,
             limits: DecodeLimits {
                 max_bytes: self.max_image_memory.saturating_mul(1 << 20),
                 ..default.limits
             },
-        }
+        };
+        Ok(Opened { runtime, session, n_workers, pipeline })
     }
 }
 
 impl Opened {
-    /// Sessions for `n_images`: never more than there are batches.
-    fn n_sessions(&self, n_images: usize) -> usize {
-        let batches = n_images.div_ceil(self.pipeline.batch_size).max(1);
-        match self.session.device {
-            Device::Cpu | Device::OpenVino => self.pipeline.n_workers.min(batches),
-            Device::Cuda(_) => 1,
-        }
+    /// Threads that have something to do for `n_images`.
+    fn n_threads(&self, n_images: usize) -> usize {
+        self.n_workers.min(n_images).max(1)
     }
 }
 
@@ -122,8 +120,8 @@ impl Opened {
 fn load_backbone(model: &ModelArgs, run: &RunArgs, n_images: usize) -> Result<(Opened, Backbone)> {
     let model = prepare(model)?;
     let opened = run.open(model.is_quantized())?;
-    let n_sessions = opened.n_sessions(n_images);
-    let backbone = Backbone::load(&opened.runtime, model, &opened.session, n_sessions);
+    let n_threads = opened.n_threads(n_images);
+    let backbone = Backbone::load(&opened.runtime, model, &opened.session, n_threads);
     let backbone = backbone.map_err(|err| with_hint(err, &opened))?;
     Ok((opened, backbone))
 }

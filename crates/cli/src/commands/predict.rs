@@ -79,10 +79,10 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
             );
             let graph = OnnxModel::load(path).with_context(|| format!("cannot use {}", path.display()))?;
             let opened = args.run.open(is_quantized(&graph))?;
-            let n_sessions = opened.n_sessions(files.len());
+            let n_threads = opened.n_threads(files.len());
             let name = path.display().to_string();
             let mut model =
-                ImageModel::load_exported(&opened.runtime, &name, &graph, &opened.session, n_sessions)
+                ImageModel::load_exported(&opened.runtime, &name, &graph, &opened.session, n_threads)
                     .map_err(|err| with_hint(err, &opened))?;
             let columns = columns_of(&graph).with_context(|| format!("{}", path.display()))?;
             let (n_labels, width) = (columns.labels.len(), model.width());

@@ -81,8 +81,8 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<Outcome> {
 
     let (spec, _) = ModelSpec::of_file(&staged)?;
     let config = SessionConfig { precision: Precision::Int8, ..opened.session.clone() };
-    let n_sessions = opened.n_sessions(images.inputs.len());
-    let integers = Backbone::load(&opened.runtime, CutModel::load(&staged, &spec)?, &config, n_sessions);
+    let n_threads = opened.n_threads(images.inputs.len());
+    let integers = Backbone::load(&opened.runtime, CutModel::load(&staged, &spec)?, &config, n_threads);
     let mut integers = integers.map_err(|err| with_hint(err, &opened))?;
     // Those that nothing was calibrated on come first.
     let n_compared = images.inputs.len().min(usize::try_from(args.compare).unwrap_or(usize::MAX));
@@ -179,7 +179,7 @@ fn calibrate(
     let of_input = |input: &Input| preprocess.apply_file(&input.file, &limits).ok();
     let wanted = usize::try_from(args.calibrate).unwrap_or(usize::MAX);
     let mut pixels: Vec<Vec<u8>> = Vec::new();
-    let workers = rayon::ThreadPoolBuilder::new().num_threads(opened.pipeline.n_workers).build()?;
+    let workers = rayon::ThreadPoolBuilder::new().num_threads(opened.n_workers).build()?;
     for inputs in images.inputs.rchunks(DECODED_AT_ONCE) {
         workers.install(|| pixels.par_extend(inputs.par_iter().rev().filter_map(of_input)));
         if pixels.len() >= wanted {
