@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
-use headstart_backbone::{Backbone, Input, Listing, PipelineConfig, Report, extract};
+use headstart_backbone::{Backbone, Input, Listing, Outcome, PipelineConfig, Report, extract, run_files};
 use headstart_store::{Digest, Run, Store};
 
 use crate::support::{load, load_embedded, shared};
@@ -89,6 +91,37 @@ fn rows_do_not_depend_on_workers_batch_size_or_order() {
             );
         }
     }
+}
+
+/// A disk that makes every reader wait is waited for by four at once for each session.
+#[test]
+fn files_are_read_ahead_of_the_sessions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |it: u8| {
+        let path = folder.path().join(it.to_string());
+        std::fs::write(&path, [it]).expect("it is written");
+        path
+    };
+    let paths: Vec<PathBuf> = (0..8).map(write).collect();
+    let mut backbone = load_embedded(1);
+    let (readers, one_more) = (Mutex::new(0), Condvar::new());
+    // Every reader waits for three others; a minute is for a test that fails.
+    let is_known = |_: &Digest| {
+        let mut readers = readers.lock().expect("nobody panics");
+        *readers += 1;
+        one_more.notify_all();
+        let few = |it: &mut usize| *it < 4;
+        let waited = one_more.wait_timeout_while(readers, Duration::from_secs(60), few);
+        !waited.expect("nobody panics").1.timed_out()
+    };
+    let mut n_known = 0;
+    let config = PipelineConfig::default();
+    run_files(backbone.runner_mut(), &paths, &config, &is_known, &mut |delivery| {
+        n_known += delivery.outcomes.iter().filter(|it| matches!(it.1, Outcome::Known(..))).count();
+        Ok(())
+    })
+    .expect("the run goes through");
+    assert_eq!(n_known, 8);
 }
 
 #[test]
