@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backbone;
+mod coefficients;
 mod decode;
 mod device;
 mod error;

@@ -2,9 +2,10 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::coefficients::{Coefficients, PRECISION_BITS};
 use crate::decode::Pixels;
 use crate::error::ImageError;
-use crate::preprocess::{Filter, Preprocess};
+use crate::preprocess::Preprocess;
 
 /// Names the resizer in the fingerprint.
 pub(crate) const RESIZER: &str = "pillow";
@@ -12,9 +13,6 @@ pub(crate) const RESIZER: &str = "pillow";
 /// Most memory for rows that are resized in one direction and not yet in the other. Photos take a
 /// twentieth of it; a picture a million pixels high would take gigabytes.
 const SQUEEZED_BYTES: usize = 16 << 20;
-
-/// Fraction bits of a coefficient: products with 8-bit pixels and their sum stay within 32 bits.
-const PRECISION_BITS: u32 = 32 - 8 - 2;
 
 /// Resizes and crops; only what survives the crop is computed.
 ///
@@ -40,8 +38,8 @@ pub(crate) fn resize_and_crop(image: &Pixels, preprocess: &Preprocess) -> Result
     for rows in rows.pieces(SQUEEZED_BYTES / stride) {
         let needed = rows.span();
         let squeezed = match preprocess.n_channels() {
-            1 => horizontal::<1>(&image.data, width, needed.clone(), &columns),
-            _ => horizontal::<3>(&image.data, width, needed.clone(), &columns),
+            1 => horizontal::<1, 1, LANES>(&image.data, width, needed.clone(), &columns),
+            _ => horizontal::<3, 4, 4>(&image.data, width, needed.clone(), &columns),
         };
         vertical(&squeezed, needed.start, stride, &rows, &mut out);
     }
@@ -61,96 +59,6 @@ fn centre_offset(full: usize, cropped: usize) -> usize {
     if twice.is_multiple_of(2) || (twice / 2).is_multiple_of(2) { twice / 2 } else { twice / 2 + 1 }
 }
 
-/// Which input positions make each output position, and with what weight.
-struct Coefficients {
-    /// First input position and number of them, for each output position.
-    bounds: Vec<(usize, usize)>,
-    /// Fixed-point weights, `n_taps` for each output position, the unused ones zero.
-    weights: Vec<i32>,
-    n_taps: usize,
-}
-
-impl Coefficients {
-    fn new(in_size: usize, out_size: usize, kept: std::ops::Range<usize>, filter: Filter) -> Self {
-        let scale = in_size as f64 / out_size as f64;
-        let filter_scale = scale.max(1.0);
-        let support = filter.support() * filter_scale;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and not negative")]
-        let n_taps = support.ceil() as usize * 2 + 1;
-        let mut bounds = Vec::with_capacity(kept.len());
-        let mut weights = Vec::with_capacity(kept.len() * n_taps);
-        for position in kept {
-            let centre = (position as f64 + 0.5) * scale;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "clamped, then truncated as C does"
-            )]
-            let (first, end) = (
-                (centre - support + 0.5).max(0.0) as usize,
-                ((centre + support + 0.5) as usize).min(in_size),
-            );
-            let taps: Vec<f64> =
-                (first..end).map(|it| filter.weight((it as f64 - centre + 0.5) / filter_scale)).collect();
-            let sum: f64 = taps.iter().sum();
-            bounds.push((first, taps.len()));
-            weights.extend(taps.iter().map(|it| fixed_point(if sum == 0.0 { *it } else { it / sum })));
-            weights.extend(std::iter::repeat_n(0, n_taps - taps.len()));
-        }
-        Self { bounds, weights, n_taps }
-    }
-
-    /// All input positions that are used.
-    fn span(&self) -> std::ops::Range<usize> {
-        let first = self.bounds.first().map_or(0, |it| it.0);
-        first..self.bounds.iter().map(|it| it.0 + it.1).max().unwrap_or(first)
-    }
-
-    /// The same in pieces, each of which needs at most `max_rows` input positions, or is a single one.
-    fn pieces(self, max_rows: usize) -> Vec<Self> {
-        if self.span().len() <= max_rows {
-            return vec![self];
-        }
-        let positions = self.bounds.iter().zip(self.weights.chunks_exact(self.n_taps));
-        let single = |(bounds, weights): (&(usize, usize), &[i32])| Self {
-            bounds: vec![*bounds],
-            weights: weights.to_vec(),
-            n_taps: self.n_taps,
-        };
-        positions.map(single).collect()
-    }
-}
-
-impl Filter {
-    fn support(self) -> f64 {
-        match self {
-            Self::Bilinear => 1.0,
-            Self::Bicubic => 2.0,
-        }
-    }
-
-    fn weight(self, x: f64) -> f64 {
-        const A: f64 = -0.5;
-        let x = x.abs();
-        match self {
-            Self::Bilinear if x < 1.0 => 1.0 - x,
-            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
-            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
-            _ => 0.0,
-        }
-    }
-}
-
-fn fixed_point(weight: f64) -> i32 {
-    let scaled = weight * f64::from(1 << PRECISION_BITS);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "at most 2^22; truncation after adding a half rounds"
-    )]
-    let rounded = if weight < 0.0 { (scaled - 0.5) as i32 } else { (scaled + 0.5) as i32 };
-    rounded
-}
-
 #[inline(always)]
 fn to_pixel(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255).to_le_bytes()[0]
@@ -159,7 +67,7 @@ fn to_pixel(sum: i32) -> u8 {
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// Resizes each needed row of `CHANNELS` interleaved channels.
-fn horizontal<const CHANNELS: usize>(
+fn horizontal<const CHANNELS: usize, const PIXEL: usize, const ROWS: usize>(
     data: &[u8],
     width: usize,
     rows: std::ops::Range<usize>,
@@ -167,58 +75,69 @@ fn horizontal<const CHANNELS: usize>(
 ) -> Vec<u8> {
     let data = &data[rows.start * width * CHANNELS..rows.end * width * CHANNELS];
     let mut out = vec![0; rows.len() * columns.bounds.len() * CHANNELS];
-    Arch::new().dispatch(Horizontal::<CHANNELS> { data, width, columns, out: &mut out });
+    Arch::new().dispatch(Horizontal::<CHANNELS, PIXEL, ROWS> { data, width, columns, out: &mut out });
     out
 }
 
-/// Rows resized side by side: their sums fill a register, or two.
-const ROWS: usize = 16;
+/// Sums that are made side by side, what a register of 512 bits holds: a pixel each of `ROWS` rows, filled up
+/// to `PIXEL` bytes.
+const LANES: usize = 16;
 
 /// [`horizontal`], compiled for the widest instructions there are.
-struct Horizontal<'a, const CHANNELS: usize> {
+struct Horizontal<'a, const CHANNELS: usize, const PIXEL: usize, const ROWS: usize> {
     data: &'a [u8],
     width: usize,
     columns: &'a Coefficients,
     out: &'a mut [u8],
 }
 
-impl<const CHANNELS: usize> WithSimd for Horizontal<'_, CHANNELS> {
+impl<const CHANNELS: usize, const PIXEL: usize, const ROWS: usize> WithSimd
+    for Horizontal<'_, CHANNELS, PIXEL, ROWS>
+{
     type Output = ();
 
+    /// Three loops, since each by itself becomes vector instructions, and all in one become scattered ones.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        const { assert!(PIXEL * ROWS == LANES && CHANNELS <= PIXEL) };
         let Self { data, width, columns, out } = self;
         let (in_stride, out_stride) = (width * CHANNELS, columns.bounds.len() * CHANNELS);
-        // Values of equal place in `ROWS` rows lie together.
         let span = columns.span();
-        let mut turned = vec![0; span.len() * CHANNELS * ROWS];
-        for (rows, out) in data.chunks(ROWS * in_stride).zip(out.chunks_mut(ROWS * out_stride)) {
-            for (r, row) in rows.chunks_exact(in_stride).enumerate() {
-                let needed = &row[span.start * CHANNELS..span.end * CHANNELS];
-                turned[r..].iter_mut().step_by(ROWS).zip(needed).for_each(|(a, b)| *a = *b);
+        let needed = span.start * CHANNELS..span.end * CHANNELS;
+        // Rows with room behind them: pixels are moved as `PIXEL` bytes, the last ones too.
+        let with_room = |n: usize| std::array::from_fn::<_, ROWS, _>(|_| vec![0; n + PIXEL]);
+        let (mut rows_in, mut rows_out) = (with_room(needed.len()), with_room(out_stride));
+        let mut pixels_in = vec![[0; LANES]; span.len()];
+        let mut pixels_out = vec![[0; LANES]; columns.bounds.len()];
+        for (data, out) in data.chunks(ROWS * in_stride).zip(out.chunks_mut(ROWS * out_stride)) {
+            for (row, data) in rows_in.iter_mut().zip(data.chunks_exact(in_stride)) {
+                row[..needed.len()].copy_from_slice(&data[needed.clone()]);
             }
-            for position in 0..columns.bounds.len() {
-                let (first, n_taps) = columns.bounds[position];
-                let mut sums = [[HALF; ROWS]; CHANNELS];
-                for tap in 0..n_taps {
-                    let weight = columns.weights[position * columns.n_taps + tap];
-                    let values = &turned[(first - span.start + tap) * CHANNELS * ROWS..][..CHANNELS * ROWS];
-                    for channel in 0..CHANNELS {
-                        for r in 0..ROWS {
-                            let value = values[channel * ROWS + r];
-                            sums[channel][r] = add_product(sums[channel][r], value, weight);
-                        }
+            for (x, lanes) in pixels_in.iter_mut().enumerate() {
+                let from = x * CHANNELS..x * CHANNELS + PIXEL;
+                for (row, lanes) in rows_in.iter().zip(lanes.as_chunks_mut::<PIXEL>().0) {
+                    lanes.copy_from_slice(&row[from.clone()]);
+                }
+            }
+            let weights = columns.weights.chunks_exact(columns.n_taps);
+            for ((lanes, (first, n_taps)), weights) in pixels_out.iter_mut().zip(&columns.bounds).zip(weights)
+            {
+                let mut sums = [HALF; LANES];
+                for (values, weight) in pixels_in[first - span.start..][..*n_taps].iter().zip(weights) {
+                    for lane in 0..LANES {
+                        sums[lane] = add_product(sums[lane], values[lane], *weight);
                     }
                 }
-                let mut pixels = [[0; CHANNELS]; ROWS];
-                for r in 0..ROWS {
-                    for channel in 0..CHANNELS {
-                        pixels[r][channel] = to_pixel(sums[channel][r]);
-                    }
+                *lanes = sums.map(to_pixel);
+            }
+            for (x, lanes) in pixels_out.iter().enumerate() {
+                let to = x * CHANNELS..x * CHANNELS + PIXEL;
+                for (row, lanes) in rows_out.iter_mut().zip(lanes.as_chunks::<PIXEL>().0) {
+                    row[to.clone()].copy_from_slice(lanes);
                 }
-                for (row, pixel) in out.chunks_exact_mut(out_stride).zip(pixels) {
-                    row[position * CHANNELS..][..CHANNELS].copy_from_slice(&pixel);
-                }
+            }
+            for (out, row) in out.chunks_exact_mut(out_stride).zip(&rows_out) {
+                out.copy_from_slice(&row[..out_stride]);
             }
         }
     }
@@ -271,4 +190,64 @@ impl WithSimd for Vertical<'_> {
 #[inline(always)]
 fn add_product(sum: i32, pixel: u8, weight: i32) -> i32 {
     sum.wrapping_add(i32::from(pixel).wrapping_mul(weight))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preprocess::{Channels, Filter};
+
+    /// One pass of Pillow's, pixel by pixel: `(n_outer, n_inner, channels)`, resized along the inner axis.
+    fn plain(data: &[u8], n_inner: usize, n_channels: usize, along: &Coefficients) -> Vec<u8> {
+        let outer = data.chunks_exact(n_inner * n_channels);
+        let resized = outer.flat_map(|row| {
+            (0..along.bounds.len() * n_channels).map(move |it| {
+                let (position, channel) = (it / n_channels, it % n_channels);
+                let (first, n_taps) = along.bounds[position];
+                let pixels = row.chunks_exact(n_channels).skip(first).map(|it| i64::from(it[channel]));
+                let weights = along.weights[position * along.n_taps..][..n_taps].iter();
+                let sum: i64 = weights.zip(pixels).map(|(weight, pixel)| i64::from(*weight) * pixel).sum();
+                ((sum + (1 << 21)) >> 22).clamp(0, 255).to_le_bytes()[0]
+            })
+        });
+        resized.collect()
+    }
+
+    fn turned(data: &[u8], width: usize, n_channels: usize) -> Vec<u8> {
+        let height = data.len() / width / n_channels;
+        let pixel = |x: usize, y: usize| &data[(y * width + x) * n_channels..][..n_channels];
+        (0..width).flat_map(|x| (0..height).flat_map(move |y| pixel(x, y))).copied().collect()
+    }
+
+    #[test]
+    fn blocks_of_rows_are_what_single_pixels_are() {
+        let sizes = [(1_usize, 1_usize), (1, 7), (5, 3), (17, 16), (33, 50), (64, 64), (90, 41), (301, 20)];
+        let mut n_cases = 0;
+        for (width, height) in sizes {
+            for (channels, n_channels) in [(Channels::Grey, 1), (Channels::Rgb, 3)] {
+                for filter in [Filter::Bilinear, Filter::Bicubic] {
+                    // No pattern that a wrong offset would meet again.
+                    let noise = (0..width * height * n_channels).map(|it| (it * it * 31 + it * 7) % 251);
+                    let data: Vec<u8> = noise.map(|it| it.to_le_bytes()[0]).collect();
+                    let preprocess = Preprocess {
+                        size: [19, 30],
+                        short_side: None,
+                        channels,
+                        filter,
+                        ..Preprocess::imagenet()
+                    };
+                    let columns = Coefficients::new(width, 30, 0..30, filter);
+                    let rows = Coefficients::new(height, 19, 0..19, filter);
+                    let squeezed = turned(&plain(&data, width, n_channels, &columns), 30, n_channels);
+                    let expected = turned(&plain(&squeezed, height, n_channels, &rows), 19, n_channels);
+                    let [w, h] = [width, height].map(|it| u32::try_from(it).expect("small"));
+                    let image = Pixels { width: w, height: h, data };
+                    let resized = resize_and_crop(&image, &preprocess).expect("it is resized");
+                    assert_eq!(resized, expected, "{width}×{height}, {n_channels} channels, {filter:?}");
+                    n_cases += 1;
+                }
+            }
+        }
+        assert_eq!(n_cases, 32);
+    }
 }
