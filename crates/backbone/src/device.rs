@@ -44,7 +44,8 @@ impl Device {
     #[must_use]
     pub fn batch_size(self) -> usize {
         match self {
-            Self::Cpu | Self::OpenVino => 2,
+            Self::Cpu => 1,
+            Self::OpenVino => 2,
             Self::Cuda(_) => 32,
         }
     }

@@ -41,7 +41,7 @@ pub(crate) struct RunArgs {
     /// [default: one a core].
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Images a session runs at once [default: 2; 32 on cuda].
+    /// Images a session runs at once [default: 1; 2 on openvino, 32 on cuda].
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
     /// Most memory one picture may take while it is decoded, in MiB; larger ones are failures.
