@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headstart_backbone::{
-    Backbone, BackboneError, CutModel, DecodeLimits, ImageModel, ModelSpec, Outcome, PipelineConfig,
-    Preprocess, SessionConfig, run_files,
+    Backbone, BackboneError, CutModel, DecodeLimits, Delivery, ImageModel, ModelSpec, Outcome,
+    PipelineConfig, Preprocess, SessionConfig, run_files,
 };
 use headstart_onnx::{Activation, Layer, Pool, attach_head};
+use headstart_store::Digest;
 use image::{Rgb, RgbImage};
 
 use crate::support::{python, root, runtime};
@@ -195,11 +197,25 @@ fn a_receiver_that_fails_or_panics_ends_the_run() {
     let paths = pictures(folder.path(), &levels);
     let mut backbone = load(folder.path(), "fails_on_bright.onnx", None).expect("it loads");
     let full = || BackboneError::Output { n_images: 0, shape: vec![] };
-    let result = run_files(backbone.runner_mut(), &paths, &config(1), &|_| false, &mut |_| Err(full()));
-    assert!(matches!(result, Err(BackboneError::Output { .. })));
-    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        run_files(backbone.runner_mut(), &paths, &config(1), &|_| false, &mut |_| panic!("on purpose"))
-    }));
-    assert!(panicked.is_err());
+    for n_decoders in [0, 2] {
+        let config = PipelineConfig { n_decoders, ..config(1) };
+        let runner = backbone.runner_mut();
+        let result = run_files(runner, &paths, &config, &|_| false, &mut |_| Err(full()));
+        assert!(matches!(result, Err(BackboneError::Output { .. })));
+        let mut panics = |is_known: &(dyn Fn(&Digest) -> bool + Sync), of_delivery: bool| {
+            let run = || {
+                let mut deliver = |_: Delivery<'_>| if of_delivery { panic!("on purpose") } else { Ok(()) };
+                run_files(runner, &paths, &config, is_known, &mut deliver).map(drop)
+            };
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
+        };
+        assert!(panics(&|_| false, true));
+        assert!(panics(&|_| panic!("on purpose"), false));
+        // Of known files, too: the rest of them is not read for nobody.
+        let n_looked_up = AtomicUsize::new(0);
+        let is_known = |_: &Digest| n_looked_up.fetch_add(1, Ordering::Relaxed) < usize::MAX;
+        assert!(panics(&is_known, true));
+        assert!(n_looked_up.into_inner() < paths.len() / 2);
+    }
     assert_eq!(rows(backbone.runner_mut(), &paths, 8).iter().filter(|it| it.is_ok()).count(), 150);
 }

@@ -108,7 +108,7 @@ pub(crate) fn check_memory(
     bytes_per_pixel: u64,
     limits: &DecodeLimits,
 ) -> Result<(), ImageError> {
-    let sides = 16 * (u64::from(width) + u64::from(height));
+    let sides = 32 * (u64::from(width) + u64::from(height));
     let pixels = u64::from(width) * u64::from(height);
     let needed = pixels.saturating_mul(bytes_per_pixel).saturating_add(sides);
     if needed > limits.max_bytes {

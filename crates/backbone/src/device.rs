@@ -39,8 +39,8 @@ impl Device {
         }
     }
 
-    /// Images a session runs at once where nobody says: few, which a core's cache holds, on a CPU
-    /// (`bench/RESULTS.md`); a GPU wants many.
+    /// Images a session runs at once where nobody says: on a CPU few, which a core's cache holds
+    /// (`bench/RESULTS.md`, batches); a GPU wants many.
     #[must_use]
     pub fn batch_size(self) -> usize {
         match self {

@@ -71,8 +71,9 @@ pub struct Progress {
 /// [`BackboneError::Session`] when the runtime fails.
 ///
 /// # Determinism
-/// Rows do not depend on the number of workers or the order of files. They depend on the batch they
-/// were computed in only as far as the runtime's float sums do (see `ARCHITECTURE.md`).
+/// Rows do not depend on the order of files. They depend on the batch they were computed in, and on the
+/// threads of a session where it has several, only as far as the runtime's float sums do (see
+/// `ARCHITECTURE.md`).
 pub fn extract(
     backbone: &mut Backbone,
     listing: Listing,

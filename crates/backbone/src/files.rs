@@ -12,15 +12,27 @@ use crate::pipeline::Outcome;
 use crate::preprocess::Preprocess;
 use crate::resize::resize_and_crop;
 use crate::stages::Clock;
-use crate::stat::read_file;
+use crate::stat::{look_at, read_file};
 
-/// One file of a run, with the bytes of the file or with its pixels.
-pub(crate) struct Item {
+/// Which file of a run something is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
     /// Of its path.
     pub(crate) index: usize,
     pub(crate) digest: Digest,
     pub(crate) stat: FileStat,
-    pub(crate) content: Vec<u8>,
+}
+
+/// A file as it was read.
+pub(crate) struct Encoded {
+    origin: Origin,
+    bytes: Vec<u8>,
+}
+
+/// The preprocessed pixels of a file.
+pub(crate) struct Decoded {
+    pub(crate) origin: Origin,
+    pub(crate) pixels: Vec<u8>,
 }
 
 /// The files of a run; threads share it.
@@ -53,32 +65,36 @@ impl<'a, P: AsRef<Path>> Files<'a, P> {
 
     /// Reads files, each once over all threads, until all are read or the run is over, and passes on those
     /// whose content has no row yet. Of others it tells what became of them.
-    pub(crate) fn read(&self, tell: impl Fn(usize, Outcome), pass_on: impl Fn(Item)) {
+    pub(crate) fn read(&self, tell: impl Fn(usize, Outcome), pass_on: impl Fn(Encoded)) {
         while !self.is_over.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(path) = self.paths.get(index).map(AsRef::as_ref) else { return };
-            let n_bytes = std::fs::metadata(path).map_or(0, |it| it.len().min(self.limits.max_file_bytes));
-            self.room.take(n_bytes);
+            let looked = self.clock.read.time(|| look_at(path, self.limits));
+            // Not timed: who has the room may wait for a decoder.
+            let _room = looked.as_ref().map(|it| self.room.take(it.size));
+            if self.is_over.load(Ordering::Relaxed) {
+                return;
+            }
             let read = self.clock.read.time(|| {
-                let (content, stat) = read_file(path, self.limits)?;
-                Ok(Item { index, digest: Digest::of(&content), stat, content })
+                let (bytes, stat) = read_file(path, looked?)?;
+                Ok(Encoded { origin: Origin { index, digest: Digest::of(&bytes), stat }, bytes })
             });
             match read {
-                Ok(file) if self.is_new(&file.digest) => pass_on(file),
-                Ok(file) => tell(index, Outcome::Known(file.digest, file.stat)),
+                Ok(file) if self.is_new(&file.origin.digest) => pass_on(file),
+                Ok(file) => tell(index, Outcome::Known(file.origin.digest, file.origin.stat)),
                 Err(err) => tell(index, Outcome::Failed(None, err)),
             }
-            self.room.give_back(n_bytes);
         }
     }
 
     /// The pixels of a file. Of one that has none it tells why.
-    pub(crate) fn decode(&self, file: Item, tell: impl Fn(usize, Outcome)) -> Option<Item> {
-        let image = self.clock.decode.time(|| decode(&file.content, self.preprocess, self.limits));
+    pub(crate) fn decode(&self, file: Encoded, tell: impl Fn(usize, Outcome)) -> Option<Decoded> {
+        let Encoded { origin, bytes } = file;
+        let image = self.clock.decode.time(|| decode(&bytes, self.preprocess, self.limits));
         let pixels =
             image.and_then(|it| self.clock.preprocess.time(|| resize_and_crop(&it, self.preprocess)));
-        let failed = |err| tell(file.index, Outcome::Failed(Some(file.digest), err));
-        pixels.map_err(failed).ok().map(|content| Item { content, ..file })
+        let failed = |err| tell(origin.index, Outcome::Failed(Some(origin.digest), err));
+        pixels.map_err(failed).ok().map(|pixels| Decoded { origin, pixels })
     }
 
     /// Ends the run: no further file is read.
@@ -101,15 +117,24 @@ struct Room {
 }
 
 impl Room {
-    fn take(&self, n_bytes: u64) {
+    fn take(&self, n_bytes: u64) -> Taken<'_> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |taken: &mut u64| *taken > 0 && *taken + n_bytes > self.limit;
         *self.freed.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner) += n_bytes;
+        Taken { room: self, n_bytes }
     }
+}
 
-    fn give_back(&self, n_bytes: u64) {
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) -= n_bytes;
-        self.freed.notify_all();
+/// Memory of a [`Room`] in use, given back when dropped: by a thread that panics, too.
+struct Taken<'a> {
+    room: &'a Room,
+    n_bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.room.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.n_bytes;
+        self.room.freed.notify_all();
     }
 }
 
@@ -143,9 +168,9 @@ mod tests {
                                 let now = held.0;
                                 held.1.push(now);
                             };
-                            change(file.content.len(), true);
+                            change(file.bytes.len(), true);
                             std::thread::sleep(std::time::Duration::from_millis(5));
-                            change(file.content.len(), false);
+                            change(file.bytes.len(), false);
                         },
                     );
                 });

@@ -17,7 +17,7 @@ use crate::runtime::{Runtime, Session, SessionConfig};
 /// that counts as the same: the order of float sums may change with the batch, nothing else.
 const BATCH_TOLERANCE: f32 = 1e-3;
 
-/// Most memory that the weights of all sessions may take together.
+/// Most memory that the weights of all sessions of a model may take together.
 const WEIGHTS_LIMIT: u64 = 4 << 30;
 
 /// How long the model is measured alone.
@@ -29,6 +29,8 @@ const ROOF_BYTES: usize = 64 << 20;
 /// A loaded model: uint8 images in, one row of `width` numbers out.
 pub struct ImageModel {
     pub(crate) sessions: Vec<Session>,
+    /// Threads of all sessions together.
+    pub(crate) n_threads: usize,
     pub(crate) preprocess: Preprocess,
     pub(crate) width: usize,
     pub(crate) one_by_one: Option<String>,
@@ -70,12 +72,12 @@ impl ImageModel {
         check_precision(name, graph, config)?;
         let bytes = graph.to_bytes().map_err(|err| model_error(name, err))?;
         let folder = graph.external_data_folder();
-        let (n_sessions, intra_threads) =
-            shape(config.device, n_threads, n_weight_bytes(name, graph, &bytes)?);
+        let threads = threads_of_sessions(config.device, n_threads, n_weight_bytes(name, graph, &bytes)?);
         // OpenVINO takes a third of a second for each, on one thread.
-        let load = |_| Session::load(runtime, &bytes, folder, config, intra_threads);
-        let sessions = (0..n_sessions).into_par_iter().map(load).collect::<Result<Vec<_>, _>>()?;
-        let mut model = Self { sessions, preprocess, width: 0, one_by_one };
+        let load = |intra_threads: &usize| Session::load(runtime, &bytes, folder, config, *intra_threads);
+        let sessions = threads.par_iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let n_threads = threads.iter().sum();
+        let mut model = Self { sessions, n_threads, preprocess, width: 0, one_by_one };
         model.probe(name)?;
         Ok(model)
     }
@@ -201,16 +203,16 @@ impl ImageModel {
     }
 }
 
-/// Sessions, and threads of a run in each: one, since runs are independent and threads in one wait for each
-/// other, unless the weights, which every session holds for itself, would take too much memory.
-fn shape(device: Device, n_threads: usize, n_weight_bytes: u64) -> (usize, usize) {
+/// Threads of each session: one, since runs are independent and threads in one wait for each other, unless
+/// the weights, which every session holds for itself, would take too much memory.
+fn threads_of_sessions(device: Device, n_threads: usize, n_weight_bytes: u64) -> Vec<usize> {
     if let Device::Cuda(_) = device {
-        return (1, 1);
+        return vec![1];
     }
     let n_threads = n_threads.max(1);
     let fit = usize::try_from(WEIGHTS_LIMIT / n_weight_bytes.max(1)).unwrap_or(usize::MAX);
-    let intra_threads = n_threads.div_ceil(fit.clamp(1, n_threads));
-    (n_threads / intra_threads, intra_threads)
+    let n_sessions = fit.clamp(1, n_threads);
+    (0..n_sessions).map(|it| (n_threads + it) / n_sessions).collect()
 }
 
 /// Size of a model and of what it keeps in other files.
@@ -269,6 +271,7 @@ pub(crate) fn load_cut(
     let loaded = load(&model)?;
     match model.pooled_by_rank(loaded.output_rank())? {
         Some(pooled) => {
+            drop(loaded);
             let loaded = load(&pooled)?;
             Ok((pooled, loaded))
         }
@@ -283,14 +286,15 @@ mod tests {
     #[test]
     fn a_session_has_a_thread_unless_so_many_weights_do_not_fit() {
         let (mobilenet, vit_base, vit_giant) = (14 << 20, 343 << 20, 5 << 30);
-        assert_eq!(shape(Device::Cpu, 0, mobilenet), (1, 1));
-        assert_eq!(shape(Device::Cpu, 1, vit_giant), (1, 1));
-        assert_eq!(shape(Device::OpenVino, 2, mobilenet), (2, 1));
-        assert_eq!(shape(Device::Cpu, 64, mobilenet), (64, 1));
-        assert_eq!(shape(Device::Cpu, 8, vit_base), (8, 1));
-        // Eleven fit: ten of six threads leave fewer idle than eleven of five.
-        assert_eq!(shape(Device::Cpu, 64, vit_base), (10, 6));
-        assert_eq!(shape(Device::OpenVino, 64, vit_giant), (1, 64));
-        assert_eq!(shape(Device::Cuda(1), 64, mobilenet), (1, 1));
+        let cpu = |n_threads, n_bytes| threads_of_sessions(Device::Cpu, n_threads, n_bytes);
+        assert_eq!(cpu(0, mobilenet), [1]);
+        assert_eq!(cpu(1, vit_giant), [1]);
+        assert_eq!(cpu(64, mobilenet), [1; 64]);
+        assert_eq!(cpu(8, vit_base), [1; 8]);
+        // Eleven fit, and no thread is idle.
+        assert_eq!(cpu(64, vit_base), [5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 6]);
+        assert_eq!(threads_of_sessions(Device::OpenVino, 2, mobilenet), [1, 1]);
+        assert_eq!(threads_of_sessions(Device::OpenVino, 64, vit_giant), [64]);
+        assert_eq!(threads_of_sessions(Device::Cuda(1), 64, mobilenet), [1]);
     }
 }

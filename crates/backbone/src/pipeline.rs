@@ -14,7 +14,7 @@ use headstart_store::{Digest, FileStat};
 use crate::decode::DecodeLimits;
 use crate::device::Device;
 use crate::error::{BackboneError, ImageError};
-use crate::files::{Files, Item};
+use crate::files::{Decoded, Encoded, Files, Origin};
 use crate::image_model::{ImageModel, cause, run_session};
 use crate::preprocess::Preprocess;
 use crate::runtime::Session;
@@ -31,7 +31,7 @@ const BYTES_AHEAD: u64 = 32 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PipelineConfig {
     /// Threads that decode and preprocess beside those of the sessions, for a session that leaves the cores
-    /// alone; with none, the thread of each session decodes what it runs.
+    /// alone. With none, the thread of each session decodes what it runs, as long as it is its only one.
     pub n_decoders: usize,
     /// Images a session runs at once.
     pub batch_size: usize,
@@ -71,7 +71,7 @@ pub struct Delivery<'a> {
 
 enum Event {
     /// Images and their rows, `(n_images, width)`.
-    Batch(Vec<Item>, Vec<f32>),
+    Batch(Vec<Origin>, Vec<f32>),
     Outcome(usize, Outcome),
     Fatal(BackboneError),
 }
@@ -87,7 +87,7 @@ enum Event {
 /// file that cannot be embedded is an [`Outcome`], not an error.
 ///
 /// # Panics
-/// When `deliver` does.
+/// When `deliver` or `is_known` does.
 pub fn run_files<P: AsRef<Path> + Sync>(
     model: &mut ImageModel,
     paths: &[P],
@@ -96,10 +96,12 @@ pub fn run_files<P: AsRef<Path> + Sync>(
     deliver: &mut dyn FnMut(Delivery<'_>) -> Result<(), BackboneError>,
 ) -> Result<StageTimes, BackboneError> {
     let max_batch = model.max_batch(config.batch_size);
-    let ImageModel { sessions, preprocess, width, .. } = model;
+    let ImageModel { sessions, n_threads, preprocess, width, .. } = model;
     let (width, n_sessions, preprocess) = (*width, sessions.len(), &*preprocess);
+    // While one thread of a session decodes, its others would wait.
+    let beside = if *n_threads > n_sessions { *n_threads } else { 0 };
     // More than there are files would only cost memory.
-    let n_decoders = config.n_decoders.min(paths.len());
+    let n_decoders = config.n_decoders.max(beside).min(paths.len());
     let n_decoding = if n_decoders > 0 { n_decoders } else { n_sessions };
     let n_readers = (READERS * n_decoding).min(paths.len());
     let batch_size = max_batch.min(paths.len().div_ceil(n_sessions)).max(1);
@@ -108,9 +110,9 @@ pub fn run_files<P: AsRef<Path> + Sync>(
     let files =
         &Files::new(paths, is_known, preprocess, &config.limits, BYTES_AHEAD * n_decoding as u64, clock);
     // Every reader waits with one file in its hands.
-    let (encoded_in, encoded_out) = bounded::<Item>(0);
-    let (decoded_in, decoded_out) = bounded::<Item>(batch_size * n_sessions + n_decoders);
-    let (event_in, event_out) = bounded::<Event>(n_sessions + n_threads);
+    let (encoded_in, encoded_out) = bounded::<Encoded>(0);
+    let (decoded_in, decoded_out) = bounded::<Decoded>(batch_size * n_sessions + n_decoders);
+    let (event_in, event_out) = bounded::<Event>(4 * n_sessions);
 
     std::thread::scope(move |scope| {
         // Those that were started end with their queues.
@@ -119,13 +121,13 @@ pub fn run_files<P: AsRef<Path> + Sync>(
             let (encoded, events) = (encoded_in.clone(), event_in.clone());
             // Where nobody receives, the run is over.
             let pass_on = move |it| encoded.send(it).unwrap_or_else(|_| files.stop());
-            let work = move || files.read(tell(&events), pass_on);
+            let work = move || files.read(tell(files, &events), pass_on);
             start(scope, n_threads, work).inspect_err(give_up)?;
         }
         for _ in 0..n_decoders {
             let (encoded, decoded, events) = (encoded_out.clone(), decoded_in.clone(), event_in.clone());
             let work = move || {
-                for image in encoded.iter().filter_map(|it| files.decode(it, tell(&events))) {
+                for image in encoded.iter().filter_map(|it| files.decode(it, tell(files, &events))) {
                     if decoded.send(image).is_err() {
                         return;
                     }
@@ -141,7 +143,8 @@ pub fn run_files<P: AsRef<Path> + Sync>(
                 if n_decoders > 0 {
                     runner.run(decoded.iter(), &events)
                 } else {
-                    runner.run(encoded.iter().filter_map(|it| files.decode(it, tell(&events))), &events)
+                    runner
+                        .run(encoded.iter().filter_map(|it| files.decode(it, tell(files, &events))), &events)
                 }
             };
             start(scope, n_threads, work).inspect_err(give_up)?;
@@ -164,8 +167,8 @@ pub fn run_files<P: AsRef<Path> + Sync>(
 }
 
 /// Makes what became of a file an event. Where nobody receives it, the run is over.
-fn tell(events: &Sender<Event>) -> impl Fn(usize, Outcome) {
-    |index, outcome| drop(events.send(Event::Outcome(index, outcome)))
+fn tell<P: AsRef<Path>>(files: &Files<'_, P>, events: &Sender<Event>) -> impl Fn(usize, Outcome) {
+    |index, outcome| events.send(Event::Outcome(index, outcome)).unwrap_or_else(|_| files.stop())
 }
 
 /// Starts one of `n` threads of a scope; one that the system refuses is an error and no panic.
@@ -217,18 +220,20 @@ struct BatchRunner<'a> {
 }
 
 impl BatchRunner<'_> {
-    fn run(mut self, mut images: impl Iterator<Item = Item>, events: &Sender<Event>) {
+    fn run(mut self, mut images: impl Iterator<Item = Decoded>, events: &Sender<Event>) {
         loop {
-            let batch: Vec<Item> = images.by_ref().take(self.batch_size).collect();
+            let batch: Vec<Decoded> = images.by_ref().take(self.batch_size).collect();
             if batch.is_empty() {
                 return;
             }
-            let mut pixels = batch.iter().map(|it| it.content.as_slice()).collect::<Vec<_>>().concat();
+            let mut pixels = batch.iter().map(|it| it.pixels.as_slice()).collect::<Vec<_>>().concat();
             if self.pad {
                 pixels.resize(self.batch_size * self.preprocess.n_bytes(), 0);
             }
             let sent = match self.infer(&pixels, batch.len()) {
-                Ok(rows) => events.send(Event::Batch(batch, rows)).is_ok(),
+                Ok(rows) => {
+                    events.send(Event::Batch(batch.iter().map(|it| it.origin).collect(), rows)).is_ok()
+                }
                 Err(_) => self.one_by_one(batch, events),
             };
             if !sent {
@@ -238,15 +243,15 @@ impl BatchRunner<'_> {
     }
 
     /// Runs the images of a batch that failed each by itself; whether anybody still listens.
-    fn one_by_one(&mut self, batch: Vec<Item>, events: &Sender<Event>) -> bool {
+    fn one_by_one(&mut self, batch: Vec<Decoded>, events: &Sender<Event>) -> bool {
         for image in batch {
-            let event = match self.infer(&image.content, 1) {
-                Ok(rows) => Event::Batch(vec![image], rows),
+            let event = match self.infer(&image.pixels, 1) {
+                Ok(rows) => Event::Batch(vec![image.origin], rows),
                 // A black image fails too: it is not the image, it is the runtime or the device.
-                Err(err) if self.infer(&vec![0; image.content.len()], 1).is_err() => Event::Fatal(err),
+                Err(err) if self.infer(&vec![0; image.pixels.len()], 1).is_err() => Event::Fatal(err),
                 Err(err) => {
-                    let failed = Outcome::Failed(Some(image.digest), ImageError::Run(cause(&err)));
-                    Event::Outcome(image.index, failed)
+                    let failed = Outcome::Failed(Some(image.origin.digest), ImageError::Run(cause(&err)));
+                    Event::Outcome(image.origin.index, failed)
                 }
             };
             let is_fatal = matches!(event, Event::Fatal(_));

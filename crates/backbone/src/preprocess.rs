@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::{self, DecodeLimits};
 use crate::error::{BackboneError, ImageError};
 use crate::resize;
-use crate::stat::read_file;
+use crate::stat::{look_at, read_file};
 
 /// How an image becomes the input of a backbone. Enters the fingerprint as a whole.
 ///
@@ -178,6 +178,6 @@ impl Preprocess {
     /// # Errors
     /// [`ImageError`] also when it is no regular file, or changes while it is read.
     pub fn apply_file(&self, file: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, ImageError> {
-        self.apply(&read_file(file, limits)?.0, limits)
+        self.apply(&read_file(file, look_at(file, limits)?)?.0, limits)
     }
 }

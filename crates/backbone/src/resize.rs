@@ -96,7 +96,8 @@ impl<const CHANNELS: usize, const PIXEL: usize, const ROWS: usize> WithSimd
 {
     type Output = ();
 
-    /// Three loops, since each by itself becomes vector instructions, and all in one become scattered ones.
+    /// A loop to gather pixels, one to sum and one to scatter: each by itself becomes vector instructions
+    /// of whole registers.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         const { assert!(PIXEL * ROWS == LANES && CHANNELS <= PIXEL) };
@@ -219,35 +220,48 @@ mod tests {
         (0..width).flat_map(|x| (0..height).flat_map(move |y| pixel(x, y))).copied().collect()
     }
 
+    /// Pixels of noise, resized by blocks of rows and as whole pictures by single pixels, then cropped.
     #[test]
     fn blocks_of_rows_are_what_single_pixels_are() {
-        let sizes = [(1_usize, 1_usize), (1, 7), (5, 3), (17, 16), (33, 50), (64, 64), (90, 41), (301, 20)];
+        const SIZE: [usize; 2] = [19, 30];
+        let sizes = [(1, 1), (1, 7), (5, 3), (17, 16), (33, 50), (64, 64), (90, 41), (301, 20)];
+        let kinds = [(Channels::Grey, 1), (Channels::Rgb, 3)];
         let mut n_cases = 0;
-        for (width, height) in sizes {
-            for (channels, n_channels) in [(Channels::Grey, 1), (Channels::Rgb, 3)] {
-                for filter in [Filter::Bilinear, Filter::Bicubic] {
-                    // No pattern that a wrong offset would meet again.
-                    let noise = (0..width * height * n_channels).map(|it| (it * it * 31 + it * 7) % 251);
-                    let data: Vec<u8> = noise.map(|it| it.to_le_bytes()[0]).collect();
-                    let preprocess = Preprocess {
-                        size: [19, 30],
-                        short_side: None,
-                        channels,
-                        filter,
-                        ..Preprocess::imagenet()
-                    };
-                    let columns = Coefficients::new(width, 30, 0..30, filter);
-                    let rows = Coefficients::new(height, 19, 0..19, filter);
-                    let squeezed = turned(&plain(&data, width, n_channels, &columns), 30, n_channels);
-                    let expected = turned(&plain(&squeezed, height, n_channels, &rows), 19, n_channels);
-                    let [w, h] = [width, height].map(|it| u32::try_from(it).expect("small"));
-                    let image = Pixels { width: w, height: h, data };
-                    let resized = resize_and_crop(&image, &preprocess).expect("it is resized");
-                    assert_eq!(resized, expected, "{width}×{height}, {n_channels} channels, {filter:?}");
-                    n_cases += 1;
-                }
+        for ((width, height), (channels, n_channels)) in
+            sizes.iter().flat_map(|size| kinds.map(|kind| (*size, kind)))
+        {
+            for (filter, short_side) in [
+                (Filter::Bilinear, None),
+                (Filter::Bicubic, None),
+                (Filter::Bilinear, Some(40)),
+                (Filter::Bicubic, Some(31)),
+            ] {
+                // No pattern that a wrong offset would meet again.
+                let noise = (0..width * height * n_channels).map(|it: usize| (it * it * 31 + it * 7) % 251);
+                let data: Vec<u8> = noise.map(|it| it.to_le_bytes()[0]).collect();
+                let (full_width, full_height) = match short_side {
+                    None => (SIZE[1], SIZE[0]),
+                    Some(side) => resized_size(width, height, side as usize),
+                };
+                let columns = Coefficients::new(width, full_width, 0..full_width, filter);
+                let rows = Coefficients::new(height, full_height, 0..full_height, filter);
+                let squeezed = turned(&plain(&data, width, n_channels, &columns), full_width, n_channels);
+                let whole = turned(&plain(&squeezed, height, n_channels, &rows), full_height, n_channels);
+                let (left, top) = (centre_offset(full_width, SIZE[1]), centre_offset(full_height, SIZE[0]));
+                let lines = whole.chunks_exact(full_width * n_channels).skip(top).take(SIZE[0]);
+                let expected: Vec<u8> = lines
+                    .flat_map(|line| &line[left * n_channels..(left + SIZE[1]) * n_channels])
+                    .copied()
+                    .collect();
+                let [w, h] = [width, height].map(|it| u32::try_from(it).expect("small"));
+                let image = Pixels { width: w, height: h, data };
+                let size = SIZE.map(|it| u32::try_from(it).expect("small"));
+                let preprocess = Preprocess { size, short_side, channels, filter, ..Preprocess::imagenet() };
+                let resized = resize_and_crop(&image, &preprocess).expect("it is resized");
+                assert_eq!(resized, expected, "{width}×{height}, {n_channels} channels, {filter:?}");
+                n_cases += 1;
             }
         }
-        assert_eq!(n_cases, 32);
+        assert_eq!(n_cases, 64);
     }
 }

@@ -312,7 +312,7 @@ fn configured(environment: &Environment, intra_threads: usize) -> ort::Result<Se
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(intra_threads)?
-        // Waiting threads that spin take the cores from the decoders.
+        // Waiting threads that spin take the cores from those that decode.
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
         // Without VNNI, x86 sums 8-bit products in 16 bits that overflow, unless it is told to be exact.

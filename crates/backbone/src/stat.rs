@@ -32,22 +32,27 @@ fn ctime_ns(_: &Metadata) -> Option<i64> {
     None
 }
 
-/// Reads a regular file whole, and what it looked like; refuses one that changed meanwhile.
-pub(crate) fn read_file(path: &Path, limits: &DecodeLimits) -> Result<(Vec<u8>, FileStat), ImageError> {
-    // Look before opening: opening a pipe would wait for its writer.
-    let before = std::fs::metadata(path).map_err(ImageError::Read)?;
-    if !before.is_file() {
+/// What a regular file looks like that is not too long.
+pub(crate) fn look_at(path: &Path, limits: &DecodeLimits) -> Result<FileStat, ImageError> {
+    let metadata = std::fs::metadata(path).map_err(ImageError::Read)?;
+    if !metadata.is_file() {
         return Err(ImageError::NotAFile);
     }
-    let limit = limits.max_file_bytes;
-    if before.len() > limit {
-        return Err(ImageError::TooLong { bytes: before.len(), limit });
+    let (bytes, limit) = (metadata.len(), limits.max_file_bytes);
+    if bytes > limit {
+        return Err(ImageError::TooLong { bytes, limit });
     }
+    Ok(file_stat(&metadata))
+}
+
+/// Reads a file whole that was looked at, since opening a pipe would wait for its writer; refuses one that
+/// changed meanwhile. Returns the stat to remember.
+pub(crate) fn read_file(path: &Path, before: FileStat) -> Result<(Vec<u8>, FileStat), ImageError> {
     let mut file = File::open(path).map_err(ImageError::Read)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
-    file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(ImageError::Read)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0));
+    file.by_ref().take(before.size + 1).read_to_end(&mut bytes).map_err(ImageError::Read)?;
     let stat = file_stat(&file.metadata().map_err(ImageError::Read)?);
-    if stat != file_stat(&before) || stat.size != bytes.len() as u64 {
+    if stat != before || stat.size != bytes.len() as u64 {
         return Err(ImageError::Changed);
     }
     Ok((bytes, settled(stat)))

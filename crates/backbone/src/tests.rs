@@ -186,7 +186,7 @@ fn a_picture_over_the_memory_limit_is_refused_before_it_is_decoded() {
     }
     // One grey byte a pixel on disk, three in the end, and four on the way where it is turned.
     let grey: DynamicImage = GrayImage::new(300, 300).into();
-    let needed = 300 * 300 * 7 + 16 * 600;
+    let needed = 300 * 300 * 7 + 32 * 600;
     for (max_bytes, fits) in [(needed, true), (needed - 1, false)] {
         let limits = DecodeLimits { max_bytes, ..DecodeLimits::default() };
         let result = Preprocess::imagenet().apply(&encode(&grey, ImageFormat::Png), &limits);

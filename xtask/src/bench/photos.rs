@@ -37,7 +37,7 @@ pub(crate) fn enlarged(shared: &Path, n_photos: usize) -> Result<PathBuf> {
     })
 }
 
-/// The JPEGs of two sets of photos of about half a megapixel.
+/// The JPEGs of two sets of photos of 0.2 megapixels.
 fn originals(shared: &Path) -> Result<Vec<PathBuf>> {
     let classes = ["train/ants", "train/bees", "val/ants", "val/bees"].map(|it| format!("hymenoptera/{it}"));
     let mut originals = Vec::new();

@@ -37,8 +37,7 @@ pub(crate) struct RunArgs {
     /// Default: int8 for a quantised model, else f32.
     #[arg(long)]
     precision: Option<Precision>,
-    /// Threads that decode and run the model, each with a session of its own; on cuda, threads that decode
-    /// [default: one a core].
+    /// Threads that decode and run the model; on cuda, threads that decode [default: one a core].
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Images a session runs at once [default: 1; 2 on openvino, 32 on cuda].
