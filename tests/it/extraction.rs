@@ -93,7 +93,7 @@ fn rows_do_not_depend_on_workers_batch_size_or_order() {
     }
 }
 
-/// A disk that makes every reader wait is waited for by four at once for each session.
+/// A disk that makes every reader wait is waited for by two at once for each session.
 #[test]
 fn files_are_read_ahead_of_the_sessions() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -105,12 +105,12 @@ fn files_are_read_ahead_of_the_sessions() {
     let paths: Vec<PathBuf> = (0..8).map(write).collect();
     let mut backbone = load_embedded(1);
     let (readers, one_more) = (Mutex::new(0), Condvar::new());
-    // Every reader waits for three others; a minute is for a test that fails.
+    // Every reader waits for another; a minute is for a test that fails.
     let is_known = |_: &Digest| {
         let mut readers = readers.lock().expect("nobody panics");
         *readers += 1;
         one_more.notify_all();
-        let few = |it: &mut usize| *it < 4;
+        let few = |it: &mut usize| *it < 2;
         let waited = one_more.wait_timeout_while(readers, Duration::from_secs(60), few);
         !waited.expect("nobody panics").1.timed_out()
     };

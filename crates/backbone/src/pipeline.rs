@@ -22,7 +22,7 @@ use crate::stages::{Clock, StageTimes};
 
 /// Readers for every thread that decodes: while it works on one file, the next ones are on their way from
 /// the disk or the network. They wait more than they work.
-const READERS: usize = 4;
+const READERS: usize = 2;
 
 /// Most bytes of files that wait for every thread that decodes, where it is not a single file.
 const BYTES_AHEAD: u64 = 32 << 20;
