@@ -8,7 +8,7 @@ use headstart_backbone::{
     Backbone, BackboneError, CutModel, DecodeLimits, Delivery, ImageModel, ModelSpec, Outcome,
     PipelineConfig, Preprocess, SessionConfig, run_files,
 };
-use headstart_onnx::{Activation, Layer, Pool, attach_head};
+use headstart_onnx::{Layer, Nonlinearity, Pool, attach_head};
 use headstart_store::Digest;
 use image::{Rgb, RgbImage};
 
@@ -122,7 +122,7 @@ fn a_model_of_16_bits_with_names_that_surgery_wants_gives_32_bit_embeddings() {
     assert_eq!((backbone.model().tap.tensor.as_str(), backbone.space().n_features), ("logits", 3));
     let paths = pictures(folder.path(), &[10, 20]);
     assert_eq!(rows(backbone.runner_mut(), &paths, 2), [Ok(vec![10.0, 0.0, 0.0]), Ok(vec![20.0, 1.0, 0.0])]);
-    let layer = Layer { weight: vec![0.5; 6], bias: vec![0.0, 1.0], activation: Activation::Softmax };
+    let layer = Layer { weight: vec![0.5; 6], bias: vec![0.0, 1.0], nonlinearity: Nonlinearity::Softmax };
     let mut graph = attach_head(&backbone.model().graph, 3, &[layer]).expect("a head fits");
     let preprocess = serde_json::to_string(backbone.runner().preprocess()).expect("JSON");
     graph.set_metadata(headstart_backbone::PREPROCESS_KEY, preprocess);

@@ -151,7 +151,7 @@ mod tests {
         let x = Array2::from_shape_vec((samples.len(), store.space().n_features), rows).expect("its shape");
         let probabilities = head.predict(x.view()).expect("it fits");
         let rows = probabilities.rows().into_iter().zip(&samples);
-        let label = |row: usize| head.metadata.labels[row].as_str();
+        let label = |row: usize| head.metadata.outputs.labels[row].as_str();
         let hits =
             rows.filter(|(row, it)| Some(label(argmax(row.iter().copied()))) == it.label.as_deref()).count();
         assert_eq!(samples.len(), shapes::CLASSES.len() * N_VALIDATION);

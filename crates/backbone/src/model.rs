@@ -36,8 +36,6 @@ pub struct CutModel {
     pub sha256: String,
     /// Why samples must be run one by one, if they must.
     pub one_by_one: Option<String>,
-    /// Whether the file was fixed to one sample a run before.
-    pub batch_was_fixed: bool,
     /// Whether the pooling was asked for; else it is chosen by the rank of the tap.
     pool_is_chosen: bool,
 }
@@ -83,7 +81,7 @@ impl CutModel {
         let failed = |err| model_error(&spec.id, err);
         spec.preprocess.check()?;
         let channels_first = image_layout(&model, spec)?;
-        let batch_was_fixed = make_batch_dynamic(&mut model).map_err(failed)?;
+        make_batch_dynamic(&mut model).map_err(failed)?;
         let mut tap = match &spec.tap {
             Some(tensor) => tap_at(&model, tensor),
             None => find_tap(&model),
@@ -111,7 +109,6 @@ impl CutModel {
             preprocess: spec.preprocess.clone(),
             sha256,
             one_by_one,
-            batch_was_fixed,
             pool_is_chosen,
         })
     }

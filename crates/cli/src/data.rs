@@ -197,7 +197,7 @@ impl Labelled {
 
     /// What a head says of some rows, `(n_rows, n_outputs)`; embeddings are read some at a time.
     pub(crate) fn scores(&self, store: &Store, head: &HeadModel, rows: &[usize]) -> Result<Array2<f64>> {
-        let mut scores = Array2::zeros((rows.len(), head.metadata.labels.len()));
+        let mut scores = Array2::zeros((rows.len(), head.metadata.outputs.labels.len()));
         let mut places: HashMap<Digest, Vec<usize>> = HashMap::new();
         for (place, row) in rows.iter().enumerate() {
             places.entry(self.samples[*row].digest).or_default().push(place);

@@ -5,6 +5,9 @@ use ndarray::Array1;
 /// Weights that make every class count alike: `n_samples / (n_classes · count)` for each sample's class,
 /// over the classes that occur (scikit-learn's `class_weight="balanced"`).
 ///
+/// # Panics
+/// When a class of `y` is not below `n_classes`.
+///
 /// # Examples
 /// ```
 /// assert_eq!(headstart_head::balanced_weights(&[0, 0, 0, 1], 2), [4.0 / 6.0, 2.0]);

@@ -22,5 +22,6 @@ pub(crate) fn self_adjoint(matrix: &Mat<f64>) -> Option<(Vec<f64>, Mat<f64>)> {
         Default::default(),
     )
     .ok()?;
-    Some(((0..n).map(|it| values[it]).collect(), vectors))
+    let values: Vec<f64> = (0..n).map(|it| values[it]).collect();
+    values.iter().all(|it| it.is_finite()).then_some((values, vectors))
 }

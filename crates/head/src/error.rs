@@ -1,6 +1,6 @@
 //! Why a head could not be fitted, applied or read.
 
-use crate::head::Activation;
+use crate::layer::Activation;
 use crate::loss::LossName;
 
 /// Why a head could not be fitted, applied or read.
@@ -115,6 +115,19 @@ pub enum HeadError {
         n_iterations: usize,
         /// Best objective reached.
         objective: f64,
+    },
+    /// The Gram matrix of the features has no eigenvectors: its entries are not finite.
+    #[error(
+        "the features cannot be decomposed: their products are not finite; scale features down, or standardise them"
+    )]
+    Decomposition,
+    /// A fit asked for other features than its samples were prepared with.
+    #[error("samples were prepared with standardize = {prepared}, the fit asks for standardize = {asked}")]
+    StandardizeMismatch {
+        /// What the samples were prepared with.
+        prepared: bool,
+        /// What the settings of the fit say.
+        asked: bool,
     },
     /// Settings of a hidden layer's training that cannot be meant.
     #[error("{reason}")]

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::HeadError;
 use crate::feature::Feature;
+use crate::layer::{Activation, DenseLayer};
 use crate::logistic::{AlphaPath, Certificate};
 use crate::loss::LossName;
 use crate::mlp::{Epoch, MlpConfig};
+use crate::task::{Outputs, Prediction, Task};
 
 const FORMAT_VERSION: u32 = 1;
 const METADATA_KEY: &str = "headstart";
@@ -28,53 +30,12 @@ pub struct HeadModel {
     pub trained_on: Vec<u64>,
 }
 
-/// `activation(x · weight + bias)`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DenseLayer {
-    /// `(n_inputs, n_outputs)`.
-    pub weight: Array2<f64>,
-    /// `(n_outputs,)`.
-    pub bias: Array1<f64>,
-    /// What follows the sum.
-    pub activation: Activation,
-}
-
-/// What follows a layer's sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Activation {
-    /// Nothing.
-    Identity,
-    /// `max(0, x)`.
-    Relu,
-    /// Probabilities of classes that exclude each other.
-    Softmax,
-    /// Probabilities of labels that do not.
-    Sigmoid,
-}
-
-/// What the outputs mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// One class a sample; the outputs score the classes.
-    Classification,
-    /// Any of the labels a sample; each output is the probability of one.
-    Multilabel,
-    /// Numbers.
-    Regression,
-}
-
 /// What the outputs mean and how they came about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadMetadata {
-    /// What the outputs mean.
-    pub task: Task,
-    /// Classes in the order of the outputs, sorted; or names of the targets.
-    pub labels: Vec<String>,
-    /// Probabilities from which on each label is given; empty unless a sample may have several.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub thresholds: Vec<f64>,
+    /// What the columns of its scores mean.
+    #[serde(flatten)]
+    pub outputs: Outputs,
     /// Identity of the embedding space the head was fitted on.
     pub fingerprint: String,
     /// That space, for messages and for export.
@@ -153,17 +114,17 @@ impl HeadModel {
         if x.ncols() != self.n_features() {
             return Err(HeadError::FeatureCountMismatch { expected: self.n_features(), actual: x.ncols() });
         }
-        let mut x: Array2<f64> = x.mapv(Into::into);
-        for layer in &self.layers {
-            x = x.dot(&layer.weight) + &layer.bias;
-            match layer.activation {
-                Activation::Identity => {}
-                Activation::Relu => x.mapv_inplace(|it| it.max(0.0)),
-                Activation::Sigmoid => x.mapv_inplace(|it| 1.0 / (1.0 + (-it).exp())),
-                Activation::Softmax => softmax_rows(&mut x),
-            }
-        }
-        Ok(x)
+        let x: Array2<f64> = x.mapv(Into::into);
+        Ok(self.layers.iter().fold(x, |x, layer| layer.apply(&x)))
+    }
+
+    /// The answer to each row of scores: [`Outputs::decide`].
+    ///
+    /// # Shapes
+    /// - `scores`: `(n_samples, n_labels)`, as [`predict`](Self::predict) gives them.
+    #[must_use]
+    pub fn decide(&self, scores: ArrayView2<'_, f64>) -> Vec<Prediction> {
+        self.metadata.outputs.decide(scores)
     }
 
     /// Refuses embeddings of another space.
@@ -250,26 +211,16 @@ impl HeadModel {
             layers.push(DenseLayer { weight, bias: Array1::from(bias), activation: *activation });
         }
         let n_outputs = layers.last().map_or(0, |it| it.bias.len());
-        if n_outputs == 0 || n_outputs != header.metadata.labels.len() {
-            let n_labels = header.metadata.labels.len();
+        if n_outputs == 0 || n_outputs != header.metadata.outputs.labels.len() {
+            let n_labels = header.metadata.outputs.labels.len();
             return Err(malformed(format!("{n_outputs} outputs for {n_labels} labels")));
         }
-        let n_thresholds = header.metadata.thresholds.len();
-        if n_thresholds != if header.metadata.task == Task::Multilabel { n_outputs } else { 0 } {
+        let n_thresholds = header.metadata.outputs.thresholds.len();
+        if n_thresholds != if header.metadata.outputs.task == Task::Multilabel { n_outputs } else { 0 } {
             return Err(malformed(format!("{n_thresholds} thresholds for {n_outputs} outputs")));
         }
         let trained_on = eight_bytes(&tensors, TRAINED_ON, Dtype::U64)?.1.map(u64::from_le_bytes).collect();
         Ok(Self { layers, metadata: header.metadata, trained_on })
-    }
-}
-
-/// Softmax of each row, its largest logit subtracted first.
-pub(crate) fn softmax_rows(x: &mut Array2<f64>) {
-    for mut row in x.rows_mut() {
-        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        row.mapv_inplace(|it| (it - max).exp());
-        let sum = row.sum();
-        row.mapv_inplace(|it| it / sum);
     }
 }
 

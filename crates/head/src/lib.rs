@@ -6,6 +6,7 @@ mod eigen;
 mod error;
 mod feature;
 mod head;
+mod layer;
 mod logistic;
 mod loss;
 mod metrics;
@@ -14,6 +15,7 @@ mod multilabel;
 mod ridge;
 mod scaler;
 mod split;
+mod task;
 
 #[cfg(test)]
 #[allow(
@@ -27,7 +29,8 @@ pub use baselines::{Baselines, NEIGHBOURS};
 pub use class_weight::{balanced_weights, correct_prior};
 pub use error::HeadError;
 pub use feature::Feature;
-pub use head::{Activation, DenseLayer, FitRecord, HeadMetadata, HeadModel, Task, TrainingRecord};
+pub use head::{FitRecord, HeadMetadata, HeadModel, TrainingRecord};
+pub use layer::{Activation, DenseLayer};
 pub use logistic::{
     AlphaPath, Certificate, FittedLogistic, Logistic, LogisticConfig, LogisticFit, LogisticParams,
     LogisticValidParams, OneVsRest, OneVsRestFit, RowSource, Visit, default_alphas, fit_logistic,
@@ -40,3 +43,4 @@ pub use multilabel::{DEFAULT_THRESHOLD, LabelScore, MultilabelReport, f1_thresho
 pub use ridge::{Ridge, RidgeFit};
 pub use scaler::Scaler;
 pub use split::{stratified_folds, stratified_split};
+pub use task::{Outputs, Prediction, Task};

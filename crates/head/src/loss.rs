@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HeadError;
-use crate::head::Activation;
+use crate::layer::Activation;
 
 /// The loss of one sample, for heads that are trained by gradient descent.
 ///

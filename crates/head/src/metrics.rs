@@ -3,6 +3,8 @@
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use crate::error::HeadError;
+
 /// How good predicted classes are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassificationReport {
@@ -33,14 +35,20 @@ impl ClassificationReport {
     /// - `probabilities`: `(n_samples, n_classes)`.
     /// - `truth`: `(n_samples,)`, class indices.
     /// - `labels`: `(n_classes,)`; `majority`: the most frequent class of the training samples.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`HeadError::SampleCountMismatch`], [`HeadError::LabelCountMismatch`], [`HeadError::UnknownClass`].
     pub fn new(
         probabilities: ArrayView2<'_, f64>,
         truth: &[usize],
         labels: &[String],
         majority: usize,
-    ) -> Self {
+    ) -> Result<Self, HeadError> {
         let n_classes = labels.len();
+        check_scores(probabilities.dim(), (truth.len(), n_classes))?;
+        if let Some(sample) = truth.iter().position(|it| *it >= n_classes) {
+            return Err(HeadError::UnknownClass { sample, class: truth[sample], n_classes });
+        }
         let mut confusion = vec![vec![0_u64; n_classes]; n_classes];
         let mut log_loss = 0.0;
         for (row, class) in probabilities.outer_iter().zip(truth) {
@@ -53,7 +61,7 @@ impl ClassificationReport {
         let share = |count: u64| {
             if n_samples == 0 { 0.0 } else { count as f64 / n_samples as f64 }
         };
-        Self {
+        Ok(Self {
             n_samples,
             accuracy: share(correct),
             accuracy_interval: wilson_interval(correct, n_samples as u64),
@@ -63,7 +71,7 @@ impl ClassificationReport {
             confusion,
             majority_accuracy: share(of_majority as u64),
             majority_class: labels.get(majority).cloned().unwrap_or_default(),
-        }
+        })
     }
 }
 
@@ -82,8 +90,11 @@ pub struct RegressionReport {
 
 impl RegressionReport {
     /// Compares predictions with true values, both `(n_samples, n_targets)`.
-    #[must_use]
-    pub fn new(predictions: ArrayView2<'_, f64>, truth: ArrayView2<'_, f64>) -> Self {
+    ///
+    /// # Errors
+    /// [`HeadError::SampleCountMismatch`], [`HeadError::LabelCountMismatch`].
+    pub fn new(predictions: ArrayView2<'_, f64>, truth: ArrayView2<'_, f64>) -> Result<Self, HeadError> {
+        check_scores(predictions.dim(), truth.dim())?;
         let errors = &predictions - &truth;
         let n = errors.len().max(1) as f64;
         let r2 = truth.columns().into_iter().zip(errors.columns()).map(|(truth, errors)| {
@@ -99,13 +110,24 @@ impl RegressionReport {
                 0.0
             }
         });
-        Self {
+        Ok(Self {
             n_samples: truth.nrows(),
             mae: errors.iter().map(|it| it.abs()).sum::<f64>() / n,
             rmse: (errors.iter().map(|it| it * it).sum::<f64>() / n).sqrt(),
             r2: r2.sum::<f64>() / truth.ncols().max(1) as f64,
-        }
+        })
     }
+}
+
+/// Refuses scores that do not have the shape of the truth, `(n_samples, n_labels)`.
+pub(crate) fn check_scores(
+    (x_rows, actual): (usize, usize),
+    (y_len, expected): (usize, usize),
+) -> Result<(), HeadError> {
+    if x_rows != y_len {
+        return Err(HeadError::SampleCountMismatch { x_rows, y_len });
+    }
+    if actual != expected { Err(HeadError::LabelCountMismatch { expected, actual }) } else { Ok(()) }
 }
 
 /// Index of the largest value, the first of equals.

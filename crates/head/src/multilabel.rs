@@ -3,6 +3,9 @@
 use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use crate::error::HeadError;
+use crate::metrics::check_scores;
+
 /// How good predicted labels are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MultilabelReport {
@@ -50,14 +53,20 @@ impl MultilabelReport {
     ///
     /// # Source
     /// scikit-learn's definitions (`f1_score` with `zero_division=0`, `average_precision_score`).
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`HeadError::SampleCountMismatch`], [`HeadError::LabelCountMismatch`].
     pub fn new(
         probabilities: ArrayView2<'_, f64>,
         truth: ArrayView2<'_, f64>,
         labels: &[String],
         thresholds: &[f64],
-    ) -> Self {
+    ) -> Result<Self, HeadError> {
         let n_samples = truth.nrows();
+        check_scores(probabilities.dim(), truth.dim())?;
+        for n in [labels.len(), thresholds.len()] {
+            check_scores((n_samples, n), truth.dim())?;
+        }
         let is_given = |sample: usize, label: usize| probabilities[[sample, label]] >= thresholds[label];
         let has = |sample: usize, label: usize| truth[[sample, label]] > 0.5;
         let (mut hits, mut given, mut had, mut n_exact) = (0, 0, 0, 0);
@@ -86,7 +95,7 @@ impl MultilabelReport {
             }
         }
         let precisions: Vec<f64> = scores.iter().filter_map(|it| it.average_precision).collect();
-        Self {
+        Ok(Self {
             n_samples,
             exact_match: ratio(n_exact, n_samples),
             micro_f1: ratio(2 * hits, given + had),
@@ -94,7 +103,7 @@ impl MultilabelReport {
             mean_average_precision: mean(&precisions),
             log_loss: log_loss / (n_samples * labels.len()).max(1) as f64,
             labels: scores,
-        }
+        })
     }
 }
 

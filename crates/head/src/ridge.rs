@@ -71,7 +71,8 @@ impl Ridge {
     ///
     /// # Errors
     /// [`HeadError::SampleCountMismatch`], [`HeadError::NoSamples`], [`HeadError::NonFinite`],
-    /// [`HeadError::NonFiniteTarget`].
+    /// [`HeadError::NonFiniteTarget`]; [`HeadError::Decomposition`] for features so large that their
+    /// products are not finite.
     pub fn new<A: Feature>(x: ArrayView2<'_, A>, y: ArrayView2<'_, f64>) -> Result<Self, HeadError> {
         check_features(x.reborrow(), y.nrows())?;
         if let Some(((sample, target), _)) = y.indexed_iter().find(|(_, it)| !it.is_finite()) {
@@ -85,8 +86,7 @@ impl Ridge {
         let mut gram = Mat::zeros(size, size);
         let (left, right) = if dual { (x.as_ref(), x.transpose()) } else { (x.transpose(), x.as_ref()) };
         matmul(gram.as_mut(), Accum::Replace, left, right, 1.0, Par::rayon(0));
-        let no_vectors = || HeadError::Malformed { reason: "the Gram matrix has no eigenvectors".to_owned() };
-        let (values, all_vectors) = eigen::self_adjoint(&gram).ok_or_else(no_vectors)?;
+        let (values, all_vectors) = eigen::self_adjoint(&gram).ok_or(HeadError::Decomposition)?;
         // What is below rounding is no direction of the data: its singular vector would be noise.
         let floor = values.iter().copied().fold(0.0, f64::max) * 1e-13;
         let kept: Vec<usize> = (0..size).filter(|it| values[*it] > floor).collect();

@@ -38,18 +38,27 @@ impl Scaler {
     }
 
     /// `(x - mean) / std`.
+    ///
+    /// # Panics
+    /// When `x` has another number of features.
     #[must_use]
     pub fn transform<A: Feature>(&self, x: ArrayView2<'_, A>) -> Array2<f64> {
         (x.mapv(Into::into) - &self.mean) / &self.std
     }
 
     /// Coefficients and intercept of outputs as they came, from those of standardised outputs.
+    ///
+    /// # Panics
+    /// When there are other outputs than were standardised.
     #[must_use]
     pub fn unscale(&self, coef: &Array2<f64>, intercept: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {
         (coef * &self.std, intercept * &self.std + &self.mean)
     }
 
     /// Coefficients and intercept for features as they came, from those of standardised features.
+    ///
+    /// # Panics
+    /// When `coef` has another number of features.
     #[must_use]
     pub fn fold(&self, coef: &Array2<f64>, intercept: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {
         let coef = coef / &self.std.view().insert_axis(Axis(1));

@@ -2,7 +2,8 @@
 
 use crate::cut::{Dim, tensor_info};
 use crate::error::OnnxError;
-use crate::model::{OnnxModel, data_type, free_names};
+use crate::model::{OnnxModel, data_type};
+use crate::names::free_names;
 use crate::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// A fully connected layer of a head: `activation(x · weight + bias)`.
@@ -13,12 +14,12 @@ pub struct Layer {
     /// `(n_outputs,)`.
     pub bias: Vec<f32>,
     /// What follows the sum.
-    pub activation: Activation,
+    pub nonlinearity: Nonlinearity,
 }
 
 /// What follows a layer's sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
+pub enum Nonlinearity {
     /// Nothing: a regression output, or logits.
     Identity,
     /// `max(0, x)`.
@@ -71,25 +72,25 @@ pub fn attach_head(
         let bias = format!("head/{layer_idx}/bias");
         graph.initializer.push(TensorProto::from_f32(&weight, &[width, n_outputs], &layer.weight));
         graph.initializer.push(TensorProto::from_f32(&bias, &[n_outputs], &layer.bias));
-        let sum = match (is_last, layer.activation) {
-            (true, Activation::Identity) => output::PREDICTIONS.to_owned(),
-            (true, Activation::Softmax | Activation::Sigmoid) => output::LOGITS.to_owned(),
+        let sum = match (is_last, layer.nonlinearity) {
+            (true, Nonlinearity::Identity) => output::PREDICTIONS.to_owned(),
+            (true, Nonlinearity::Softmax | Nonlinearity::Sigmoid) => output::LOGITS.to_owned(),
             _ => format!("head/{layer_idx}/sum"),
         };
         graph.node.push(NodeProto::new("Gemm", &[&tensor, &weight, &bias], &sum, vec![]));
         width = n_outputs;
-        let (op, attributes) = match layer.activation {
-            Activation::Identity => {
+        let (op, attributes) = match layer.nonlinearity {
+            Nonlinearity::Identity => {
                 tensor = sum;
                 outputs = vec![tensor.clone()];
                 continue;
             }
-            Activation::Relu => ("Relu", vec![]),
-            Activation::Softmax => ("Softmax", vec![AttributeProto::int("axis", 1)]),
-            Activation::Sigmoid => ("Sigmoid", vec![]),
+            Nonlinearity::Relu => ("Relu", vec![]),
+            Nonlinearity::Softmax => ("Softmax", vec![AttributeProto::int("axis", 1)]),
+            Nonlinearity::Sigmoid => ("Sigmoid", vec![]),
         };
-        tensor = match (is_last, layer.activation) {
-            (true, Activation::Softmax | Activation::Sigmoid) => output::PROBABILITIES.to_owned(),
+        tensor = match (is_last, layer.nonlinearity) {
+            (true, Nonlinearity::Softmax | Nonlinearity::Sigmoid) => output::PROBABILITIES.to_owned(),
             _ => format!("head/{layer_idx}/activation"),
         };
         graph.node.push(NodeProto::new(op, &[&sum], &tensor, attributes));

@@ -7,8 +7,8 @@ use crate::model::{OnnxModel, data_type};
 use crate::proto::{DimensionProto, TensorProto, ValueInfoProto};
 use crate::tap::constants;
 
-/// Makes the first dimension of the input and of every output symbolic, so that one call takes any
-/// number of samples. Returns whether anything had to change.
+/// Makes the first dimension of every input and output symbolic, so that one call takes any number of
+/// samples. Returns whether anything had to change.
 ///
 /// Models exported for one sample carry the batch size in two places: in the declared shapes, and in
 /// the constant targets of `Reshape` (`[1, 2, 58, 28, 28]` in ShuffleNet's channel shuffle, `[1, -1]`
@@ -20,12 +20,15 @@ use crate::tap::constants;
 /// backbone crate compares a batch with single samples before it relies on it.
 ///
 /// # Errors
-/// [`OnnxError::InputCount`] unless the model has exactly one input.
+/// [`OnnxError::InputCount`] when the model has no input.
 pub fn make_batch_dynamic(model: &mut OnnxModel) -> Result<bool, OnnxError> {
-    let input = model.single_input()?;
-    let input_name = input.name().to_owned();
-    let is_fixed = input.dims().is_some_and(|dims| dims.first().is_some_and(Option::is_some));
-    if !is_fixed {
+    let inputs = model.inputs();
+    if inputs.is_empty() {
+        return Err(OnnxError::InputCount { names: Vec::new() });
+    }
+    let is_fixed = |it: &&ValueInfoProto| it.dims().is_some_and(|it| it.first().is_some_and(Option::is_some));
+    let fixed: Vec<String> = inputs.into_iter().filter(is_fixed).map(|it| it.name().to_owned()).collect();
+    if fixed.is_empty() {
         return Ok(false);
     }
     let targets = reshape_targets(model);
@@ -39,7 +42,7 @@ pub fn make_batch_dynamic(model: &mut OnnxModel) -> Result<bool, OnnxError> {
         }
     }
     graph.value_info.clear();
-    let inputs = graph.input.iter_mut().filter(|it| it.name() == input_name);
+    let inputs = graph.input.iter_mut().filter(|it| fixed.iter().any(|name| name == it.name()));
     inputs.chain(&mut graph.output).for_each(make_first_dim_symbolic);
     Ok(true)
 }

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use crate::error::OnnxError;
-use crate::model::{Names, OnnxModel};
+use crate::model::OnnxModel;
+use crate::names::Names;
 use crate::proto::{NodeProto, TensorProto};
 
 /// Epsilon of a `BatchNormalization` that does not say.

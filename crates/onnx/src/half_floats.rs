@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use half::f16;
 
 use crate::error::OnnxError;
-use crate::model::{Names, OnnxModel, data_type};
+use crate::model::{OnnxModel, data_type};
+use crate::names::Names;
 use crate::proto::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// Operators of which some inputs or attributes are f32 whatever the others are.

@@ -4,14 +4,17 @@ mod attach;
 mod batch;
 mod cut;
 mod error;
+mod file;
 mod fold;
 mod half_floats;
 mod inspect;
 mod model;
+mod names;
 mod opset;
 pub mod proto;
 mod quantize;
 mod tap;
+mod values;
 mod wire;
 
 #[cfg(test)]
@@ -22,7 +25,7 @@ mod wire;
 )]
 mod tests;
 
-pub use attach::{Activation, Layer, PIXELS, PixelInput, attach_head, output, take_pixels};
+pub use attach::{Layer, Nonlinearity, PIXELS, PixelInput, attach_head, output, take_pixels};
 pub use batch::make_batch_dynamic;
 pub use cut::{EMBEDDING, cut};
 pub use error::OnnxError;

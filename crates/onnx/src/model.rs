@@ -1,16 +1,12 @@
 //! A model in memory: read, looked up, written.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 
 use crate::error::OnnxError;
-use crate::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto,
-};
+use crate::proto::{GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto};
 use crate::wire::{self, Message};
 
 /// Element types of tensors (`TensorProto.DataType`).
@@ -67,19 +63,8 @@ pub mod data_type {
 #[derive(Debug, Clone)]
 pub struct OnnxModel {
     proto: ModelProto,
-    folder: Option<PathBuf>,
-}
-
-/// Syncs a temporary file and renames it; where that fails, it is gone.
-fn into_place(file: fs::File, temporary: &Path, path: &Path) -> Result<(), OnnxError> {
-    let done = file.sync_all().and_then(|()| {
-        drop(file);
-        fs::rename(temporary, path)
-    });
-    done.map_err(|err| {
-        drop(fs::remove_file(temporary));
-        io("write", path)(err)
-    })
+    /// Folder of the file it was read from.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl OnnxModel {
@@ -95,25 +80,6 @@ impl OnnxModel {
         Ok(Self { proto, folder: None })
     }
 
-    /// Reads a model file; weights in other files are found relative to its folder.
-    ///
-    /// # Errors
-    /// As [`from_bytes`](Self::from_bytes), and [`OnnxError::Io`].
-    pub fn load(path: &Path) -> Result<Self, OnnxError> {
-        Self::from_file_bytes(fs::read(path).map_err(io("read", path))?, path)
-    }
-
-    /// Reads a model from the bytes of the file at `path`, which is not read again; weights in other
-    /// files are found relative to its folder.
-    ///
-    /// # Errors
-    /// As [`from_bytes`](Self::from_bytes).
-    pub fn from_file_bytes(bytes: impl Into<Bytes>, path: &Path) -> Result<Self, OnnxError> {
-        let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = folder.to_owned();
-        Ok(Self { folder: Some(folder), ..Self::from_bytes(bytes)? })
-    }
-
     /// Writes the model to memory; external data stays where it is and is only referred to.
     ///
     /// # Errors
@@ -126,88 +92,6 @@ impl OnnxModel {
         let mut out = Vec::with_capacity(bytes);
         self.proto.encode(&mut out);
         Ok(out)
-    }
-
-    /// Writes the model to a file, and the external data it still uses to `<file name>.data` beside it.
-    ///
-    /// Both are written under temporary names, synced and renamed, so that no half-written file is ever
-    /// seen; external data is copied in pieces, so that memory stays small whatever its size.
-    ///
-    /// # Errors
-    /// [`OnnxError::Io`], [`OnnxError::ExternalData`], [`OnnxError::TooLarge`].
-    pub fn save(&self, path: &Path) -> Result<(), OnnxError> {
-        let mut model = self.clone();
-        let mut file_name = path.file_name().unwrap_or_default().to_owned();
-        file_name.push(".data");
-        let data_path = path.with_file_name(&file_name);
-        let location = file_name.to_string_lossy().into_owned();
-
-        let mut data: Option<(fs::File, PathBuf)> = None;
-        let mut failure = None;
-        let mut position = 0_u64;
-        for_each_tensor(model.graph_mut(), &mut |tensor| {
-            if failure.is_some() || tensor.data_location != Some(1) {
-                return;
-            }
-            let result = (|| {
-                let (file, temporary) = match &mut data {
-                    Some(it) => it,
-                    None => {
-                        let temporary = temporary_beside(&data_path);
-                        let file = fs::File::create(&temporary).map_err(io("write", &temporary))?;
-                        data.insert((file, temporary))
-                    }
-                };
-                // Readers map the file into memory: keep every tensor on a page boundary.
-                position = position.next_multiple_of(4096);
-                file.seek(SeekFrom::Start(position)).map_err(io("write", temporary))?;
-                let length = self.copy_external(tensor, file)?;
-                set_external(tensor, &location, position, length);
-                position += length;
-                Ok(())
-            })();
-            failure = result.err();
-        });
-        if let Some(err) = failure {
-            if let Some((_, temporary)) = data {
-                drop(fs::remove_file(temporary));
-            }
-            return Err(err);
-        }
-        if let Some((file, temporary)) = data {
-            into_place(file, &temporary, &data_path)?;
-        }
-        let temporary = temporary_beside(path);
-        let bytes = model.to_bytes()?;
-        let mut file = fs::File::create(&temporary).map_err(io("write", &temporary))?;
-        if let Err(err) = file.write_all(&bytes) {
-            drop(fs::remove_file(&temporary));
-            return Err(io("write", path)(err));
-        }
-        into_place(file, &temporary, path)
-    }
-
-    /// The folder that external data is relative to, where the model came from a file and has any.
-    #[must_use]
-    pub fn external_data_folder(&self) -> Option<&Path> {
-        self.folder.as_deref().filter(|_| !self.external_data_locations().is_empty())
-    }
-
-    /// The files external data lies in, each once, as the model names them.
-    #[must_use]
-    pub fn external_data_locations(&self) -> Vec<String> {
-        let mut locations = std::collections::BTreeSet::new();
-        collect_locations(self.graph(), &mut locations);
-        locations.into_iter().collect()
-    }
-
-    /// The files external data lies in, each once and in order: regular files inside the model's folder.
-    ///
-    /// # Errors
-    /// [`OnnxError::ExternalData`] for a file outside the folder, or none at all; [`OnnxError::Io`].
-    pub fn external_data_files(&self) -> Result<Vec<PathBuf>, OnnxError> {
-        let bad = |reason| OnnxError::ExternalData { tensor: "its weights".to_owned(), reason };
-        self.external_data_locations().iter().map(|it| self.external_file(it, bad)).collect()
     }
 
     /// The protobuf message.
@@ -289,7 +173,7 @@ impl OnnxModel {
     pub fn set_metadata(&mut self, key: &str, value: impl Into<String>) {
         let props = &mut self.proto.metadata_props;
         props.retain(|it| it.key.as_deref() != Some(key));
-        props.push(entry(key, value.into()));
+        props.push(StringStringEntryProto::new(key, &value.into()));
     }
 
     /// The elements of an initializer as `f32`.
@@ -363,57 +247,6 @@ impl OnnxModel {
         Ok(bytes)
     }
 
-    /// Streams the external elements of a tensor to `out` and returns how many bytes they are.
-    fn copy_external(&self, tensor: &TensorProto, out: &mut dyn Write) -> Result<u64, OnnxError> {
-        let bad = |reason: String| OnnxError::ExternalData { tensor: tensor.name().to_owned(), reason };
-        let value = |key: &str| {
-            let entry = tensor.external_data.iter().find(|it| it.key.as_deref() == Some(key));
-            entry.and_then(|it| it.value.clone())
-        };
-        let number = |key: &str| match value(key) {
-            None => Ok(None),
-            Some(text) => text.parse::<u64>().map(Some).map_err(|_| bad(format!("{key} is `{text}`"))),
-        };
-        let location = value("location").ok_or_else(|| bad("no location".to_owned()))?;
-        let path = self.external_file(&location, bad)?;
-        let mut file = fs::File::open(&path).map_err(io("read", &path))?;
-        let size = file.metadata().map_err(io("read", &path))?.len();
-        let offset = number("offset")?.unwrap_or(0);
-        let length = number("length")?.unwrap_or(size.saturating_sub(offset));
-        if offset.checked_add(length).is_none_or(|end| end > size) {
-            return Err(bad(format!("bytes {offset}..+{length} of `{location}`, which has {size} bytes")));
-        }
-        file.seek(SeekFrom::Start(offset)).map_err(io("read", &path))?;
-        let copied = std::io::copy(&mut file.take(length), out).map_err(io("read", &path))?;
-        if copied != length {
-            return Err(bad(format!("`{location}` ended after {copied} of {length} bytes")));
-        }
-        Ok(length)
-    }
-
-    /// A file of external data: inside the model's folder, links followed, and a regular file.
-    fn external_file(&self, location: &str, bad: impl Fn(String) -> OnnxError) -> Result<PathBuf, OnnxError> {
-        let folder = self
-            .folder
-            .as_deref()
-            .ok_or_else(|| bad(format!("lies in `{location}`, but the model was read from memory")))?;
-        let relative = Path::new(location);
-        if !relative.components().all(|it| matches!(it, Component::Normal(_) | Component::CurDir)) {
-            return Err(bad(format!("`{location}` leaves the model's folder")));
-        }
-        let path = folder.join(relative);
-        // A link inside the folder may still point out of it.
-        let real = path.canonicalize().map_err(io("read", &path))?;
-        if !real.starts_with(folder.canonicalize().map_err(io("read", folder))?) {
-            return Err(bad(format!("`{location}` leaves the model's folder")));
-        }
-        // Looked at before it is opened: opening a pipe would wait for its writer.
-        if !real.metadata().map_err(io("read", &path))?.is_file() {
-            return Err(bad(format!("`{location}` is no regular file")));
-        }
-        Ok(real)
-    }
-
     /// Which node writes each tensor.
     pub(crate) fn producers(&self) -> HashMap<&str, &NodeProto> {
         let mut producers = HashMap::new();
@@ -444,96 +277,6 @@ impl OnnxModel {
     }
 }
 
-/// Makes names free for tensors that surgery adds: a tensor that has one of them gets another.
-pub(crate) fn free_names(graph: &mut GraphProto, wanted: &[&str]) {
-    let mut taken = HashSet::new();
-    visit_names(graph, &mut |name| {
-        taken.insert(name.clone());
-    });
-    for name in wanted {
-        if !taken.contains(*name) {
-            continue;
-        }
-        let candidates = (1..).map(|it| format!("{name}__{it}"));
-        let free = candidates.into_iter().find(|it| !taken.contains(it)).expect("names never run out");
-        visit_names(graph, &mut |it| {
-            if it == name {
-                free.clone_into(it);
-            }
-        });
-        taken.insert(free);
-    }
-}
-
-/// Names for what surgery adds: no name of the graph begins as they do.
-#[derive(Debug, Clone)]
-pub(crate) struct Names(String);
-
-impl Names {
-    pub(crate) fn new(model: &OnnxModel, wanted: &str) -> Self {
-        let mut graph = model.graph().clone();
-        let mut first_parts = HashSet::new();
-        visit_names(&mut graph, &mut |name| {
-            first_parts.extend(name.split_once('/').map(|it| it.0.to_owned()));
-        });
-        let candidates = (1..).map(|it| if it == 1 { wanted.to_owned() } else { format!("{wanted}_{it}") });
-        Self(candidates.into_iter().find(|it| !first_parts.contains(it)).expect("names never run out"))
-    }
-
-    /// The name of what plays a role for a tensor.
-    pub(crate) fn of(&self, role: &str, tensor: &str) -> String {
-        format!("{}/{role}/{tensor}", self.0)
-    }
-}
-
-/// Visits the name of every tensor wherever it is written or read, bodies of control flow included.
-fn visit_names(graph: &mut GraphProto, visit: &mut dyn FnMut(&mut String)) {
-    let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
-    infos.filter_map(|it| it.name.as_mut()).for_each(&mut *visit);
-    graph.initializer.iter_mut().filter_map(|it| it.name.as_mut()).for_each(&mut *visit);
-    for node in &mut graph.node {
-        node.input.iter_mut().chain(&mut node.output).for_each(&mut *visit);
-        for body in node.attribute.iter_mut().flat_map(|it| it.g.iter_mut().chain(&mut it.graphs)) {
-            visit_names(body, visit);
-        }
-    }
-}
-
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OnnxError {
-    let path = path.to_owned();
-    move |source| OnnxError::Io { action, path, source }
-}
-
-fn temporary_beside(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    path.with_file_name(name)
-}
-
-fn set_external(tensor: &mut TensorProto, location: &str, offset: u64, length: u64) {
-    tensor.external_data.retain(|it| !matches!(it.key.as_deref(), Some("location" | "offset" | "length")));
-    tensor.external_data.push(entry("location", location.to_owned()));
-    tensor.external_data.push(entry("offset", offset.to_string()));
-    tensor.external_data.push(entry("length", length.to_string()));
-}
-
-fn entry(key: &str, value: String) -> StringStringEntryProto {
-    StringStringEntryProto { key: Some(key.to_owned()), value: Some(value), ..Default::default() }
-}
-
-fn collect_locations(graph: &GraphProto, locations: &mut std::collections::BTreeSet<String>) {
-    let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
-    let constants = attributes().flat_map(|it| it.t.iter().chain(&it.tensors));
-    for tensor in graph.initializer.iter().chain(constants).filter(|it| it.data_location == Some(1)) {
-        let location = tensor.external_data.iter().find(|it| it.key.as_deref() == Some("location"));
-        locations.extend(location.and_then(|it| it.value.clone()));
-    }
-    attributes()
-        .flat_map(|it| it.g.iter().chain(&it.graphs))
-        .for_each(|body| collect_locations(body, locations));
-}
-
 /// Visits every dense tensor of a graph: initializers, and constants of nodes, bodies included.
 pub(crate) fn for_each_tensor(graph: &mut GraphProto, visit: &mut dyn FnMut(&mut TensorProto)) {
     graph.initializer.iter_mut().for_each(&mut *visit);
@@ -542,102 +285,5 @@ pub(crate) fn for_each_tensor(graph: &mut GraphProto, visit: &mut dyn FnMut(&mut
         for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
             for_each_tensor(body, visit);
         }
-    }
-}
-
-impl TensorProto {
-    /// Name, empty when it has none.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or_default()
-    }
-
-    /// Product of the dimensions; `None` when one is negative or the product overflows.
-    #[must_use]
-    pub fn n_elements(&self) -> Option<usize> {
-        self.dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(usize::try_from(*dim).ok()?))
-    }
-
-    /// Dimensions; a negative one, which no readable tensor has, is none.
-    pub(crate) fn shape(&self) -> Vec<usize> {
-        self.dims.iter().map(|it| usize::try_from(*it).unwrap_or(0)).collect()
-    }
-
-    pub(crate) fn from_f32(name: impl Into<String>, dims: &[usize], values: &[f32]) -> Self {
-        let raw = values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
-        Self::from_raw(name, data_type::FLOAT, dims, raw)
-    }
-
-    pub(crate) fn from_raw(name: impl Into<String>, data_type: i64, dims: &[usize], raw: Vec<u8>) -> Self {
-        Self {
-            dims: dims.iter().map(|it| *it as i64).collect(),
-            data_type: Some(data_type),
-            name: Some(name.into()),
-            raw_data: Some(raw.into()),
-            ..Default::default()
-        }
-    }
-}
-
-impl ValueInfoProto {
-    /// Name, empty when it has none.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or_default()
-    }
-
-    /// Element type, where it is a tensor of known type.
-    #[must_use]
-    pub fn elem_type(&self) -> Option<i64> {
-        self.r#type.as_ref()?.tensor_type.as_ref()?.elem_type
-    }
-
-    /// Dimensions (`None` for a symbolic or unknown one), where the rank is known.
-    #[must_use]
-    pub fn dims(&self) -> Option<Vec<Option<i64>>> {
-        let shape = self.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
-        Some(shape.dim.iter().map(|it| it.dim_value.filter(|n| *n > 0)).collect())
-    }
-}
-
-impl NodeProto {
-    /// Operator with its domain where that is not `ai.onnx`: `Conv`, `com.microsoft.QGemm`.
-    #[must_use]
-    pub fn operator(&self) -> String {
-        let op_type = self.op_type.as_deref().unwrap_or_default();
-        match self.domain.as_deref() {
-            None | Some("" | "ai.onnx") => op_type.to_owned(),
-            Some(domain) => format!("{domain}.{op_type}"),
-        }
-    }
-
-    pub(crate) fn op(&self) -> &str {
-        self.op_type.as_deref().unwrap_or_default()
-    }
-
-    pub(crate) fn attribute(&self, name: &str) -> Option<&AttributeProto> {
-        self.attribute.iter().find(|it| it.name.as_deref() == Some(name))
-    }
-
-    pub(crate) fn new(op_type: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> Self {
-        Self {
-            input: inputs.iter().map(|it| (*it).to_owned()).collect(),
-            output: vec![output.to_owned()],
-            name: Some(format!("headstart/{output}")),
-            op_type: Some(op_type.to_owned()),
-            attribute: attributes,
-            ..Default::default()
-        }
-    }
-}
-
-impl AttributeProto {
-    pub(crate) fn int(name: &str, value: i64) -> Self {
-        Self { name: Some(name.to_owned()), i: Some(value), r#type: Some(2), ..Default::default() }
-    }
-
-    pub(crate) fn ints(name: &str, values: &[i64]) -> Self {
-        let name = Some(name.to_owned());
-        Self { name, ints: values.to_vec(), r#type: Some(7), ..Default::default() }
     }
 }

@@ -1,7 +1,8 @@
 //! Raising a graph to opset 13, whose quantisation has one scale a channel.
 
 use crate::error::OnnxError;
-use crate::model::{Names, OnnxModel, data_type};
+use crate::model::{OnnxModel, data_type};
+use crate::names::Names;
 use crate::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// What it is raised to.

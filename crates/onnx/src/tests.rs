@@ -10,7 +10,7 @@ use crate::proto::{
 };
 use crate::wire::Message;
 use crate::{
-    Activation, EMBEDDING, Layer, OnnxError, PixelInput, Pool, Summary, Tap, attach_head, cut, find_tap,
+    EMBEDDING, Layer, Nonlinearity, OnnxError, PixelInput, Pool, Summary, Tap, attach_head, cut, find_tap,
     make_batch_dynamic, take_pixels, tap_at, to_f16,
 };
 
@@ -287,7 +287,7 @@ fn names_that_surgery_needs_are_taken_from_other_tensors() {
     let backbone = cut(&model, &tap_at(&model, "predictions").unwrap()).unwrap();
     let backbone = take_pixels(&backbone, &pixels).unwrap();
     assert_eq!(backbone.inputs()[0].name(), "image");
-    let layer = Layer { weight: vec![0.0; 6], bias: vec![0.0; 2], activation: Activation::Softmax };
+    let layer = Layer { weight: vec![0.0; 6], bias: vec![0.0; 2], nonlinearity: Nonlinearity::Softmax };
     let model = attach_head(&backbone, 3, &[layer]).unwrap();
     let mut written = std::collections::HashSet::new();
     for node in &model.graph().node {
@@ -325,8 +325,8 @@ fn pixels_are_refused_where_arithmetic_does_not_broadcast() {
 #[test]
 fn a_head_is_attached_layer_by_layer() {
     let backbone = cut(&vgg(), &tap_at(&vgg(), "active").unwrap()).unwrap();
-    let hidden = Layer { weight: vec![0.0; 12], bias: vec![0.0; 3], activation: Activation::Relu };
-    let last = Layer { weight: vec![0.0; 6], bias: vec![0.0; 2], activation: Activation::Softmax };
+    let hidden = Layer { weight: vec![0.0; 12], bias: vec![0.0; 3], nonlinearity: Nonlinearity::Relu };
+    let last = Layer { weight: vec![0.0; 6], bias: vec![0.0; 2], nonlinearity: Nonlinearity::Softmax };
     let model = attach_head(&backbone, 4, &[hidden.clone(), last]).unwrap();
     assert_eq!(operators(&model)[4..], ["Gemm", "Relu", "Gemm", "Softmax"]);
     let outputs: Vec<String> = Summary::of(&model).outputs.into_iter().map(|it| it.name).collect();

@@ -72,8 +72,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
             "the head was trained on {n_trained_on} of these {n} samples (or on their groups)"
         ));
     }
-    if head.metadata.task == Task::Classification {
-        let known: HashSet<&str> = head.metadata.labels.iter().map(String::as_str).collect();
+    if head.metadata.outputs.task == Task::Classification {
+        let known: HashSet<&str> = head.metadata.outputs.labels.iter().map(String::as_str).collect();
         let unknown: Vec<&usize> = rows.iter().filter(|it| !known.contains(labelled.label(**it))).collect();
         if let Some(first) = unknown.first() {
             report::say(format!(
@@ -99,25 +99,27 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Outcome> {
 /// Judges a head on some rows of the labelled samples.
 pub(crate) fn judge(head: &HeadModel, store: &Store, labelled: &Labelled, rows: &[usize]) -> Result<Judged> {
     let scores = labelled.scores(store, head, rows)?;
-    if head.metadata.task == Task::Multilabel {
+    if head.metadata.outputs.task == Task::Multilabel {
         // Labels the head does not know come after its own, with probability 0: they count as wrong.
-        let mut labels = head.metadata.labels.clone();
+        let mut labels = head.metadata.outputs.labels.clone();
         let known = labels.len();
-        labels.extend(labelled.all_labels(rows).into_iter().filter(|it| !head.metadata.labels.contains(it)));
-        let mut thresholds = head.metadata.thresholds.clone();
+        labels.extend(
+            labelled.all_labels(rows).into_iter().filter(|it| !head.metadata.outputs.labels.contains(it)),
+        );
+        let mut thresholds = head.metadata.outputs.thresholds.clone();
         thresholds.resize(labels.len(), 1.0);
         let scores = concatenate![Axis(1), scores, Array2::zeros((rows.len(), labels.len() - known))];
         let truth = labelled.indicator(rows, &labels);
-        return Ok(Judged::Labels(MultilabelReport::new(scores.view(), truth.view(), &labels, &thresholds)));
+        return Ok(Judged::Labels(MultilabelReport::new(scores.view(), truth.view(), &labels, &thresholds)?));
     }
-    if head.metadata.task == Task::Regression {
+    if head.metadata.outputs.task == Task::Regression {
         let truth = labelled.targets()?.select(Axis(0), rows);
-        let (expected, found) = (head.metadata.labels.len(), truth.ncols());
+        let (expected, found) = (head.metadata.outputs.labels.len(), truth.ncols());
         ensure!(expected == found, "the head predicts {expected} numbers, the samples have {found}");
-        return Ok(Judged::Numbers(RegressionReport::new(scores.view(), truth.view())));
+        return Ok(Judged::Numbers(RegressionReport::new(scores.view(), truth.view())?));
     }
     // Classes the head does not know come after its own, with probability 0: they count as wrong.
-    let mut labels = head.metadata.labels.clone();
+    let mut labels = head.metadata.outputs.labels.clone();
     let mut index: BTreeMap<String, usize> = labels.iter().cloned().zip(0..).collect();
     let truth: Vec<usize> = rows
         .iter()
@@ -129,10 +131,10 @@ pub(crate) fn judge(head: &HeadModel, store: &Store, labelled: &Labelled, rows: 
             })
         })
         .collect();
-    let unknown = labels.len() - head.metadata.labels.len();
+    let unknown = labels.len() - head.metadata.outputs.labels.len();
     let scores = concatenate![Axis(1), scores, Array2::zeros((rows.len(), unknown))];
     let majority = argmax(head.metadata.fit.class_counts.iter().map(|it| *it as f64));
-    Ok(Judged::Classes(ClassificationReport::new(scores.view(), &truth, &labels, majority)))
+    Ok(Judged::Classes(ClassificationReport::new(scores.view(), &truth, &labels, majority)?))
 }
 
 pub(crate) fn to_json(judged: &Judged) -> Value {

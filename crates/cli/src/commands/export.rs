@@ -96,20 +96,20 @@ fn attach(backbone: &Backbone, head: &HeadModel) -> Result<OnnxModel> {
             Layer {
                 weight: narrow(&mut layer.weight.iter()),
                 bias: narrow(&mut layer.bias.iter()),
-                activation: match layer.activation {
-                    Activation::Identity => onnx::Activation::Identity,
-                    Activation::Relu => onnx::Activation::Relu,
-                    Activation::Softmax => onnx::Activation::Softmax,
-                    Activation::Sigmoid => onnx::Activation::Sigmoid,
+                nonlinearity: match layer.activation {
+                    Activation::Identity => onnx::Nonlinearity::Identity,
+                    Activation::Relu => onnx::Nonlinearity::Relu,
+                    Activation::Softmax => onnx::Nonlinearity::Softmax,
+                    Activation::Sigmoid => onnx::Nonlinearity::Sigmoid,
                 },
             }
         })
         .collect();
     let mut graph = attach_head(&backbone.model().graph, backbone.space().n_features, &layers)?;
-    graph.set_metadata(LABELS_KEY, serde_json::to_string(&head.metadata.labels)?);
-    graph.set_metadata(TASK_KEY, serde_json::to_string(&head.metadata.task)?);
-    if !head.metadata.thresholds.is_empty() {
-        graph.set_metadata(THRESHOLDS_KEY, serde_json::to_string(&head.metadata.thresholds)?);
+    graph.set_metadata(LABELS_KEY, serde_json::to_string(&head.metadata.outputs.labels)?);
+    graph.set_metadata(TASK_KEY, serde_json::to_string(&head.metadata.outputs.task)?);
+    if !head.metadata.outputs.thresholds.is_empty() {
+        graph.set_metadata(THRESHOLDS_KEY, serde_json::to_string(&head.metadata.outputs.thresholds)?);
     }
     graph.set_metadata(PREPROCESS_KEY, serde_json::to_string(backbone.runner().preprocess())?);
     graph.set_metadata(FINGERPRINT_KEY, head.metadata.fingerprint.clone());

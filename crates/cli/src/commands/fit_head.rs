@@ -100,7 +100,7 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
         let value = json!({
             "out": args.out,
             "fit": head.metadata.fit,
-            "labels": head.metadata.labels,
+            "labels": head.metadata.outputs.labels,
             "train": eval::to_json(&on_train),
             "validation": validation.as_ref().map(eval::to_json),
             "baselines": baselines,
@@ -121,7 +121,7 @@ fn say_fit(head: &HeadModel, seconds: f64) {
         "{} head: {} features, {} labels, {} training samples{alpha}, {seconds:.1} s{memory}",
         fit.head,
         head.n_features(),
-        head.metadata.labels.len(),
+        head.metadata.outputs.labels.len(),
         fit.n_samples,
     ));
     if let Some(certificate) = &fit.certificate {
@@ -153,7 +153,7 @@ fn say_path(path: &AlphaPath, options: &FitOptions) {
 
 /// What needs no fit, on the same samples; on those in memory, where not all are.
 fn baselines(head: &HeadModel, training: &Training<'_>, held_out: &[usize]) -> Result<Baselines> {
-    let (labels, labelled) = (&head.metadata.labels, training.labelled);
+    let (labels, labelled) = (&head.metadata.outputs.labels, training.labelled);
     let class =
         |it: &usize| labels.iter().position(|label| label == labelled.label(*it)).unwrap_or(labels.len());
     let training = training.in_memory();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use headstart_backbone::{Delivery, ImageModel, Outcome as FileOutcome, Precision, run_files};
-use headstart_head::{HeadMetadata, HeadModel, Task};
+use headstart_head::{HeadModel, Outputs, Task};
 use headstart_onnx::{OnnxModel, is_quantized};
 use headstart_store::Failure;
 use ndarray::ArrayView2;
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Outcome> {
             check_space(&head, backbone.space())?;
             let score = |row: &[f32]| score_row(&head, row);
             let (scores, failures) = run_all(&opened, backbone.runner_mut(), &files, &score)?;
-            let HeadMetadata { task, labels, thresholds, .. } = head.metadata;
+            let Outputs { task, labels, thresholds } = head.metadata.outputs;
             (scores, failures, ScoreColumns { task, labels, thresholds })
         }
         None => {

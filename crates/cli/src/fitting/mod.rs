@@ -9,8 +9,8 @@ mod rows;
 
 use anyhow::{Context, Result, bail, ensure};
 use headstart_head::{
-    AlphaPath, Certificate, DenseLayer, FitRecord, HeadError, HeadMetadata, HeadModel, LogisticConfig, Task,
-    TrainingRecord,
+    AlphaPath, Certificate, DenseLayer, FitRecord, HeadError, HeadMetadata, HeadModel, LogisticConfig,
+    Outputs, Task, TrainingRecord,
 };
 use ndarray::{Array1, Array2};
 
@@ -87,10 +87,10 @@ pub(crate) fn fit(
 ) -> Result<HeadModel> {
     if let Some(start) = start {
         ensure!(
-            start.metadata.fit.head == "logistic" && start.metadata.task == task,
+            start.metadata.fit.head == "logistic" && start.metadata.outputs.task == task,
             "the head to start from is another: {} for {:?}, this is logistic for {task:?}",
             start.metadata.fit.head,
-            start.metadata.task,
+            start.metadata.outputs.task,
         );
         say_what_is_new(start, training);
     }
@@ -113,9 +113,7 @@ fn head(options: &FitOptions, task: Task, training: &Training<'_>, fitted: Fitte
         layers,
         trained_on: training.labelled.identities(&training.samples),
         metadata: HeadMetadata {
-            task,
-            labels,
-            thresholds,
+            outputs: Outputs { task, labels, thresholds },
             fingerprint: space.fingerprint(),
             space: serde_json::to_value(space)?,
             fit: FitRecord {
@@ -137,10 +135,10 @@ fn head(options: &FitOptions, task: Task, training: &Training<'_>, fitted: Fitte
 }
 
 fn say_what_is_new(start: &HeadModel, training: &Training<'_>) {
-    let (labelled, known) = (training.labelled, &start.metadata.labels);
+    let (labelled, known) = (training.labelled, &start.metadata.outputs.labels);
     let is_new = |it: &&usize| !labelled.was_trained_on(start, **it);
     let n_new = training.samples.iter().filter(is_new).count();
-    let labels = match start.metadata.task {
+    let labels = match start.metadata.outputs.task {
         Task::Multilabel => labelled.all_labels(&training.samples),
         _ => labelled.classes().0,
     };
@@ -196,7 +194,7 @@ fn columns_for(start: &HeadModel, labels: &[String]) -> Result<(Array2<f64>, Arr
     let mut coef = Array2::zeros((layer.weight.nrows(), labels.len()));
     let mut intercept = Array1::zeros(labels.len());
     for (column, label) in labels.iter().enumerate() {
-        if let Some(old) = start.metadata.labels.iter().position(|it| it == label) {
+        if let Some(old) = start.metadata.outputs.labels.iter().position(|it| it == label) {
             coef.column_mut(column).assign(&layer.weight.column(old));
             intercept[column] = layer.bias[old];
         }

@@ -49,6 +49,8 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     /// - `y`: `(n_samples,)`, class indices below `n_classes`.
     /// - `weights`: `(n_samples,)`, not negative; `None` counts every sample once.
     ///
+    /// `standardize` as in [`LogisticConfig::standardize`]: a fit of these samples must say the same.
+    ///
     /// # Errors
     /// As [`fit_logistic`](super::fit_logistic), but for the settings; [`HeadError::Source`].
     pub fn new(
@@ -79,8 +81,8 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     /// Fits from nothing.
     ///
     /// # Errors
-    /// [`HeadError::InvalidAlpha`], [`HeadError::InvalidTolerance`]; [`HeadError::NotConverged`] when the
-    /// certificate is not met.
+    /// [`HeadError::InvalidAlpha`], [`HeadError::InvalidTolerance`]; [`HeadError::StandardizeMismatch`] when
+    /// the samples were prepared otherwise; [`HeadError::NotConverged`] when the certificate is not met.
     pub fn fit(&self, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
         let n_parameters = (self.features.mean.len() + 1) * self.targets.n_outputs();
         self.fit_parameters(vec![0.0; n_parameters], config)
@@ -110,13 +112,27 @@ impl<'a, S: RowSource> Logistic<'a, S> {
         intercept: &Array1<f64>,
         config: &LogisticConfig,
     ) -> Result<LogisticFit, HeadError> {
-        check_config(config)?;
+        self.check_config(config)?;
         self.check_start(coef.dim())?;
         let mut linear = linear_of(coef, intercept);
         let certificate = self.exact(config.alpha).certify(&mut linear, config, 0);
         let certificate = self.source().blame(certificate)?;
         check_certificate(&certificate, config)?;
         Ok(fitted(linear, certificate))
+    }
+
+    fn check_config(&self, config: &LogisticConfig) -> Result<(), HeadError> {
+        check_alpha(config.alpha)?;
+        for tolerance in [config.tolerance, config.gap_tolerance] {
+            if !(tolerance.is_finite() && tolerance > 0.0) {
+                return Err(HeadError::InvalidTolerance { tolerance });
+            }
+        }
+        let (prepared, asked) = (self.features.standardize, config.standardize);
+        if prepared != asked {
+            return Err(HeadError::StandardizeMismatch { prepared, asked });
+        }
+        Ok(())
     }
 
     fn check_start(&self, (actual, classes): (usize, usize)) -> Result<(), HeadError> {
@@ -131,7 +147,7 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     }
 
     fn fit_parameters(&self, start: Vec<f64>, config: &LogisticConfig) -> Result<LogisticFit, HeadError> {
-        check_config(config)?;
+        self.check_config(config)?;
         // In a thread of the pool: what is too small to be split then runs without waking another.
         self.source().blame(rayon::scope(|_| self.fit_in_pool(start, config)))
     }
@@ -304,16 +320,6 @@ fn fitted(linear: Linear, certificate: Certificate) -> LogisticFit {
     // Adding a constant to all logits changes nothing; the penalty has centred W, centre b too.
     let mean = intercept.mean().unwrap_or(0.0);
     LogisticFit { coef, intercept: intercept - mean, certificate }
-}
-
-fn check_config(config: &LogisticConfig) -> Result<(), HeadError> {
-    check_alpha(config.alpha)?;
-    for tolerance in [config.tolerance, config.gap_tolerance] {
-        if !(tolerance.is_finite() && tolerance > 0.0) {
-            return Err(HeadError::InvalidTolerance { tolerance });
-        }
-    }
-    Ok(())
 }
 
 fn check_classes(y: &[usize], n_classes: usize) -> Result<(), HeadError> {

@@ -11,7 +11,7 @@ use ndarray::{Array1, Array2, ArrayBase, Data, Ix2};
 use super::{LogisticConfig, LogisticFit, fit_logistic};
 use crate::error::HeadError;
 use crate::feature::{Feature, check_alpha};
-use crate::head::softmax_rows;
+use crate::layer::softmax_rows;
 
 /// Unchecked hyper-parameters: linfa's counterpart of [`LogisticConfig`].
 ///

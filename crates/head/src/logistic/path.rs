@@ -45,12 +45,6 @@ pub struct AlphaPath {
 }
 
 impl AlphaPath {
-    /// Whether the best alpha lies at an end of the grid: a better one may lie beyond.
-    #[must_use]
-    pub fn is_on_edge(&self) -> bool {
-        self.best == 0 || self.best + 1 == self.alphas.len()
-    }
-
     pub(super) fn new(alphas: Vec<f64>, losses: &[Vec<f64>]) -> Self {
         let n_folds = losses.len() as f64;
         let at = |alpha: usize| losses.iter().map(move |of_fold| of_fold[alpha]);

@@ -103,7 +103,7 @@ fn thresholds_are_the_best_of_all_that_could_be() {
     let names: Vec<String> = (0..6).map(|it| it.to_string()).collect();
     let thresholds = f1_thresholds(p.view(), truth.view(), 1);
     let f1 = |thresholds: &[f64]| -> Vec<f64> {
-        let report = MultilabelReport::new(p.view(), truth.view(), &names, thresholds);
+        let report = MultilabelReport::new(p.view(), truth.view(), &names, thresholds).unwrap();
         report.labels.iter().map(|it| it.f1).collect()
     };
     let found = f1(&thresholds);
@@ -120,7 +120,7 @@ fn label_scores_follow_from_counts() {
     let p = array![[0.9, 0.2], [0.8, 0.6], [0.3, 0.7], [0.1, 0.1]];
     let truth = array![[1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]];
     let names = ["a".to_owned(), "b".to_owned()];
-    let report = MultilabelReport::new(p.view(), truth.view(), &names, &[0.5, 0.65]);
+    let report = MultilabelReport::new(p.view(), truth.view(), &names, &[0.5, 0.65]).unwrap();
     let a = &report.labels[0];
     assert_eq!((a.support, a.precision, a.recall, a.f1), (2, 0.5, 0.5, 0.5));
     // Hits at ranks 1 and 3: (1/1 + 2/3) / 2.

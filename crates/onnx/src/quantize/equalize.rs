@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 
 use super::Quantizer;
-use super::activation::Activation;
 use super::kind::{Kind, activation_after, n_groups};
+use super::observed::Observed;
 use crate::error::OnnxError;
 use crate::fold::readers;
-use crate::model::{Names, OnnxModel};
+use crate::model::OnnxModel;
+use crate::names::Names;
 use crate::proto::{NodeProto, TensorProto};
 
 /// Most that a channel is stretched: what hardly ever speaks need not be heard as loud as the rest.
@@ -62,7 +63,7 @@ pub(super) fn equalize(quantizer: &mut Quantizer) -> Result<(), OnnxError> {
     for (clip, bounds) in bounded {
         clip_by_channel(quantizer, clip, &bounds);
     }
-    quantizer.tensors.iter_mut().for_each(Activation::forget);
+    quantizer.tensors.iter_mut().for_each(Observed::forget);
     Ok(())
 }
 

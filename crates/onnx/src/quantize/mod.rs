@@ -1,21 +1,22 @@
 //! Static quantisation: a network in 8-bit integers, its ranges taken from real inputs.
 
-mod activation;
 mod build;
 mod equalize;
 mod histogram;
 mod kind;
+mod observed;
 
 use std::collections::HashMap;
 
-use self::activation::Activation;
 use self::build::Builder;
 #[cfg(test)]
 pub(crate) use self::histogram::Histogram;
 use self::kind::{Kind, SAME_VALUES, activation_after, integer_others};
+use self::observed::Observed;
 use crate::error::OnnxError;
 use crate::fold::{fold_batch_norms, readers};
-use crate::model::{Names, OnnxModel};
+use crate::model::OnnxModel;
+use crate::names::Names;
 use crate::opset::raise_opset;
 use crate::proto::{NodeProto, TensorProto, ValueInfoProto};
 
@@ -52,7 +53,7 @@ use crate::proto::{NodeProto, TensorProto, ValueInfoProto};
 pub struct Quantizer {
     model: OnnxModel,
     /// Tensors to quantise, in the order they are computed.
-    tensors: Vec<Activation>,
+    tensors: Vec<Observed>,
     /// The tensor whose scale each quantised tensor has.
     scale_of: HashMap<String, usize>,
     /// Rectified tensors that are bounded channel by channel, and what they are then. In 8 bits the largest
@@ -99,7 +100,7 @@ impl Quantizer {
     pub fn observed(&self) -> OnnxModel {
         let mut model = self.model.clone();
         let output =
-            |it: &Activation| ValueInfoProto { name: Some(it.name.clone()), ..ValueInfoProto::default() };
+            |it: &Observed| ValueInfoProto { name: Some(it.name.clone()), ..ValueInfoProto::default() };
         let outputs: Vec<ValueInfoProto> = self.tensors.iter().map(output).collect();
         model.graph_mut().output.splice(0..0, outputs);
         model
@@ -131,7 +132,7 @@ impl Quantizer {
     /// [`OnnxError::NotQuantizable`] when nothing was observed; [`OnnxError::Tensor`] for weights that do
     /// not read.
     pub fn quantize(&self) -> Result<OnnxModel, OnnxError> {
-        if self.tensors.iter().all(Activation::is_unseen) {
+        if self.tensors.iter().all(Observed::is_unseen) {
             let reason = "no input was observed, or nothing but zeros".to_owned();
             return Err(OnnxError::NotQuantizable { reason });
         }
@@ -189,7 +190,7 @@ impl Quantizer {
     fn include(&mut self, name: &str) {
         if !self.scale_of.contains_key(name) {
             self.scale_of.insert(name.to_owned(), self.tensors.len());
-            self.tensors.push(Activation::new(name));
+            self.tensors.push(Observed::new(name));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Quantisation: graphs, numbers and ranges, by hand and by brute force.
 
 use super::{operators, shape_constant, tensor, weight};
-use crate::model::{Names, OnnxModel};
+use crate::model::OnnxModel;
+use crate::names::Names;
 use crate::proto::{AttributeProto, NodeProto, TensorProto};
 use crate::quantize::Histogram;
 use crate::{OnnxError, Quantizer, is_quantized};

@@ -7,7 +7,7 @@ use crate::proto::NodeProto;
 
 /// A tensor to quantise, and what was seen of it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Activation {
+pub(super) struct Observed {
     pub(super) name: String,
     histogram: Histogram,
     /// Sum of each channel over everything seen, where there are channels; and how many values that is.
@@ -17,7 +17,7 @@ pub(super) struct Activation {
     pub(super) channel_sizes: Vec<f64>,
 }
 
-impl Activation {
+impl Observed {
     pub(super) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }

@@ -1,0 +1,94 @@
+//! What a head's scores mean, and the one rule by which they become an answer.
+
+use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::argmax;
+
+/// What the outputs mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// One class a sample; the outputs score the classes.
+    Classification,
+    /// Any of the labels a sample; each output is the probability of one.
+    Multilabel,
+    /// Numbers.
+    Regression,
+}
+
+/// What the columns of a head's scores mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// What the outputs mean.
+    pub task: Task,
+    /// Classes in the order of the outputs, sorted; or names of the targets.
+    pub labels: Vec<String>,
+    /// Probabilities from which on each label is given; empty unless a sample may have several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<f64>,
+}
+
+/// A head's answer for one sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// `(n_labels,)`: probabilities, or numbers.
+    pub scores: Vec<f64>,
+    /// Columns of the labels that are given, most probable first: one where classes exclude each other, any
+    /// number where a sample may have several, none for numbers.
+    pub given: Vec<usize>,
+}
+
+impl Outputs {
+    /// The answer to each row of scores.
+    ///
+    /// The class of the largest score, the first of equals; every label whose probability reaches its
+    /// threshold.
+    ///
+    /// # Shapes
+    /// - `scores`: `(n_samples, n_labels)`. A label without a threshold is never given.
+    ///
+    /// # Examples
+    /// ```
+    /// use headstart_head::{Outputs, Task};
+    /// use ndarray::array;
+    ///
+    /// let labels = vec!["cat".to_owned(), "dog".to_owned()];
+    /// let classes = Outputs { task: Task::Classification, labels: labels.clone(), thresholds: vec![] };
+    /// let several = Outputs { task: Task::Multilabel, labels, thresholds: vec![0.5, 0.2] };
+    /// let scores = array![[0.6, 0.4]];
+    /// assert_eq!(classes.decide(scores.view())[0].given, [0]);
+    /// assert_eq!(several.decide(scores.view())[0].given, [0, 1]);
+    /// ```
+    #[must_use]
+    pub fn decide(&self, scores: ArrayView2<'_, f64>) -> Vec<Prediction> {
+        let decide = |row: ndarray::ArrayView1<'_, f64>| {
+            let scores = row.to_vec();
+            let given = match self.task {
+                Task::Classification if scores.is_empty() => Vec::new(),
+                Task::Classification => vec![argmax(scores.iter().copied())],
+                Task::Multilabel => {
+                    let reaches = |it: &usize| self.thresholds.get(*it).is_some_and(|t| scores[*it] >= *t);
+                    ranking(&scores).into_iter().filter(reaches).collect()
+                }
+                Task::Regression => Vec::new(),
+            };
+            Prediction { scores, given }
+        };
+        scores.outer_iter().map(decide).collect()
+    }
+}
+
+impl Prediction {
+    /// Columns from the largest score to the smallest, the first of equals first.
+    #[must_use]
+    pub fn ranking(&self) -> Vec<usize> {
+        ranking(&self.scores)
+    }
+}
+
+fn ranking(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    order
+}
