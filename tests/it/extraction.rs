@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use headstart_backbone::{Backbone, Input, Listing, Outcome, PipelineConfig, Report, extract, run_files};
-use headstart_store::{Digest, Run, Store};
+use headstart_backbone::{
+    Backbone, BackboneError, Input, Known, Listing, Report, Row, RunConfig, Source, extract, run,
+};
+use headstart_store::{Digest, Label, Run, Store};
 
 use crate::support::{load, load_embedded, shared};
 
@@ -24,7 +26,7 @@ pub(crate) fn folder_inputs(dataset: &Path) -> Vec<Input> {
         for class in list(&split) {
             for file in list(&class) {
                 let path = format!("{}/{}/{}", name(&split), name(&class), name(&file));
-                let (label, split) = (Some(name(&class)), Some(name(&split)));
+                let (label, split) = (Some(Label::Class(name(&class))), Some(name(&split)));
                 inputs.push(Input { path, file, label, split, group: None });
             }
         }
@@ -33,7 +35,7 @@ pub(crate) fn folder_inputs(dataset: &Path) -> Vec<Input> {
 }
 
 pub(crate) fn embed(backbone: &mut Backbone, inputs: Vec<Input>, store: &Store, run: Run) -> Report {
-    embed_with(backbone, inputs, store, run, &PipelineConfig::default())
+    embed_with(backbone, inputs, store, run, &RunConfig::default())
 }
 
 fn embed_with(
@@ -41,7 +43,7 @@ fn embed_with(
     inputs: Vec<Input>,
     store: &Store,
     run: Run,
-    config: &PipelineConfig,
+    config: &RunConfig,
 ) -> Report {
     let listing = Listing { root: "/dataset".to_owned(), inputs, unreadable: Vec::new() };
     extract(backbone, listing, store, run, config, &mut |_| {}).expect("the run goes through")
@@ -77,7 +79,12 @@ fn rows_do_not_depend_on_workers_batch_size_or_order() {
             inputs.reverse();
         }
         let pad_batches = index % 2 == 1;
-        let config = PipelineConfig { n_decoders, batch_size, pad_batches, ..PipelineConfig::default() };
+        let config = RunConfig {
+            n_decoders: Some(n_decoders),
+            batch_size: Some(batch_size),
+            pad_batches: Some(pad_batches),
+            ..RunConfig::default()
+        };
         let report = embed_with(&mut backbone, inputs, &store, Run::Whole, &config);
         assert_eq!((report.n_embedded, report.failures.len()), (40, 0));
         let rows = rows(&store);
@@ -115,10 +122,11 @@ fn files_are_read_ahead_of_the_sessions() {
         !waited.expect("nobody panics").1.timed_out()
     };
     let mut n_known = 0;
-    let config = PipelineConfig::default();
-    run_files(backbone.runner_mut(), &paths, &config, &is_known, &mut |delivery| {
-        n_known += delivery.outcomes.iter().filter(|it| matches!(it.1, Outcome::Known(..))).count();
-        Ok(())
+    let config = RunConfig::default();
+    let sources: Vec<Source<'_>> = paths.iter().map(Source::from).collect();
+    run(backbone.runner_mut(), &sources, Known::Rows(&is_known), &config, &mut |_, result| {
+        n_known += usize::from(matches!(result, Ok(Row { values: None, .. })));
+        Ok::<(), BackboneError>(())
     })
     .expect("the run goes through");
     assert_eq!(n_known, 8);

@@ -1,7 +1,8 @@
 //! Pixels and embeddings against Pillow, NumPy and onnxruntime (versions in `target/golden/golden.json`).
 
-use headstart_backbone::{CutModel, DecodeLimits, Preprocess};
+use headstart_backbone::CutModel;
 use headstart_head::argmax;
+use headstart_input::{ImageRecipe, Limits};
 
 use crate::support::{self, cosine, golden, read_f32, shared};
 
@@ -19,15 +20,15 @@ fn photos(golden: &std::path::Path) -> Vec<String> {
 fn crops_are_pillows_pixel_for_pixel() {
     let (Some(golden), Some(shared)) = (golden(), shared()) else { return };
     let expected = std::fs::read(golden.join("crops.u8")).expect("crops");
-    let preprocess = Preprocess::imagenet();
-    let n_bytes = preprocess.n_bytes();
+    let recipe = ImageRecipe::imagenet();
+    let n_bytes = recipe.n_bytes();
     let mut n_cases = 0;
     for (photo, expected) in photos(&golden).iter().zip(expected.chunks_exact(n_bytes)) {
         let stem = photo.trim_end_matches(".JPEG");
         let decoded = golden.join("decoded").join(format!("{stem}.png"));
         for path in [decoded, shared.join("datasets/imagenet_samples100").join(photo)] {
             let bytes = std::fs::read(&path).expect("a photo");
-            let actual = preprocess.apply(&bytes, &DecodeLimits::default()).expect("a good photo");
+            let actual = recipe.apply(&bytes, &Limits::default()).expect("a good photo");
             let n_different = actual.iter().zip(expected).filter(|(a, b)| a != b).count();
             assert_eq!(n_different, 0, "{}: pixels differ", path.display());
             n_cases += 1;
@@ -54,10 +55,11 @@ fn embeddings_and_top_1_agree_with_pillow_and_onnxruntime() {
     let (mut n_cases, mut n_same, mut worst) = (0, 0, 1.0_f64);
     for (index, photo) in photos.iter().enumerate() {
         let bytes = std::fs::read(shared.join("datasets/imagenet_samples100").join(photo)).expect("a photo");
-        let pixels = Preprocess::imagenet().apply(&bytes, &DecodeLimits::default()).expect("a good photo");
-        let row = features.runner_mut().run(&pixels).expect("it runs");
+        let recipe = features.runner().recipe();
+        let tensors = [recipe.apply(&bytes, &Limits::default()).expect("a good photo")];
+        let row = features.runner_mut().run(&tensors).expect("it runs");
         worst = worst.min(cosine(&row, &expected[index * 1280..][..1280]));
-        let scores = logits.runner_mut().run(&pixels).expect("it runs");
+        let scores = logits.runner_mut().run(&tensors).expect("it runs");
         let top = |scores: &[f32]| argmax(scores.iter().map(|it| f64::from(*it)));
         n_same += usize::from(top(&scores) == top(&expected_logits[index * 1000..][..1000]));
         n_cases += 1;

@@ -1,7 +1,7 @@
 //! The main job on real photos: the accuracies a linear probe must reach.
 
 use headstart_head::{Logistic, LogisticConfig, default_alphas, stratified_folds};
-use headstart_store::{Run, Store};
+use headstart_store::{Label, Run, Store};
 use ndarray::Array2;
 
 use crate::extraction::{embed, folder_inputs};
@@ -16,6 +16,7 @@ fn hymenoptera_accuracy(shared: &std::path::Path, model: &str) -> f64 {
         embed(&mut backbone, folder_inputs(&shared.join("datasets/hymenoptera")), &store, Run::Whole);
     assert_eq!((report.n_embedded, report.failures.len()), (397, 0));
     let samples = store.samples().expect("samples").samples;
+    let bees = Some(Label::Class("bees".to_owned()));
     let part = |split: &str| {
         let samples: Vec<_> = samples.iter().filter(|it| it.split.as_deref() == Some(split)).collect();
         let digests: Vec<_> = samples.iter().map(|it| it.digest).collect();
@@ -23,8 +24,7 @@ fn hymenoptera_accuracy(shared: &std::path::Path, model: &str) -> f64 {
         assert!(rows.missing.is_empty());
         let x = Array2::from_shape_vec((digests.len(), store.space().n_features), rows.values)
             .expect("its shape");
-        let y: Vec<usize> =
-            samples.iter().map(|it| usize::from(it.label.as_deref() == Some("bees"))).collect();
+        let y: Vec<usize> = samples.iter().map(|it| usize::from(it.label == bees)).collect();
         (x, y)
     };
     let ((x, y), (x_val, y_val)) = (part("train"), part("val"));

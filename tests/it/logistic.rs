@@ -18,7 +18,8 @@ fn objective_is_no_higher_than_scikit_learns_on_raw_scaled_and_standardised_feat
     let store = Store::create(&folder.path().join("store"), backbone.space()).expect("a store");
     embed(&mut backbone, folder_inputs(&dataset), &store, Run::Whole);
     let samples = store.samples().expect("samples").samples;
-    let mut labels: Vec<_> = samples.iter().map(|it| it.label.clone().expect("a label")).collect();
+    let mut labels: Vec<_> =
+        samples.iter().map(|it| it.label.as_ref().expect("a label").to_string()).collect();
     let text = labels.clone();
     labels.sort();
     labels.dedup();

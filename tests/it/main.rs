@@ -1,8 +1,10 @@
 //! Tests over the crates together: golden parity, surgery on real weights, real photos, references.
 
+mod errors;
 mod extraction;
 mod golden;
 mod heads;
+mod house;
 mod logistic;
 mod manifest;
 mod odd_models;

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headstart_backbone::{
-    Backbone, BackboneError, CutModel, DecodeLimits, Delivery, ImageModel, ModelSpec, Outcome,
-    PipelineConfig, Preprocess, SessionConfig, run_files,
+    Backbone, BackboneError, CutModel, Known, ModelSpec, Row, RunConfig, Runner, SessionConfig, Source, run,
 };
+use headstart_input::{Data, ImageRecipe, Limits, Recipe, Tensor};
 use headstart_onnx::{Layer, Nonlinearity, Pool, attach_head};
 use headstart_store::Digest;
 use image::{Rgb, RgbImage};
@@ -26,15 +26,15 @@ fn models() -> Option<tempfile::TempDir> {
 /// Pixels go in as they are: 8×8, levels 0–255.
 fn spec(path: &Path, pool: Option<Pool>) -> ModelSpec {
     let (spec, _) = ModelSpec::of_file(path).expect("no description beside it");
-    let preprocess = Preprocess {
+    let recipe = Recipe::Image(ImageRecipe {
         size: [8, 8],
         short_side: None,
         unit_range: false,
         mean: vec![0.0; 3],
         std: vec![1.0; 3],
-        ..Preprocess::imagenet()
-    };
-    ModelSpec { pool, preprocess, ..spec }
+        ..ImageRecipe::imagenet()
+    });
+    ModelSpec { pool, recipe, ..spec }
 }
 
 fn load(folder: &Path, name: &str, pool: Option<Pool>) -> Result<Backbone, BackboneError> {
@@ -55,24 +55,21 @@ fn pictures(folder: &Path, levels: &[u8]) -> Vec<PathBuf> {
     levels.iter().enumerate().map(write).collect()
 }
 
-fn config(batch_size: usize) -> PipelineConfig {
-    PipelineConfig { batch_size, ..PipelineConfig::default() }
+fn config(batch_size: usize) -> RunConfig {
+    RunConfig { batch_size: Some(batch_size), ..RunConfig::default() }
 }
 
 /// What became of each file, in order: its row, or why it has none.
-fn rows(model: &mut ImageModel, paths: &[PathBuf], batch_size: usize) -> Vec<Result<Vec<f32>, String>> {
+fn rows(model: &mut Runner, paths: &[PathBuf], batch_size: usize) -> Vec<Result<Vec<f32>, String>> {
     let mut results = vec![Err("nothing came".to_owned()); paths.len()];
-    let width = model.width();
-    run_files(model, paths, &config(batch_size), &|_| false, &mut |delivery| {
-        let mut rows = delivery.rows.chunks_exact(width);
-        for (index, outcome) in delivery.outcomes {
-            results[index] = match outcome {
-                Outcome::Embedded(..) => Ok(rows.next().expect("a row").to_vec()),
-                Outcome::Known(..) => Err("known".to_owned()),
-                Outcome::Failed(_, err) => Err(err.to_string()),
-            };
-        }
-        Ok(())
+    let sources: Vec<Source<'_>> = paths.iter().map(Source::from).collect();
+    run(model, &sources, Known::Nothing, &config(batch_size), &mut |index, result| {
+        assert_eq!(results[index], Err("nothing came".to_owned()), "delivered twice");
+        results[index] = match result {
+            Ok(Row { values, .. }) => Ok(values.expect("a row").to_vec()),
+            Err(err) => Err(err.to_string()),
+        };
+        Ok::<(), BackboneError>(())
     })
     .expect("the run goes through");
     results
@@ -123,13 +120,11 @@ fn a_model_of_16_bits_with_names_that_surgery_wants_gives_32_bit_embeddings() {
     let paths = pictures(folder.path(), &[10, 20]);
     assert_eq!(rows(backbone.runner_mut(), &paths, 2), [Ok(vec![10.0, 0.0, 0.0]), Ok(vec![20.0, 1.0, 0.0])]);
     let layer = Layer { weight: vec![0.5; 6], bias: vec![0.0, 1.0], nonlinearity: Nonlinearity::Softmax };
-    let mut graph = attach_head(&backbone.model().graph, 3, &[layer]).expect("a head fits");
-    let preprocess = serde_json::to_string(backbone.runner().preprocess()).expect("JSON");
-    graph.set_metadata(headstart_backbone::PREPROCESS_KEY, preprocess);
-    let mut exported =
-        ImageModel::load_exported(&runtime(), "exported", &graph, &SessionConfig::default(), 1)
-            .expect("it loads");
-    let probabilities = exported.run(&[7; 8 * 8 * 3]).expect("it runs");
+    let graph = attach_head(&backbone.model().graph, 3, &[layer]).expect("a head fits");
+    let (recipe, config) = (backbone.runner().recipe(), SessionConfig::default());
+    let mut exported = Runner::load(&runtime(), "exported", &graph, recipe, &config, 1).expect("it loads");
+    let pixels = Tensor::new("image", vec![8, 8, 3], Data::U8(vec![7; 8 * 8 * 3]));
+    let probabilities = exported.run(&[vec![pixels]]).expect("it runs");
     let expected = 1.0 / (1.0 + 1_f32.exp());
     assert!((probabilities[0] - expected).abs() < 1e-6, "{probabilities:?}");
 }
@@ -158,24 +153,19 @@ fn files_that_are_too_long_and_models_that_cannot_run_are_refused() {
     let Some(folder) = models() else { return };
     let mut backbone = load(folder.path(), "squeezed.onnx", Some(Pool::None)).expect("it loads");
     let paths = pictures(folder.path(), &[1]);
-    let length = std::fs::metadata(&paths[0]).expect("a file").len();
-    let limits = DecodeLimits { max_file_bytes: length - 1, ..DecodeLimits::default() };
+    let bytes = std::fs::read(&paths[0]).expect("a file");
+    let length = bytes.len() as u64;
+    let limits = Limits { max_input_bytes: length - 1, ..Limits::default() };
     let mut reasons = Vec::new();
-    run_files(
-        backbone.runner_mut(),
-        &paths,
-        &PipelineConfig { limits, ..config(1) },
-        &|_| false,
-        &mut |delivery| {
-            reasons.extend(delivery.outcomes.into_iter().map(|(_, outcome)| match outcome {
-                Outcome::Failed(_, err) => err.to_string(),
-                other => format!("{other:?}"),
-            }));
-            Ok(())
-        },
-    )
+    let config = RunConfig { limits, ..config(1) };
+    let sources = [Source::from(&paths[0]), Source::Bytes(&bytes)];
+    run(backbone.runner_mut(), &sources, Known::Nothing, &config, &mut |_, result| {
+        reasons.push(result.expect_err("it is too long").to_string());
+        Ok::<(), BackboneError>(())
+    })
     .expect("the run goes through");
-    assert_eq!(reasons, [format!("has {length} bytes, above the limit of {}", length - 1)]);
+    let reason = format!("has {length} bytes, above the limit of {}", length - 1);
+    assert_eq!(reasons, [reason.clone(), reason], "in a file, and in memory");
 
     let err = load(folder.path(), "unknown_operator.onnx", None).err().expect("nothing can run it");
     assert!(matches!(err, BackboneError::Session { .. }), "{err}");
@@ -196,18 +186,22 @@ fn a_receiver_that_fails_or_panics_ends_the_run() {
     let levels: Vec<u8> = (0..150).collect();
     let paths = pictures(folder.path(), &levels);
     let mut backbone = load(folder.path(), "fails_on_bright.onnx", None).expect("it loads");
-    let full = || BackboneError::Output { n_images: 0, shape: vec![] };
+    let full = || BackboneError::Output { n_inputs: 0, shape: vec![] };
+    let sources: Vec<Source<'_>> = paths.iter().map(Source::from).collect();
     for n_decoders in [0, 2] {
-        let config = PipelineConfig { n_decoders, ..config(1) };
+        let config = RunConfig { n_decoders: Some(n_decoders), ..config(1) };
         let runner = backbone.runner_mut();
-        let result = run_files(runner, &paths, &config, &|_| false, &mut |_| Err(full()));
+        let result = run(runner, &sources, Known::Nothing, &config, &mut |_, _| Err(full()));
         assert!(matches!(result, Err(BackboneError::Output { .. })));
         let mut panics = |is_known: &(dyn Fn(&Digest) -> bool + Sync), of_delivery: bool| {
-            let run = || {
-                let mut deliver = |_: Delivery<'_>| if of_delivery { panic!("on purpose") } else { Ok(()) };
-                run_files(runner, &paths, &config, is_known, &mut deliver).map(drop)
+            let work = || {
+                run(runner, &sources, Known::Rows(is_known), &config, &mut |_, _| {
+                    assert!(!of_delivery, "on purpose");
+                    Ok::<(), BackboneError>(())
+                })
+                .map(drop)
             };
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err()
         };
         assert!(panics(&|_| false, true));
         assert!(panics(&|_| panic!("on purpose"), false));
@@ -218,4 +212,52 @@ fn a_receiver_that_fails_or_panics_ends_the_run() {
         assert!(n_looked_up.into_inner() < paths.len() / 2);
     }
     assert_eq!(rows(backbone.runner_mut(), &paths, 8).iter().filter(|it| it.is_ok()).count(), 150);
+}
+
+/// An error of the caller's own stops the run and comes back as it was.
+#[test]
+fn every_input_is_delivered_once_copies_with_the_row_or_the_reason_of_their_original() {
+    #[derive(Debug, PartialEq)]
+    enum Mine {
+        Enough,
+        Theirs(String),
+    }
+    impl From<BackboneError> for Mine {
+        fn from(err: BackboneError) -> Self {
+            Self::Theirs(err.to_string())
+        }
+    }
+    let Some(folder) = models() else { return };
+    let mut backbone = load(folder.path(), "fails_on_bright.onnx", None).expect("it loads");
+    let paths = pictures(folder.path(), &[10, 250, 30]);
+    let bytes = std::fs::read(&paths[0]).expect("a picture");
+    let mut sources: Vec<Source<'_>> = paths.iter().cycle().take(30).map(Source::from).collect();
+    sources.extend([Source::Bytes(&bytes), Source::Bytes(b"no picture"), Source::Bytes(b"no picture")]);
+    for known in [Known::Nothing, Known::Rows(&|_| false)] {
+        let mut results: Vec<Option<Result<Option<Vec<f32>>, String>>> = vec![None; sources.len()];
+        run(backbone.runner_mut(), &sources, known, &config(4), &mut |index, result| {
+            let result = result.map(|it| it.values.map(<[f32]>::to_vec)).map_err(ToString::to_string);
+            assert_eq!(results[index].replace(result), None, "delivered twice");
+            Ok::<(), Mine>(())
+        })
+        .expect("the run goes through");
+        let results: Vec<_> = results.into_iter().map(|it| it.expect("delivered")).collect();
+        let rows: Vec<_> = results.iter().flatten().flatten().collect();
+        if let Known::Nothing = known {
+            assert!((0..30).step_by(3).all(|it| results[it] == results[0]));
+            assert_eq!((rows.len(), &results[30]), (21, &results[0]), "a file, and its bytes in memory");
+        } else {
+            assert_eq!(rows.len(), 2, "the others are of content that was delivered");
+            assert_eq!(results.iter().filter(|it| **it == Ok(None)).count(), 19);
+        }
+        assert!((1..30).step_by(3).all(|it| results[it] == results[1] && results[1].is_err()));
+        assert_eq!(results[31], results[32]);
+        assert!(results[31].as_ref().is_err_and(|it| it.starts_with("is not a JPEG")));
+    }
+    let mut n_delivered = 0;
+    let stopped = run(backbone.runner_mut(), &sources, Known::Nothing, &config(1), &mut |_, _| {
+        n_delivered += 1;
+        if n_delivered == 3 { Err(Mine::Enough) } else { Ok(()) }
+    });
+    assert_eq!((stopped.err(), n_delivered), (Some(Mine::Enough), 3));
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{
-    Backbone, BackboneError, CutModel, DecodeLimits, ModelSpec, Precision, Registry, SessionConfig,
-    embedded_model, quantize,
+    Backbone, BackboneError, CutModel, ModelSpec, Precision, Registry, SessionConfig, embedded_model,
+    quantize,
 };
+use headstart_input::{Limits, Recipe, Tensor};
 use headstart_onnx::Pool;
 
 use crate::extraction::folder_inputs;
@@ -23,17 +24,23 @@ fn photos(shared: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
 /// Loads a quantised file that is fed as `like` is.
 fn load_quantized(like: &Backbone, path: &Path, tap: &str) -> Backbone {
     let (spec, _) = ModelSpec::of_file(path).expect("no description beside it");
-    let preprocess = like.model().preprocess.clone();
-    let spec = ModelSpec { tap: Some(tap.to_owned()), pool: Some(Pool::None), preprocess, ..spec };
+    let recipe = like.model().recipe.clone();
+    let spec = ModelSpec { tap: Some(tap.to_owned()), pool: Some(Pool::None), recipe, ..spec };
     let model = CutModel::load(path, &spec).expect("it is cut");
     assert!(model.is_quantized());
     let config = SessionConfig { precision: Precision::Int8, ..SessionConfig::default() };
     Backbone::load(&runtime(), model, &config, 1).expect("it loads")
 }
 
-fn rows(backbone: &mut Backbone, pixels: &[Vec<u8>]) -> Vec<Vec<f32>> {
+/// What a recipe makes of photos.
+fn tensors(recipe: &Recipe, files: &[PathBuf]) -> Vec<Vec<Tensor>> {
+    let of = |it: &PathBuf| recipe.apply(&std::fs::read(it).expect("it reads"), &Limits::default());
+    files.iter().map(|it| of(it).expect("it decodes")).collect()
+}
+
+fn rows(backbone: &mut Backbone, inputs: &[Vec<Tensor>]) -> Vec<Vec<f32>> {
     let width = backbone.runner().width();
-    let rows = backbone.runner_mut().run(&pixels.concat()).expect("it runs");
+    let rows = backbone.runner_mut().run(inputs).expect("it runs");
     rows.chunks_exact(width).map(<[f32]>::to_vec).collect()
 }
 
@@ -54,18 +61,12 @@ fn integers_are_as_close_to_floats_as_those_of_onnxruntime() {
     ] {
         let original = shared.join("models").join(file);
         let mut floats = load(&shared.join("models"), id, 1);
-        let preprocess = floats.model().preprocess.clone();
-        let pixels = |files: &[PathBuf]| -> Vec<Vec<u8>> {
-            let limits = DecodeLimits::default();
-            let of = |it: &PathBuf| preprocess.apply(&std::fs::read(it).expect("it reads"), &limits);
-            files.iter().map(|it| of(it).expect("it decodes")).collect()
-        };
-        let ours = quantize(&runtime(), floats.model(), &pixels(&calibrated_on), &mut |_| {})
-            .expect("it is quantised");
+        let recipe = floats.model().recipe.clone();
+        let inputs = tensors(&recipe, &calibrated_on);
+        let ours = quantize(&runtime(), floats.model(), &inputs, &mut |_| {}).expect("it is quantised");
         let path = folder.path().join(format!("{id}.onnx"));
         ours.save(&path).expect("it is written");
-        let again = quantize(&runtime(), floats.model(), &pixels(&calibrated_on), &mut |_| {})
-            .expect("it is quantised");
+        let again = quantize(&runtime(), floats.model(), &inputs, &mut |_| {}).expect("it is quantised");
         assert!(again.to_bytes().unwrap() == ours.to_bytes().unwrap(), "{id}: other bytes the second time");
         let size = |path: &Path| path.metadata().expect("a file").len();
         assert!(3 * size(&path) < size(&original), "{id}: a quarter, and the scales");
@@ -75,7 +76,7 @@ fn integers_are_as_close_to_floats_as_those_of_onnxruntime() {
         let list: String = calibrated_on.iter().map(|it| format!("{}\n", it.display())).collect();
         run_python(&python, "quantize.py", &arguments, &list);
 
-        let pixels = pixels(&compared);
+        let pixels = tensors(&recipe, &compared);
         let expected = rows(&mut floats, &pixels);
         let mut integers = load_quantized(&floats, &path, &ours.output_names()[0]);
         assert_eq!(integers.runner().one_by_one(), None, "its rows do not depend on their batch");
@@ -113,10 +114,7 @@ fn half_floats_are_close_to_floats() {
     let mut n_cases = 0;
     for id in ["mobilenetv2-1.0-224", "squeezenet1.1-dev", "resnet50-v2-stage3"] {
         let mut floats = load(&shared.join("models"), id, 1);
-        let preprocess = floats.model().preprocess.clone();
-        let of =
-            |it: &PathBuf| preprocess.apply(&std::fs::read(it).expect("it reads"), &DecodeLimits::default());
-        let pixels: Vec<Vec<u8>> = photos[..8].iter().map(|it| of(it).expect("it decodes")).collect();
+        let pixels = tensors(&floats.model().recipe, &photos[..8]);
         let half = floats.model().to_f16().expect("it is converted");
         let bytes = |it: &CutModel| it.graph.to_bytes().expect("it is written").len();
         assert!(bytes(&half) * 100 < bytes(floats.model()) * 55, "{id}: half the bytes");
@@ -142,10 +140,8 @@ fn the_compiled_in_twin_in_integers_is_close_to_the_one_in_floats() {
         CutModel::from_bytes(embedded_model(&spec.id).expect("compiled in"), spec).expect("it is cut");
     let config = SessionConfig { precision: Precision::Int8, ..SessionConfig::default() };
     let mut integers = Backbone::load(&runtime(), model, &config, 1).expect("it loads");
-    let preprocess = floats.model().preprocess.clone();
-    assert_eq!(preprocess, integers.model().preprocess);
-    let of = |it: &PathBuf| preprocess.apply(&std::fs::read(it).expect("it reads"), &DecodeLimits::default());
-    let pixels: Vec<Vec<u8>> = photos.iter().map(|it| of(it).expect("it decodes")).collect();
+    assert_eq!(floats.model().recipe, integers.model().recipe);
+    let pixels = tensors(&floats.model().recipe, &photos);
     let mean = mean_cosine(&rows(&mut floats, &pixels), &rows(&mut integers, &pixels));
     assert!(mean > 0.998, "{mean}");
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use headstart::{Kind, Places};
 use headstart_backbone::{Backbone, CutModel, ModelSpec, Registry, Runtime, SessionConfig, embedded_model};
 
 /// The repository.
@@ -68,7 +69,7 @@ pub(crate) fn run_python(
 }
 
 pub(crate) fn runtime() -> Runtime {
-    let path = headstart::find_runtime().expect("a home folder");
+    let path = headstart::find(Kind::Cpu, &Places::from_environment()).expect("a home folder");
     Runtime::load(&path.expect("ONNX Runtime; run `cargo xtask setup`")).expect("it loads")
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
+use headstart::Places;
 use headstart_head::HeadModel;
 use headstart_store::Store;
 
-use crate::{headstart, headstart_setup, root, say, shapes, target};
+use crate::{headstart_setup, program_in, root, say, shapes, target};
 
 /// Pictures of each class that are fitted on.
 const N_TRAIN: usize = 60;
@@ -25,19 +26,20 @@ struct Options {
 /// `demo [--dataset DIR] [--model ID] [--out DIR]`.
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     let options = parse(arguments)?;
-    // Real weights beside the repository are found without being named. The program learns of folders
-    // from its environment alone, so this one starts again in another.
-    let shared = root().join("../shared/models");
-    if shared.is_dir() && std::env::var_os("HEADSTART_MODELS").is_none() {
-        let mut again = Command::new(std::env::current_exe()?);
-        let status = again.arg("demo").args(arguments).env("HEADSTART_MODELS", shared).status()?;
-        ensure!(status.success(), "the demo failed");
-        return Ok(());
-    }
-    main_job(&options)
+    main_job(&options, &places())
 }
 
-fn main_job(options: &Options) -> Result<()> {
+/// Where models are: as the environment says, and real weights beside the repository.
+fn places() -> Places {
+    let mut places = Places::from_environment();
+    let shared = root().join("../shared/models");
+    if shared.is_dir() && places.model_folders.is_empty() {
+        places.model_folders.push(shared);
+    }
+    places
+}
+
+fn main_job(options: &Options, places: &Places) -> Result<()> {
     let out = &options.out;
     let text = |path: &Path| path.to_string_lossy().into_owned();
     heading("Setting up");
@@ -61,21 +63,28 @@ fn main_job(options: &Options) -> Result<()> {
     let (store, head, onnx) = (out.join("store"), out.join("demo.head"), out.join("demo.onnx"));
     let (dataset, store, head, onnx) = (text(&dataset), text(&store), text(&head), text(&onnx));
     let model = options.model.as_str();
+    let headstart = |arguments: &[&str]| {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        // That some pictures fail does not stop what follows.
+        let went_on = [ExitCode::SUCCESS, ExitCode::from(1)].contains(&program_in(&arguments, places));
+        ensure!(went_on, "`headstart {}` failed", arguments[0].to_string_lossy());
+        Ok(())
+    };
     heading("Extracting embeddings");
-    headstart(["extract", &dataset, "--model", model, "--store", &store])?;
+    headstart(&["extract", &dataset, "--model", model, "--store", &store])?;
     heading("Fitting a head");
-    headstart(["fit-head", "--store", &store, "--out", &head])?;
+    headstart(&["fit-head", "--store", &store, "--out", &head])?;
     heading("Judging it by what it has not seen");
-    headstart(["eval", "--store", &store, "--head", &head])?;
+    headstart(&["eval", "--store", &store, "--head", &head])?;
     heading("Exporting one file, and predicting with nothing else");
-    headstart(["export", "--model", model, "--head", &head, "--out", &onnx])?;
+    headstart(&["export", "--model", model, "--head", &head, "--out", &onnx])?;
     let mut predict = vec!["predict".to_owned(), "--model".to_owned(), onnx.clone()];
     match unseen {
         Some(unseen) => predict.push(unseen),
         None => predict.extend(unseen_pictures(Path::new(&store), Path::new(&head))?),
     }
     let predict: Vec<OsString> = predict.iter().map(OsString::from).collect();
-    ensure!(crate::program(&predict) == ExitCode::SUCCESS, "`headstart predict` failed");
+    ensure!(program_in(&predict, places) == ExitCode::SUCCESS, "`headstart predict` failed");
     heading("What there is now");
     for (what, place) in [
         ("pictures", &dataset),
@@ -100,7 +109,9 @@ fn unseen_pictures(store: &Path, head: &Path) -> Result<Vec<String>> {
     for sample in &table.samples {
         let identity = u64::from_le_bytes(*sample.digest.0.first_chunk().context("a digest is longer")?);
         if head.trained_on.binary_search(&identity).is_err() {
-            of_class.entry(&sample.label).or_insert_with(|| Path::new(&table.root).join(&sample.path));
+            of_class
+                .entry(sample.label.as_ref().map(ToString::to_string))
+                .or_insert_with(|| Path::new(&table.root).join(&sample.path));
         }
     }
     ensure!(!of_class.is_empty(), "no picture was held out");
@@ -129,6 +140,7 @@ fn parse(arguments: &[OsString]) -> Result<Options> {
 #[cfg(test)]
 mod tests {
     use headstart_head::argmax;
+    use headstart_store::{Label, Sample};
     use ndarray::Array2;
 
     use super::*;
@@ -140,7 +152,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let out = folder.path().to_owned();
         let model = headstart_backbone::EMBEDDED_ID.to_owned();
-        main_job(&Options { dataset: None, model, out: out.clone() }).expect("it goes through");
+        let options = Options { dataset: None, model, out: out.clone() };
+        main_job(&options, &places()).expect("it goes through");
         let store = Store::open(&out.join("store")).expect("a store");
         let head = std::fs::read(out.join("demo.head")).expect("a head");
         let head = HeadModel::from_bytes(&head).expect("it reads");
@@ -152,8 +165,10 @@ mod tests {
         let probabilities = head.predict(x.view()).expect("it fits");
         let rows = probabilities.rows().into_iter().zip(&samples);
         let label = |row: usize| head.metadata.outputs.labels[row].as_str();
+        let class =
+            |it: &Sample| if let Some(Label::Class(it)) = &it.label { Some(it.clone()) } else { None };
         let hits =
-            rows.filter(|(row, it)| Some(label(argmax(row.iter().copied()))) == it.label.as_deref()).count();
+            rows.filter(|(row, it)| Some(label(argmax(row.iter().copied())).to_owned()) == class(it)).count();
         assert_eq!(samples.len(), shapes::CLASSES.len() * N_VALIDATION);
         let accuracy = hits as f64 / samples.len() as f64;
         assert!(accuracy >= 0.85, "{accuracy}");
@@ -171,7 +186,8 @@ mod tests {
         std::fs::write(dataset.join("train/cross/broken.png"), "no picture").expect("written");
         let model = headstart_backbone::EMBEDDED_ID.to_owned();
         let out = folder.path().join("out");
-        main_job(&Options { dataset: Some(dataset), model, out: out.clone() }).expect("it goes through");
+        let options = Options { dataset: Some(dataset), model, out: out.clone() };
+        main_job(&options, &places()).expect("it goes through");
         let unseen = unseen_pictures(&out.join("store"), &out.join("demo.head")).expect("pictures");
         assert_eq!(unseen.len(), shapes::CLASSES.len());
         assert!(unseen.iter().all(|it| it.contains("/valid/") && Path::new(it).is_file()), "{unseen:?}");

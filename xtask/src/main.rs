@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
+use headstart::Places;
 
 const USAGE: &str = "\
 cargo xtask <verb>
@@ -67,7 +68,13 @@ fn main() -> ExitCode {
 
 /// Runs the program in this process.
 fn program(arguments: &[OsString]) -> ExitCode {
-    headstart::run([OsString::from("headstart")].into_iter().chain(arguments.iter().cloned()))
+    program_in(arguments, &Places::from_environment())
+}
+
+/// Runs the program in this process, with models and runtimes where `places` says.
+fn program_in(arguments: &[OsString], places: &Places) -> ExitCode {
+    let name = OsString::from("headstart");
+    headstart_cli::run([name].into_iter().chain(arguments.iter().cloned()), places)
 }
 
 /// Runs a command of the program; that some inputs fail does not stop what follows.
@@ -87,7 +94,7 @@ fn setup() -> Result<()> {
 
 /// Gets ONNX Runtime unless the user named one.
 fn headstart_setup() -> Result<()> {
-    if std::env::var_os("ORT_DYLIB_PATH").is_some_and(|it| !it.is_empty()) {
+    if Places::from_environment().runtime.is_some() {
         return Ok(());
     }
     headstart(["setup", "--quiet"])

@@ -1,27 +1,30 @@
-//! A frozen network: images in, embeddings out.
+//! A frozen network: inputs in, embeddings out.
 
 use serde_json::json;
 
 use headstart_store::EmbeddingSpace;
 
+use crate::cut_model::CutModel;
+use crate::device::Precision;
 use crate::error::BackboneError;
-use crate::image_model::{ImageModel, load_cut};
-use crate::model::CutModel;
+use crate::runner::Runner;
 use crate::runtime::{Runtime, SessionConfig};
 
 /// A loaded backbone and the space its embeddings live in.
 pub struct Backbone {
     model: CutModel,
-    pub(crate) runner: ImageModel,
+    pub(crate) runner: Runner,
     space: EmbeddingSpace,
     config: SessionConfig,
+    runtime: Runtime,
 }
 
 impl Backbone {
-    /// Loads a cut model, for as many parallel runs as `n_threads` of the CPU can have; once for a GPU.
+    /// Loads a cut model, for as many parallel runs as `n_workers` threads of the CPU can have; once for a
+    /// GPU, which as many threads decode for.
     ///
-    /// Runs it on two probe images: to learn the number of features, and whether a row depends on the
-    /// batch it is computed in (images are run one by one then).
+    /// Runs it on two made-up inputs: to learn the number of features, and whether a row depends on the
+    /// batch it is computed in (inputs are run one by one then).
     ///
     /// # Errors
     /// [`BackboneError::Device`], [`BackboneError::Precision`] when the device cannot be used as asked;
@@ -31,15 +34,15 @@ impl Backbone {
         runtime: &Runtime,
         model: CutModel,
         config: &SessionConfig,
-        n_threads: usize,
+        n_workers: usize,
     ) -> Result<Self, BackboneError> {
-        let (model, runner) = load_cut(runtime, model, config, n_threads)?;
+        let (model, runner) = load_cut(runtime, model, config, n_workers)?;
         let mut description = model.description();
         description.insert("runtime".to_owned(), json!(format!("onnxruntime {}", runtime.version())));
         description.insert("execution_provider".to_owned(), json!(config.device.execution_provider()));
         description.insert("precision".to_owned(), json!(config.precision));
         let space = EmbeddingSpace { model: model.id.clone(), n_features: runner.width(), description };
-        Ok(Self { model, runner, space, config: config.clone() })
+        Ok(Self { model, runner, space, config: config.clone(), runtime: runtime.clone() })
     }
 
     /// The cut model.
@@ -54,20 +57,48 @@ impl Backbone {
         &self.space
     }
 
-    /// Device, precision and threads.
+    /// Device and precision.
     #[must_use]
     pub fn config(&self) -> &SessionConfig {
         &self.config
     }
 
-    /// The runner: preprocessing, batch limits, single runs.
+    /// The runtime it is loaded into.
     #[must_use]
-    pub fn runner(&self) -> &ImageModel {
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The runner: recipe, batch limits, single runs.
+    #[must_use]
+    pub fn runner(&self) -> &Runner {
         &self.runner
     }
 
-    /// The runner, to run images by hand.
-    pub fn runner_mut(&mut self) -> &mut ImageModel {
+    /// The runner, to run inputs by hand.
+    pub fn runner_mut(&mut self) -> &mut Runner {
         &mut self.runner
+    }
+}
+
+/// Loads a cut model; pools the tap when it turns out to have positions.
+fn load_cut(
+    runtime: &Runtime,
+    model: CutModel,
+    config: &SessionConfig,
+    n_workers: usize,
+) -> Result<(CutModel, Runner), BackboneError> {
+    let model = if config.precision == Precision::F16 { model.to_f16()? } else { model };
+    let load = |it: &CutModel| {
+        Runner::load_with(runtime, &it.id, &it.graph, &it.recipe, it.one_by_one.clone(), config, n_workers)
+    };
+    let loaded = load(&model)?;
+    match model.pooled_by_rank(loaded.output_rank())? {
+        Some(pooled) => {
+            drop(loaded);
+            let loaded = load(&pooled)?;
+            Ok((pooled, loaded))
+        }
+        None => Ok((model, loaded)),
     }
 }

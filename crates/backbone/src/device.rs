@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::BackboneError;
 
+/// Most memory that the weights of all sessions of a model may take together.
+const WEIGHTS_LIMIT: u64 = 4 << 30;
+
 /// Where a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
@@ -39,15 +42,27 @@ impl Device {
         }
     }
 
-    /// Images a session runs at once where nobody says: on a CPU few, which a core's cache holds
-    /// (`bench/RESULTS.md`, batches); a GPU wants many.
-    #[must_use]
-    pub fn batch_size(self) -> usize {
+    /// How a run goes best on the device, where nobody says otherwise.
+    pub(crate) fn policy(self) -> Policy {
+        // On a CPU few at once, which a core's cache holds (`bench/RESULTS.md`, batches); a GPU wants many.
         match self {
-            Self::Cpu => 1,
-            Self::OpenVino => 2,
-            Self::Cuda(_) => 32,
+            Self::Cpu => Policy { batch_size: 1, pads_batches: false, decodes_beside: false },
+            Self::OpenVino => Policy { batch_size: 2, pads_batches: false, decodes_beside: false },
+            Self::Cuda(_) => Policy { batch_size: 32, pads_batches: true, decodes_beside: true },
         }
+    }
+
+    /// Threads of each session: one, since runs are independent and threads in one wait for each other,
+    /// unless the weights, which every session holds for itself, would take too much memory. A GPU has one
+    /// session.
+    pub(crate) fn threads_of_sessions(self, n_workers: usize, n_weight_bytes: u64) -> Vec<usize> {
+        if let Self::Cuda(_) = self {
+            return vec![1];
+        }
+        let n_workers = n_workers.max(1);
+        let fit = usize::try_from(WEIGHTS_LIMIT / n_weight_bytes.max(1)).unwrap_or(usize::MAX);
+        let n_sessions = fit.clamp(1, n_workers);
+        (0..n_sessions).map(|it| (n_workers + it) / n_sessions).collect()
     }
 
     /// Whether the device offers a precision.
@@ -75,6 +90,17 @@ impl Device {
             Self::Cuda(_) => &[Precision::F32, Precision::F16],
         }
     }
+}
+
+/// How a run goes best on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// Inputs a session runs at once.
+    pub(crate) batch_size: usize,
+    /// Whether a batch that is not full is filled up.
+    pub(crate) pads_batches: bool,
+    /// Whether inputs are decoded by threads of their own, since the session leaves the cores alone.
+    pub(crate) decodes_beside: bool,
 }
 
 /// `cpu`, `openvino`, `cuda` or `cuda:1`.
@@ -137,5 +163,25 @@ impl FromStr for Precision {
             "int8" => Ok(Self::Int8),
             _ => Err(format!("expected f32, bf16, f16 or int8, got `{text}`")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_a_thread_unless_so_many_weights_do_not_fit() {
+        let (mobilenet, vit_base, vit_giant) = (14 << 20, 343 << 20, 5 << 30);
+        let cpu = |n_workers, n_bytes| Device::Cpu.threads_of_sessions(n_workers, n_bytes);
+        assert_eq!(cpu(0, mobilenet), [1]);
+        assert_eq!(cpu(1, vit_giant), [1]);
+        assert_eq!(cpu(64, mobilenet), [1; 64]);
+        assert_eq!(cpu(8, vit_base), [1; 8]);
+        // Eleven fit, and no thread is idle.
+        assert_eq!(cpu(64, vit_base), [5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 6]);
+        assert_eq!(Device::OpenVino.threads_of_sessions(2, mobilenet), [1, 1]);
+        assert_eq!(Device::OpenVino.threads_of_sessions(64, vit_giant), [64]);
+        assert_eq!(Device::Cuda(1).threads_of_sessions(64, mobilenet), [1]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use headstart_input::RecipeError;
 use headstart_onnx::OnnxError;
 use headstart_store::StoreError;
 
@@ -80,9 +81,7 @@ pub enum BackboneError {
         offered: Vec<String>,
     },
     /// Integers were asked of a model in floats.
-    #[error(
-        "model {model} is not quantised, so there is no int8 of it; `headstart models quantize` makes one"
-    )]
+    #[error("model {model} is not quantised, so there is no int8 of it")]
     NotQuantized {
         /// Id or path of the model.
         model: String,
@@ -104,11 +103,33 @@ pub enum BackboneError {
         #[source]
         source: Box<ort::Error>,
     },
-    /// What a run gave cannot be told apart into one row an image.
-    #[error("a batch of {n_images} images gave an output of shape {shape:?}, which is not a row an image")]
+    /// A run was given other inputs than the graph has.
+    #[error("expected the inputs {}, got {}", expected.join(", "), actual.join(", "))]
+    Inputs {
+        /// Names of the graph's inputs, in its order.
+        expected: Vec<String>,
+        /// Names of the tensors that were given.
+        actual: Vec<String>,
+    },
+    /// An output of a type that is not read here.
+    #[error("output `{output}` has elements of type {dtype}, which are not read here")]
+    OutputType {
+        /// Name of the output.
+        output: String,
+        /// Its element type.
+        dtype: String,
+    },
+    /// Inputs whose tensors are not alike cannot be one batch.
+    #[error("{n_inputs} inputs have tensors of different names, shapes or types, which are no batch")]
+    Batch {
+        /// Inputs that were to be one.
+        n_inputs: usize,
+    },
+    /// What a run gave cannot be told apart into one row an input.
+    #[error("a batch of {n_inputs} inputs gave an output of shape {shape:?}, which is not a row an input")]
     Output {
-        /// Images of the batch.
-        n_images: usize,
+        /// Inputs of the batch.
+        n_inputs: usize,
         /// Shape of the output.
         shape: Vec<i64>,
     },
@@ -121,7 +142,7 @@ pub enum BackboneError {
         #[source]
         source: Box<OnnxError>,
     },
-    /// The model does not take one image, or its shape is not known.
+    /// The model does not take what its recipe makes, or its shape is not known.
     #[error("model {model}: expected {expected}, found {actual}")]
     Shape {
         /// Id or path of the model.
@@ -140,12 +161,9 @@ pub enum BackboneError {
         #[source]
         source: Box<toml::de::Error>,
     },
-    /// Preprocessing that cannot be done.
-    #[error("preprocessing: {reason}")]
-    Preprocess {
-        /// What contradicts what.
-        reason: String,
-    },
+    /// A recipe that contradicts itself.
+    #[error("preprocessing")]
+    Recipe(#[from] RecipeError),
     /// A file could not be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -158,64 +176,4 @@ pub enum BackboneError {
     /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Why one image has no embedding. The run goes on without it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImageError {
-    /// The file could not be read.
-    #[error("cannot be read: {0}")]
-    Read(#[source] std::io::Error),
-    /// A folder, a pipe, a device: no regular file.
-    #[error("is no regular file")]
-    NotAFile,
-    /// The file is longer than any picture should be.
-    #[error("has {bytes} bytes, above the limit of {limit}")]
-    TooLong {
-        /// Length of the file.
-        bytes: u64,
-        /// Longest file that is read.
-        limit: u64,
-    },
-    /// The bytes are of none of the formats that are read.
-    #[error("is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
-    UnknownFormat,
-    /// A picture of a kind its decoder does not know.
-    #[error("cannot be decoded: {0}")]
-    Unsupported(String),
-    /// Decoding would need more memory than allowed.
-    #[error("is {width}×{height} pixels, which needs more than the limit of {} MiB to decode", limit_bytes >> 20)]
-    TooLarge {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-        /// Most memory one picture may take.
-        limit_bytes: u64,
-    },
-    /// The decoder found damage.
-    #[error("cannot be decoded: {0}")]
-    Decode(#[source] Box<image::ImageError>),
-    /// The JPEG decoder found damage.
-    #[error("cannot be decoded: {0}")]
-    Jpeg(#[source] Box<libjpeg_turbo_rs::JpegError>),
-    /// The decoder itself failed.
-    #[error("made its decoder panic")]
-    DecoderPanic,
-    /// A picture without pixels.
-    #[error("has no pixels")]
-    Empty,
-    /// The file changed while it was read.
-    #[error("changed while it was read")]
-    Changed,
-    /// The runtime failed on this picture, but not on others.
-    #[error("made the model fail: {0}")]
-    Run(String),
-    /// The embedding has a value that is NaN or infinite.
-    #[error("has an embedding that is not finite at feature {feature}")]
-    NonFinite {
-        /// Index of the feature.
-        feature: usize,
-    },
 }

@@ -1,6 +1,5 @@
 //! Extraction: the embeddings of a dataset, into a store, each computed once.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,11 +9,12 @@ use rayon::prelude::*;
 use crate::backbone::Backbone;
 use crate::error::BackboneError;
 use crate::listing::{Input, Listing};
-use crate::pipeline::{Delivery, Outcome, PipelineConfig, run_files};
+use crate::pipeline::{RunConfig, run};
+use crate::row::{Known, Row, Source};
 use crate::stages::StageTimes;
 use crate::stat::file_stat;
 
-/// Images from which on a run measures first what the model alone can do: that takes part of a second.
+/// Inputs from which on a run measures first what the model alone can do: that takes part of a second.
 const ROOF_FROM: usize = 400;
 
 /// What a run did.
@@ -39,8 +39,8 @@ pub struct Report {
     pub stages: StageTimes,
     /// Time from the first file to the last row, without what came before and after.
     pub pipeline_time: Duration,
-    /// Images per second of the model alone, measured before a run that is long enough for it.
-    pub model_images_per_second: Option<f64>,
+    /// Inputs per second of the model alone, measured before a run that is long enough for it.
+    pub model_inputs_per_second: Option<f64>,
 }
 
 /// How far a run is.
@@ -78,106 +78,84 @@ pub fn extract(
     backbone: &mut Backbone,
     listing: Listing,
     store: &Store,
-    run: Run,
-    config: &PipelineConfig,
+    part: Run,
+    config: &RunConfig,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, BackboneError> {
     let Listing { root, inputs, unreadable } = listing;
-    let mut writer = store.writer(run)?;
-    let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| stat_of(&it.file)).collect();
-    let mut found = unchanged(&writer, &root, &inputs, &stats);
-    drop(stats);
-    let todo: Vec<usize> = (0..inputs.len()).filter(|it| found[*it].is_none()).collect();
-    let paths: Vec<&Path> = todo.iter().map(|it| inputs[*it].file.as_path()).collect();
-
-    let n_unchanged = inputs.len() - todo.len();
+    let mut writer = store.writer(part)?;
+    let mut found = unchanged(&writer, &root, &inputs);
+    // What is left to do, and where it is noted that it was found: by one index.
+    let todo = inputs.iter().zip(&mut found).filter(|it| it.1.is_none());
+    let (files, mut places): (Vec<Source<'_>>, Vec<Todo<'_>>) =
+        todo.map(|(input, place)| (Source::from(&input.file), Todo { input, place })).unzip();
+    let n_unchanged = inputs.len() - files.len();
     let mut state = Progress { n_inputs: inputs.len(), n_unchanged, n_done: 0, n_embedded: 0, n_failed: 0 };
-    let mut failed: Vec<(usize, String)> = Vec::new();
-    let mut failed_digests: HashMap<Digest, String> = HashMap::new();
     progress(state);
-    // What the store had when the run began; what the run adds, it claims by itself.
-    let known = writer.stored().clone();
-    let is_long = paths.len() >= ROOF_FROM;
-    let model_images_per_second =
-        is_long.then(|| backbone.runner.images_per_second(config.batch_size)).transpose()?;
+    let is_long = files.len() >= ROOF_FROM;
+    let model_inputs_per_second = is_long.then(|| backbone.runner.inputs_per_second(config)).transpose()?;
+    // What the store had when the run began; what the run adds, it knows by itself.
+    let stored = writer.stored().clone();
+    let known = Known::Rows(&|digest| stored.contains(digest));
+    let mut failed: Vec<(usize, String)> = Vec::new();
     let start = Instant::now();
-    let mut stages = run_files(
-        &mut backbone.runner,
-        &paths,
-        config,
-        &|digest| known.contains(digest),
-        &mut |delivery: Delivery<'_>| {
-            let mut digests = Vec::with_capacity(delivery.outcomes.len());
-            for (position, outcome) in delivery.outcomes {
-                let input = todo[position];
-                state.n_done += 1;
-                match outcome {
-                    Outcome::Embedded(digest, stat) => {
-                        digests.push(digest);
-                        found[input] = Some((digest, stat));
-                        state.n_embedded += 1;
-                    }
-                    Outcome::Known(digest, stat) => found[input] = Some((digest, stat)),
-                    Outcome::Failed(digest, err) => {
-                        if let Some(digest) = digest {
-                            failed_digests.insert(digest, err.to_string());
-                        }
-                        failed.push((input, err.to_string()));
-                        state.n_failed += 1;
-                    }
+    let mut stages = run(&mut backbone.runner, &files, known, config, &mut |index, result| {
+        state.n_done += 1;
+        match result {
+            Ok(Row { digest, stat, values }) => {
+                if let Some(values) = values {
+                    writer.append(&[digest], values)?;
+                    state.n_embedded += 1;
                 }
+                *places[index].place = stat.map(|stat| (digest, stat));
             }
-            writer.append(&digests, delivery.rows)?;
-            progress(state);
-            Ok(())
-        },
-    )?;
-
-    let pipeline_time = start.elapsed();
-    // A copy of a file that failed waited for a row that never came.
-    for (input, place) in found.iter_mut().enumerate() {
-        if let Some(reason) = place.and_then(|(digest, _)| failed_digests.get(&digest)) {
-            failed.push((input, reason.clone()));
-            *place = None;
+            Err(err) => {
+                failed.push((index, err.to_string()));
+                state.n_failed += 1;
+            }
         }
-    }
-    failed.sort_by_key(|it| it.0);
-    let n_embedded = state.n_embedded;
-    let n_cached = inputs.len() - n_embedded - failed.len();
-    let failed =
-        failed.into_iter().map(|(input, reason)| Failure { path: inputs[input].path.clone(), reason });
+        progress(state);
+        Ok::<(), BackboneError>(())
+    })?;
+    let pipeline_time = start.elapsed();
+    failed.sort_unstable();
+    let failure =
+        |(index, reason): (usize, String)| Failure { path: places[index].input.path.clone(), reason };
     // First what may stand for many: a folder.
-    let failures: Vec<Failure> = unreadable.into_iter().chain(failed).collect();
+    let failures: Vec<Failure> = unreadable.into_iter().chain(failed.into_iter().map(failure)).collect();
+    drop(places);
     let recovery = writer.recovery().clone();
     let table = SampleTable { root, samples: samples(inputs, found) };
     let start = Instant::now();
     let finished = writer.finish(&table, &failures)?;
     stages.write += start.elapsed();
-    let (n_recovered, set_aside) = (recovery.n_recovered, recovery.set_aside);
     Ok(Report {
-        n_embedded,
-        n_cached,
+        n_embedded: state.n_embedded,
+        n_cached: state.n_inputs - state.n_embedded - state.n_failed,
         n_unchanged,
         failures,
-        n_recovered,
-        set_aside,
+        n_recovered: recovery.n_recovered,
+        set_aside: recovery.set_aside,
         finished,
         stages,
         pipeline_time,
-        model_images_per_second,
+        model_inputs_per_second,
     })
 }
 
+/// An input that is to be looked at.
+struct Todo<'a> {
+    input: &'a Input,
+    /// Where its digest goes.
+    place: &'a mut Option<(Digest, FileStat)>,
+}
+
 /// The digests of inputs that look exactly as they did in the last run.
-fn unchanged(
-    writer: &Writer,
-    root: &str,
-    inputs: &[Input],
-    stats: &[Option<FileStat>],
-) -> Vec<Option<(Digest, FileStat)>> {
+fn unchanged(writer: &Writer, root: &str, inputs: &[Input]) -> Vec<Option<(Digest, FileStat)>> {
+    let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| stat_of(&it.file)).collect();
     let previous = writer.previous_samples(root);
-    let look_up = |(input, stat): (&Input, &Option<FileStat>)| {
-        let stat = (*stat)?;
+    let look_up = |(input, stat): (&Input, Option<FileStat>)| {
+        let stat = stat?;
         let sample = previous.get(input.path.as_str())?;
         (sample.stat == stat && writer.contains(&sample.digest)).then_some((sample.digest, stat))
     };

@@ -1,25 +1,23 @@
 #![doc = include_str!("../README.md")]
 
 mod backbone;
-mod coefficients;
-mod decode;
+mod claims;
+mod cut_model;
 mod device;
 mod error;
 mod extract;
-mod files;
-mod image_model;
-mod jpeg;
+mod front;
+mod inputs;
 mod listing;
-mod model;
-mod palette_tiff;
 mod pipeline;
-mod preprocess;
 mod quantize;
 mod registry;
-mod resize;
+mod row;
+mod runner;
 mod runtime;
 mod stages;
 mod stat;
+mod threads;
 
 #[cfg(test)]
 #[allow(
@@ -30,17 +28,16 @@ mod stat;
 mod tests;
 
 pub use backbone::Backbone;
-pub use decode::DecodeLimits;
+pub use cut_model::CutModel;
 pub use device::{Device, Precision};
-pub use error::{BackboneError, ImageError};
+pub use error::BackboneError;
 pub use extract::{Progress, Report, extract};
-pub use image_model::{ImageModel, PREPROCESS_KEY};
 pub use listing::{Input, Listing};
-pub use model::CutModel;
-pub use pipeline::{Delivery, Outcome, PipelineConfig, run_files};
-pub use preprocess::{Background, Channels, Filter, Preprocess};
+pub use pipeline::{Each, RunConfig, run};
 pub use quantize::quantize;
 pub use registry::{EMBEDDED_ID, ModelSpec, Registry, embedded_model};
-pub use runtime::{MINIMUM_VERSION, Runtime, SessionConfig, has_cuda_driver};
+pub use row::{ItemError, Known, Row, Source};
+pub use runner::Runner;
+pub use runtime::{MINIMUM_VERSION, Outlet, Runtime, Session, SessionConfig, has_cuda_driver};
 pub use stages::StageTimes;
-pub use stat::file_stat;
+pub use stat::{file_stat, read_input};

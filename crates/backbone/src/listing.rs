@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use headstart_store::{Digest, Failure, Run};
+use headstart_store::{Digest, Failure, Label, Run};
 
 /// One input of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     /// Path as the store records it.
     pub path: String,
     /// The file itself.
     pub file: PathBuf,
-    /// Class, number, or several of either.
-    pub label: Option<String>,
+    /// What it is known to be.
+    pub label: Option<Label>,
     /// Split it belongs to.
     pub split: Option<String>,
     /// Group it belongs to.
@@ -20,7 +20,7 @@ pub struct Input {
 }
 
 /// A dataset, or a part of one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
     /// Absolute folder the inputs' paths are relative to.
     pub root: String,
@@ -48,16 +48,17 @@ impl Listing {
     /// A hash of all that ends in a store's samples.
     fn number(&self) -> u64 {
         let fields = |it: &Input| {
-            // The length of each keeps a field's end from being taken for the next one's beginning.
-            let text = [Some(&it.path), it.label.as_ref(), it.split.as_ref(), it.group.as_ref()];
-            let length = |it: &Option<&String>| it.map_or(u64::MAX, |it| it.len() as u64);
-            let texts = text.iter().flat_map(|it| {
-                length(it)
-                    .to_le_bytes()
-                    .into_iter()
-                    .chain(it.map_or(&[][..], |it| it.as_bytes()).iter().copied())
-            });
-            Digest::of(&texts.collect::<Vec<u8>>()).0
+            let mut bytes = Vec::new();
+            let text = |it: Option<&String>, bytes: &mut Vec<u8>| {
+                // The length of each keeps a field's end from being taken for the next one's beginning.
+                bytes.extend(it.map_or(u64::MAX, |it| it.len() as u64).to_le_bytes());
+                bytes.extend(it.map_or(&[][..], |it| it.as_bytes()));
+            };
+            text(Some(&it.path), &mut bytes);
+            Label::identify(it.label.as_ref(), &mut |it| bytes.extend_from_slice(it));
+            text(it.split.as_ref(), &mut bytes);
+            text(it.group.as_ref(), &mut bytes);
+            Digest::of(&bytes).0
         };
         let mut digests: Vec<[u8; 32]> = self.inputs.iter().map(fields).collect();
         digests.sort_unstable();

@@ -1,24 +1,23 @@
-//! Files to rows: read ahead, decode, preprocess and run in batches in parallel, deliver in one thread.
+//! Sources to rows: read ahead, decode, prepare and run in batches in parallel, deliver in one thread.
 //!
 //! ```text
-//! paths ─next index→ readers ─→ [decoders ─bounded queue→] sessions ─bounded queue→ deliver (caller's thread)
+//! sources ─next index→ readers ─→ [decoders ─bounded queue→] sessions ─bounded queue→ each (caller's thread)
 //! ```
-//! Every queue is bounded, so memory depends on threads and batch size, not on the number of files.
+//! Every queue is bounded, so memory depends on threads and batch size, not on the number of inputs.
 
-use std::path::Path;
-use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::sync::Arc;
 
-use crossbeam_channel::{Sender, bounded};
-use headstart_store::{Digest, FileStat};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use headstart_input::{Limits, Recipe, Tensor};
 
-use crate::decode::DecodeLimits;
-use crate::device::Device;
-use crate::error::{BackboneError, ImageError};
-use crate::files::{Decoded, Encoded, Files, Origin};
-use crate::image_model::{ImageModel, cause, run_session};
-use crate::preprocess::Preprocess;
+use crate::claims::{Fate, Origin};
+use crate::error::BackboneError;
+use crate::inputs::{Encoded, Inputs, Prepared, Told};
+use crate::row::{ItemError, Known, Row, Source};
+use crate::runner::{Runner, cause, stack};
 use crate::runtime::Session;
 use crate::stages::{Clock, StageTimes};
+use crate::threads::start;
 
 /// Readers for every thread that decodes: while it works on one file, the next ones are on their way from
 /// the disk or the network. They wait more than they work.
@@ -27,108 +26,82 @@ const READERS: usize = 2;
 /// Most bytes of files that wait for every thread that decodes, where it is not a single file.
 const BYTES_AHEAD: u64 = 32 << 20;
 
-/// How much runs at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PipelineConfig {
-    /// Threads that decode and preprocess beside those of the sessions, for a session that leaves the cores
+/// How much runs at once; what is not said is settled by the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunConfig {
+    /// Inputs a session runs at once.
+    pub batch_size: Option<usize>,
+    /// Threads that decode and prepare beside those of the sessions, for a session that leaves the cores
     /// alone. With none, the thread of each session decodes what it runs, as long as it is its only one.
-    pub n_decoders: usize,
-    /// Images a session runs at once.
-    pub batch_size: usize,
-    /// Whether a batch that is not full is filled up with black images: a GPU prepares itself anew for every
-    /// size.
-    pub pad_batches: bool,
-    /// What one image may cost.
-    pub limits: DecodeLimits,
+    pub n_decoders: Option<usize>,
+    /// Whether a batch that is not full is filled up with neutral inputs: a GPU prepares itself anew for
+    /// every size.
+    pub pad_batches: Option<bool>,
+    /// What one input may cost.
+    pub limits: Limits,
 }
 
-impl Default for PipelineConfig {
-    /// For sessions on a CPU: no decoders, batches for its cache, [`DecodeLimits::default`].
-    fn default() -> Self {
-        let batch_size = Device::Cpu.batch_size();
-        Self { n_decoders: 0, batch_size, pad_batches: false, limits: DecodeLimits::default() }
-    }
-}
-
-/// What became of one file.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It has a row now.
-    Embedded(Digest, FileStat),
-    /// Its digest was claimed before: the row exists, or is being made.
-    Known(Digest, FileStat),
-    /// It has none.
-    Failed(Option<Digest>, ImageError),
-}
-
-/// What the pipeline delivers, in no particular order.
-pub struct Delivery<'a> {
-    /// Index into the paths, and what became of it; embedded ones in the order of `rows`.
-    pub outcomes: Vec<(usize, Outcome)>,
-    /// `(n_embedded, width)`, row-major.
-    pub rows: &'a [f32],
-}
+/// Takes the row of an input, or why it has none, by the input's index.
+pub type Each<'a, E> = dyn FnMut(usize, Result<Row<'_>, &ItemError>) -> Result<(), E> + 'a;
 
 enum Event {
-    /// Images and their rows, `(n_images, width)`.
+    /// Inputs and their rows, `(n_inputs, width)`.
     Batch(Vec<Origin>, Vec<f32>),
-    Outcome(usize, Outcome),
+    Told(Told),
     Fatal(BackboneError),
 }
 
-/// Runs files through a model.
+/// Runs inputs through a model, and delivers every one of them once, in no particular order.
 ///
-/// `is_known` says of a digest whether its row exists already; such files are read but not decoded.
-/// Files of equal content are run once. `deliver` is called in the caller's thread; an error of it
-/// stops the run.
+/// Inputs of equal content are run once and share their row, or the reason that there is none. `each` is
+/// called in the caller's thread; an error of it stops the run.
 ///
 /// # Errors
-/// [`BackboneError::Session`] when the runtime fails on every image, and whatever `deliver` returns. A
-/// file that cannot be embedded is an [`Outcome`], not an error.
+/// [`BackboneError::Session`] when the runtime fails on every input, and whatever `each` returns. An input
+/// that cannot be embedded is an [`ItemError`] for `each`, not an error of the run.
 ///
 /// # Panics
-/// When `deliver` or `is_known` does.
-pub fn run_files<P: AsRef<Path> + Sync>(
-    model: &mut ImageModel,
-    paths: &[P],
-    config: &PipelineConfig,
-    is_known: &(dyn Fn(&Digest) -> bool + Sync),
-    deliver: &mut dyn FnMut(Delivery<'_>) -> Result<(), BackboneError>,
-) -> Result<StageTimes, BackboneError> {
-    let max_batch = model.max_batch(config.batch_size);
-    let ImageModel { sessions, n_threads, preprocess, width, .. } = model;
-    let (width, n_sessions, preprocess) = (*width, sessions.len(), &*preprocess);
-    // While one thread of a session decodes, its others would wait.
-    let beside = if *n_threads > n_sessions { *n_threads } else { 0 };
-    // More than there are files would only cost memory.
-    let n_decoders = config.n_decoders.max(beside).min(paths.len());
-    let n_decoding = if n_decoders > 0 { n_decoders } else { n_sessions };
-    let n_readers = (READERS * n_decoding).min(paths.len());
-    let batch_size = max_batch.min(paths.len().div_ceil(n_sessions)).max(1);
-    let n_threads = n_readers + n_decoders + n_sessions;
+/// When `each` or the function of [`Known::Rows`] does.
+///
+/// # Determinism
+/// Rows do not depend on the order of inputs, on threads or on copies; on the batch only as far as the
+/// runtime's float sums do.
+pub fn run<E: From<BackboneError>>(
+    runner: &mut Runner,
+    sources: &[Source<'_>],
+    known: Known<'_>,
+    config: &RunConfig,
+    each: &mut Each<'_, E>,
+) -> Result<StageTimes, E> {
+    let shape = runner.shape(sources.len(), config);
+    let (sessions, recipe, width) = (&mut runner.sessions, &runner.recipe, runner.width);
+    let n_sessions = sessions.len();
+    let n_decoding = if shape.n_decoders > 0 { shape.n_decoders } else { n_sessions };
+    let n_readers = (READERS * n_decoding).min(sources.len());
+    let n_threads = n_readers + shape.n_decoders + n_sessions;
     let clock = &Clock::default();
-    let files =
-        &Files::new(paths, is_known, preprocess, &config.limits, BYTES_AHEAD * n_decoding as u64, clock);
+    let n_bytes_ahead = BYTES_AHEAD * n_decoding as u64;
+    let inputs = &Inputs::new(sources, known, recipe, &config.limits, width, n_bytes_ahead, clock);
     // Every reader waits with one file in its hands.
-    let (encoded_in, encoded_out) = bounded::<Encoded>(0);
-    let (decoded_in, decoded_out) = bounded::<Decoded>(batch_size * n_sessions + n_decoders);
+    let (encoded_in, encoded_out) = bounded::<Encoded<'_>>(0);
+    let (prepared_in, prepared_out) = bounded::<Prepared>(shape.batch_size * n_sessions + shape.n_decoders);
     let (event_in, event_out) = bounded::<Event>(4 * n_sessions);
 
     std::thread::scope(move |scope| {
         // Those that were started end with their queues.
-        let give_up = |_: &BackboneError| files.stop();
+        let give_up = |_: &BackboneError| inputs.stop();
         for _ in 0..n_readers {
             let (encoded, events) = (encoded_in.clone(), event_in.clone());
             // Where nobody receives, the run is over.
-            let pass_on = move |it| encoded.send(it).unwrap_or_else(|_| files.stop());
-            let work = move || files.read(tell(files, &events), pass_on);
+            let pass_on = move |it| encoded.send(it).unwrap_or_else(|_| inputs.stop());
+            let work = move || inputs.read(tell(inputs, &events), pass_on);
             start(scope, n_threads, work).inspect_err(give_up)?;
         }
-        for _ in 0..n_decoders {
-            let (encoded, decoded, events) = (encoded_out.clone(), decoded_in.clone(), event_in.clone());
+        for _ in 0..shape.n_decoders {
+            let (encoded, prepared, events) = (encoded_out.clone(), prepared_in.clone(), event_in.clone());
             let work = move || {
-                for image in encoded.iter().filter_map(|it| files.decode(it, tell(files, &events))) {
-                    if decoded.send(image).is_err() {
+                for input in encoded.iter().filter_map(|it| inputs.prepare(it, tell(inputs, &events))) {
+                    if prepared.send(input).is_err() {
                         return;
                     }
                 }
@@ -136,105 +109,123 @@ pub fn run_files<P: AsRef<Path> + Sync>(
             start(scope, n_threads, work).inspect_err(give_up)?;
         }
         for session in sessions.iter_mut() {
-            let pad = config.pad_batches;
-            let runner = BatchRunner { session, preprocess, batch_size, pad, width, clock };
-            let (encoded, decoded, events) = (encoded_out.clone(), decoded_out.clone(), event_in.clone());
+            let Shape { batch_size, pad_batches: pad, n_decoders } = shape;
+            let batches = Batches { session, recipe, batch_size, pad, width, clock };
+            let (encoded, prepared, events) = (encoded_out.clone(), prepared_out.clone(), event_in.clone());
             let work = move || {
                 if n_decoders > 0 {
-                    runner.run(decoded.iter(), &events)
+                    batches.run(prepared.iter(), &events)
                 } else {
-                    runner
-                        .run(encoded.iter().filter_map(|it| files.decode(it, tell(files, &events))), &events)
+                    let own = encoded.iter().filter_map(|it| inputs.prepare(it, tell(inputs, &events)));
+                    batches.run(own, &events)
                 }
             };
             start(scope, n_threads, work).inspect_err(give_up)?;
         }
         // Only the threads hold the other ends now: the queues end when the threads do.
-        drop((encoded_in, encoded_out, decoded_in, decoded_out, event_in));
-
-        let mut result = Ok(());
-        for event in &event_out {
-            if result.is_err() {
-                continue; // Drain, so that no thread waits for a place in the queue.
-            }
-            result = clock.write.time(|| deliver_event(event, width, deliver));
-            if result.is_err() {
-                files.stop();
-            }
-        }
-        result.map(|()| clock.times(n_readers, n_decoders, n_sessions))
+        drop((encoded_in, encoded_out, prepared_in, prepared_out, event_in));
+        let mut delivery = Delivery { inputs, width, each };
+        deliver_all(&mut delivery, &event_out, clock)?;
+        Ok(clock.times(n_readers, shape.n_decoders, n_sessions))
     })
 }
 
-/// Makes what became of a file an event. Where nobody receives it, the run is over.
-fn tell<P: AsRef<Path>>(files: &Files<'_, P>, events: &Sender<Event>) -> impl Fn(usize, Outcome) {
-    |index, outcome| events.send(Event::Outcome(index, outcome)).unwrap_or_else(|_| files.stop())
+/// The threads of a run, settled for its inputs.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) batch_size: usize,
+    pub(crate) n_decoders: usize,
+    pub(crate) pad_batches: bool,
 }
 
-/// Starts one of `n` threads of a scope; one that the system refuses is an error and no panic.
-pub(crate) fn start<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    n: usize,
-    work: impl FnOnce() -> T + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, T>, BackboneError> {
-    Builder::new().spawn_scoped(scope, work).map_err(|source| BackboneError::Threads { n, source })
+/// Makes what became of an input an event. Where nobody receives it, the run is over.
+fn tell(inputs: &Inputs<'_>, events: &Sender<Event>) -> impl Fn(Told) {
+    |told| events.send(Event::Told(told)).unwrap_or_else(|_| inputs.stop())
 }
 
-fn deliver_event(
-    event: Event,
+fn deliver_all<E: From<BackboneError>>(
+    delivery: &mut Delivery<'_, '_, E>,
+    events: &Receiver<Event>,
+    clock: &Clock,
+) -> Result<(), E> {
+    let mut result = Ok(());
+    for event in events {
+        if result.is_err() {
+            continue; // Drain, so that no thread waits for a place in the queue.
+        }
+        result = clock.write.time(|| delivery.deliver(event));
+        if result.is_err() {
+            delivery.inputs.stop();
+        }
+    }
+    result
+}
+
+/// The end of a run where the caller is.
+struct Delivery<'a, 'e, E> {
+    inputs: &'a Inputs<'a>,
     width: usize,
-    deliver: &mut dyn FnMut(Delivery<'_>) -> Result<(), BackboneError>,
-) -> Result<(), BackboneError> {
-    match event {
-        Event::Fatal(err) => Err(err),
-        Event::Outcome(index, outcome) => deliver(Delivery { outcomes: vec![(index, outcome)], rows: &[] }),
-        Event::Batch(batch, mut rows) => {
-            let mut outcomes = Vec::with_capacity(batch.len());
-            let mut keep = 0;
-            for (row, it) in batch.into_iter().enumerate() {
-                let start = row * width;
-                // A number is checked before it leaves: NaN in a store would spoil every fit.
-                let outcome = match rows[start..start + width].iter().position(|it| !it.is_finite()) {
-                    Some(feature) => Outcome::Failed(Some(it.digest), ImageError::NonFinite { feature }),
-                    None => {
-                        rows.copy_within(start..start + width, keep * width);
-                        keep += 1;
-                        Outcome::Embedded(it.digest, it.stat)
-                    }
-                };
-                outcomes.push((it.index, outcome));
+    each: &'a mut Each<'e, E>,
+}
+
+impl<E: From<BackboneError>> Delivery<'_, '_, E> {
+    fn deliver(&mut self, event: Event) -> Result<(), E> {
+        match event {
+            Event::Fatal(err) => Err(err.into()),
+            Event::Told(Told::Unread(index, err)) => (self.each)(index, Err(&err)),
+            Event::Told(Told::Settled(origin, fate)) => self.one(origin, &fate),
+            Event::Told(Told::Failed(origin, err)) => self.settle(origin, Fate::Failed(Arc::new(err))),
+            Event::Batch(origins, rows) => {
+                for (origin, row) in origins.into_iter().zip(rows.chunks_exact(self.width)) {
+                    // A number is checked before it leaves: NaN in a store would spoil every fit.
+                    let fate = match row.iter().position(|it| !it.is_finite()) {
+                        Some(feature) => Fate::Failed(Arc::new(ItemError::NonFinite { feature })),
+                        None => Fate::Row(Some(row.into())),
+                    };
+                    self.settle(origin, fate)?;
+                }
+                Ok(())
             }
-            deliver(Delivery { outcomes, rows: &rows[..keep * width] })
+        }
+    }
+
+    /// Delivers an input that was run, and those that waited for it.
+    fn settle(&mut self, origin: Origin, fate: Fate) -> Result<(), E> {
+        let (waiting, of_copies) = self.inputs.claims.settle(origin.digest, &fate);
+        self.one(origin, &fate)?;
+        waiting.into_iter().try_for_each(|it| self.one(it, &of_copies))
+    }
+
+    fn one(&mut self, origin: Origin, fate: &Fate) -> Result<(), E> {
+        let Origin { index, digest, stat } = origin;
+        match fate {
+            Fate::Row(values) => (self.each)(index, Ok(Row { digest, stat, values: values.as_deref() })),
+            Fate::Failed(err) => (self.each)(index, Err(err)),
         }
     }
 }
 
-/// One session's view of the run.
-struct BatchRunner<'a> {
+/// One session's part of the run.
+struct Batches<'a> {
     session: &'a mut Session,
-    preprocess: &'a Preprocess,
+    recipe: &'a Recipe,
     batch_size: usize,
     pad: bool,
     width: usize,
     clock: &'a Clock,
 }
 
-impl BatchRunner<'_> {
-    fn run(mut self, mut images: impl Iterator<Item = Decoded>, events: &Sender<Event>) {
+impl Batches<'_> {
+    fn run(mut self, mut inputs: impl Iterator<Item = Prepared>, events: &Sender<Event>) {
         loop {
-            let batch: Vec<Decoded> = images.by_ref().take(self.batch_size).collect();
-            if batch.is_empty() {
+            let batch = inputs.by_ref().take(self.batch_size);
+            let (origins, tensors): (Vec<Origin>, Vec<_>) = batch.map(|it| (it.origin, it.tensors)).unzip();
+            if origins.is_empty() {
                 return;
             }
-            let mut pixels = batch.iter().map(|it| it.pixels.as_slice()).collect::<Vec<_>>().concat();
-            if self.pad {
-                pixels.resize(self.batch_size * self.preprocess.n_bytes(), 0);
-            }
-            let sent = match self.infer(&pixels, batch.len()) {
-                Ok(rows) => {
-                    events.send(Event::Batch(batch.iter().map(|it| it.origin).collect(), rows)).is_ok()
-                }
-                Err(_) => self.one_by_one(batch, events),
+            let sent = match self.infer(&tensors) {
+                Ok(rows) => events.send(Event::Batch(origins, rows)).is_ok(),
+                Err(_) => self.one_by_one(origins, tensors, events),
             };
             if !sent {
                 return;
@@ -242,17 +233,19 @@ impl BatchRunner<'_> {
         }
     }
 
-    /// Runs the images of a batch that failed each by itself; whether anybody still listens.
-    fn one_by_one(&mut self, batch: Vec<Decoded>, events: &Sender<Event>) -> bool {
-        for image in batch {
-            let event = match self.infer(&image.pixels, 1) {
-                Ok(rows) => Event::Batch(vec![image.origin], rows),
-                // A black image fails too: it is not the image, it is the runtime or the device.
-                Err(err) if self.infer(&vec![0; image.pixels.len()], 1).is_err() => Event::Fatal(err),
-                Err(err) => {
-                    let failed = Outcome::Failed(Some(image.origin.digest), ImageError::Run(cause(&err)));
-                    Event::Outcome(image.origin.index, failed)
-                }
+    /// Runs the inputs of a batch that failed each by itself; whether anybody still listens.
+    fn one_by_one(
+        &mut self,
+        origins: Vec<Origin>,
+        tensors: Vec<Vec<Tensor>>,
+        events: &Sender<Event>,
+    ) -> bool {
+        for (origin, tensors) in origins.into_iter().zip(tensors) {
+            let event = match self.infer(&[tensors]) {
+                Ok(rows) => Event::Batch(vec![origin], rows),
+                // An input that says nothing fails too: it is not the input, it is the runtime or the device.
+                Err(err) if self.infer(&[self.recipe.neutral()]).is_err() => Event::Fatal(err),
+                Err(err) => Event::Told(Told::Failed(origin, ItemError::Run(cause(&err)))),
             };
             let is_fatal = matches!(event, Event::Fatal(_));
             if events.send(event).is_err() || is_fatal {
@@ -262,16 +255,19 @@ impl BatchRunner<'_> {
         true
     }
 
-    /// Rows of preprocessed images, `(n_images, width)`.
-    fn infer(&mut self, pixels: &[u8], n_images: usize) -> Result<Vec<f32>, BackboneError> {
-        let mut rows = Vec::with_capacity(n_images * self.width);
-        let run = || run_session(self.session, self.preprocess, pixels, &mut rows);
-        let width = self.clock.infer.time(run)?;
+    /// Rows of prepared inputs, `(n_inputs, width)`.
+    fn infer(&mut self, inputs: &[Vec<Tensor>]) -> Result<Vec<f32>, BackboneError> {
+        let n_inputs = inputs.len();
+        let n = if self.pad { self.batch_size.max(n_inputs) } else { n_inputs };
+        let neutral = if n > n_inputs { self.recipe.neutral() } else { Vec::new() };
+        let filled: Vec<&[Tensor]> = (0..n).map(|it| inputs.get(it).unwrap_or(&neutral).as_slice()).collect();
+        let batch = stack(&filled)?;
+        let mut rows = Vec::with_capacity(n * self.width);
+        let width = self.clock.infer.time(|| self.session.run_rows(n, &batch, &mut rows))?;
         // Those behind them fill the batch.
-        rows.truncate(n_images * width);
+        rows.truncate(n_inputs * width);
         if width != self.width {
-            let shape = vec![n_images as i64, width as i64];
-            return Err(BackboneError::Output { n_images, shape });
+            return Err(BackboneError::Output { n_inputs, shape: vec![n_inputs as i64, width as i64] });
         }
         Ok(rows)
     }

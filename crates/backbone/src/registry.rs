@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use headstart_input::Recipe;
 use headstart_onnx::Pool;
 
 use crate::error::BackboneError;
-use crate::preprocess::Preprocess;
 
 /// The registry this crate was built with, `models/models.toml`.
 const BUILTIN: &str = include_str!("../models/models.toml");
@@ -46,9 +46,9 @@ pub struct ModelSpec {
     pub pool: Option<Pool>,
     /// Length of the embedding; found by a run when absent.
     pub n_features: Option<usize>,
-    /// How an image becomes its input.
-    #[serde(default)]
-    pub preprocess: Preprocess,
+    /// How bytes become its inputs.
+    #[serde(default, rename = "preprocess")]
+    pub recipe: Recipe,
 }
 
 /// Models known by name.
@@ -94,7 +94,7 @@ pub fn embedded_model(id: &str) -> Option<&'static [u8]> {
 
 impl ModelSpec {
     /// What is known of a user's own file: the `.toml` beside it where there is one, else
-    /// [`Preprocess::imagenet`]. The second value is the description that was read.
+    /// [`Recipe::default`]. The second value is the description that was read.
     ///
     /// # Errors
     /// [`BackboneError::Read`], [`BackboneError::Description`] when the description is there but does
@@ -116,7 +116,7 @@ impl ModelSpec {
         let spec = Self {
             tap: described.tap,
             pool: described.pool,
-            preprocess: described.preprocess,
+            recipe: described.recipe,
             ..Self::named(described.id.unwrap_or(id))
         };
         Ok((spec, Some(description)))
@@ -134,7 +134,7 @@ impl ModelSpec {
             tap: None,
             pool: None,
             n_features: None,
-            preprocess: Preprocess::imagenet(),
+            recipe: Recipe::default(),
         }
     }
 }
@@ -146,6 +146,6 @@ struct Described {
     id: Option<String>,
     tap: Option<String>,
     pool: Option<Pool>,
-    #[serde(default)]
-    preprocess: Preprocess,
+    #[serde(default, rename = "preprocess")]
+    recipe: Recipe,
 }

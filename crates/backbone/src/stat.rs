@@ -5,10 +5,10 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use headstart_input::Limits;
 use headstart_store::FileStat;
 
-use crate::decode::DecodeLimits;
-use crate::error::ImageError;
+use crate::row::ItemError;
 
 /// Size and times of a file.
 #[must_use]
@@ -33,27 +33,35 @@ fn ctime_ns(_: &Metadata) -> Option<i64> {
 }
 
 /// What a regular file looks like that is not too long.
-pub(crate) fn look_at(path: &Path, limits: &DecodeLimits) -> Result<FileStat, ImageError> {
-    let metadata = std::fs::metadata(path).map_err(ImageError::Read)?;
+pub(crate) fn look_at(path: &Path, limits: &Limits) -> Result<FileStat, ItemError> {
+    let metadata = std::fs::metadata(path).map_err(ItemError::Read)?;
     if !metadata.is_file() {
-        return Err(ImageError::NotAFile);
+        return Err(ItemError::NotAFile);
     }
-    let (bytes, limit) = (metadata.len(), limits.max_file_bytes);
+    let (bytes, limit) = (metadata.len(), limits.max_input_bytes);
     if bytes > limit {
-        return Err(ImageError::TooLong { bytes, limit });
+        return Err(ItemError::TooLong { bytes, limit });
     }
     Ok(file_stat(&metadata))
 }
 
+/// Reads the file of an input whole.
+///
+/// # Errors
+/// [`ItemError`] when it is no regular file or too long, cannot be read, or changes meanwhile.
+pub fn read_input(path: &Path, limits: &Limits) -> Result<Vec<u8>, ItemError> {
+    Ok(read_file(path, look_at(path, limits)?)?.0)
+}
+
 /// Reads a file whole that was looked at, since opening a pipe would wait for its writer; refuses one that
 /// changed meanwhile. Returns the stat to remember.
-pub(crate) fn read_file(path: &Path, before: FileStat) -> Result<(Vec<u8>, FileStat), ImageError> {
-    let mut file = File::open(path).map_err(ImageError::Read)?;
+pub(crate) fn read_file(path: &Path, before: FileStat) -> Result<(Vec<u8>, FileStat), ItemError> {
+    let mut file = File::open(path).map_err(ItemError::Read)?;
     let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0));
-    file.by_ref().take(before.size + 1).read_to_end(&mut bytes).map_err(ImageError::Read)?;
-    let stat = file_stat(&file.metadata().map_err(ImageError::Read)?);
+    file.by_ref().take(before.size + 1).read_to_end(&mut bytes).map_err(ItemError::Read)?;
+    let stat = file_stat(&file.metadata().map_err(ItemError::Read)?);
     if stat != before || stat.size != bytes.len() as u64 {
-        return Err(ImageError::Changed);
+        return Err(ItemError::Changed);
     }
     Ok((bytes, settled(stat)))
 }

@@ -1,32 +1,28 @@
 #![doc = include_str!("../README.md")]
 
 mod commands;
-mod data;
-mod dataset;
-mod fitting;
-mod folders;
-mod machine;
-mod models;
-mod network;
+mod fit_args;
+mod hints;
+mod judged;
+mod listener;
+mod model_args;
 mod progress;
-mod provision;
 mod report;
+mod run_args;
+mod words;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::path::Path;
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use headstart_backbone::Listing;
-
-pub use machine::peak_memory_bytes;
-pub use provision::find as find_runtime;
+use headstart::Places;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Ended {
     /// All good: exit code 0.
     Good,
     /// It ran, but some inputs failed: exit code 1.
@@ -58,18 +54,9 @@ enum Command {
     Export(commands::export::ExportArgs),
 }
 
-/// Lists a dataset: a folder, or a manifest (`.csv`, `.tsv`, `.jsonl`, `.parquet`).
-///
-/// # Errors
-/// When it does not read, or a manifest lacks a column that it needs. A row that is no input is among the
-/// listing's unreadable.
-pub fn list_dataset(dataset: &Path) -> Result<Listing> {
-    Ok(dataset::list(dataset, &dataset::Columns::default())?.listing)
-}
-
-/// Runs the program with arguments as from the command line (the first is the program's name), prints
-/// what there is to say, and returns the exit code.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the program with arguments as from the command line (the first is the program's name), prints what
+/// there is to say, and returns the exit code. Runtimes and models are where `places` says.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, places: &Places) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(err) => {
@@ -80,27 +67,33 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     start_logging();
-    match start_threads().and_then(|()| execute(cli.command)) {
-        Ok(Outcome::Good) => ExitCode::SUCCESS,
-        Ok(Outcome::SomeFailed) => ExitCode::from(1),
+    match start_threads().and_then(|()| execute(cli.command, places)) {
+        Ok(Ended::Good) => ExitCode::SUCCESS,
+        Ok(Ended::SomeFailed) => ExitCode::from(1),
+        // A reader that went away (`| head`) has what it wanted.
+        Err(err) if is_closed_pipe(&err) => ExitCode::SUCCESS,
         Err(err) => {
-            report::say(format!("error: {err:#}"));
+            report::say(format!("error: {err:#}{}", hints::after(&err)));
             ExitCode::from(2)
         }
     }
 }
 
-fn execute(command: Command) -> Result<Outcome> {
+fn execute(command: Command, places: &Places) -> Result<Ended> {
     match command {
-        Command::Setup(args) => commands::setup::run(&args),
-        Command::Doctor(args) => commands::doctor::run(&args),
-        Command::Models(args) => commands::models::run(&args),
-        Command::Extract(args) => commands::extract::run(&args),
+        Command::Setup(args) => commands::setup::run(&args, places),
+        Command::Doctor(args) => commands::doctor::run(&args, places),
+        Command::Models(args) => commands::models::run(&args, places),
+        Command::Extract(args) => commands::extract::run(&args, places),
         Command::FitHead(args) => commands::fit_head::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
-        Command::Predict(args) => commands::predict::run(&args),
-        Command::Export(args) => commands::export::run(&args),
+        Command::Predict(args) => commands::predict::run(&args, places),
+        Command::Export(args) => commands::export::run(&args, places),
     }
+}
+
+fn is_closed_pipe(err: &anyhow::Error) -> bool {
+    err.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Where the system gives no threads, there is only this one: the pool would panic when first used.
@@ -119,5 +112,5 @@ fn start_threads() -> Result<()> {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
+    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init());
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    headstart::run(std::env::args_os())
+    headstart_cli::run(std::env::args_os(), &headstart::Places::from_environment())
 }

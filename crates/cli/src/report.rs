@@ -4,13 +4,9 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 
-/// Prints a line of data to stdout. A reader that went away (`| head`) is no error.
+/// Prints a line of data to stdout. A reader that went away (`| head`) ends the program, as a success.
 pub(crate) fn data(line: impl AsRef<str>) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{}", line.as_ref()) {
-        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
-    }
+    Ok(writeln!(io::stdout().lock(), "{}", line.as_ref())?)
 }
 
 /// Prints a line of words to stderr. Nothing can be done when that fails.

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod columns;
 mod digest;
 mod error;
 mod failure;
 mod file;
 mod journal;
+mod label;
 mod listing;
 mod lock;
 mod part;
@@ -22,12 +24,14 @@ mod writer;
 )]
 mod tests;
 
+pub use columns::{Cell, read_columns};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use failure::Failure;
+pub use label::Label;
 pub use part::EmbeddingBatch;
 pub use run::{Run, Shards, Unfinished};
-pub use sample::{FileStat, Sample, SampleTable, read_text_columns};
+pub use sample::{FileStat, Sample, SampleTable};
 pub use space::EmbeddingSpace;
 pub use store::{Rows, Scan, Store};
 pub use writer::{Finished, Recovery, Writer};

@@ -14,7 +14,7 @@ use crate::sample;
 
 /// The samples files of one listing, sorted by name; at least one.
 #[derive(Debug)]
-pub(crate) struct Listing {
+pub(crate) struct SampleFiles {
     pub(crate) key: Key,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) shards: Shards,
@@ -33,7 +33,7 @@ pub(crate) fn key(run: Run) -> Key {
     }
 }
 
-impl Listing {
+impl SampleFiles {
     pub(crate) fn is_complete(&self) -> bool {
         self.shards.n_missing() == 0
     }
@@ -56,8 +56,8 @@ impl Listing {
 
 /// Sorts samples files by listing, the one that was written last at the end. What users or other programs
 /// keep beside them is theirs, and left out.
-pub(crate) fn listings(files: &[PathBuf]) -> Vec<Listing> {
-    let mut listings: BTreeMap<Key, Listing> = BTreeMap::new();
+pub(crate) fn listings(files: &[PathBuf]) -> Vec<SampleFiles> {
+    let mut listings: BTreeMap<Key, SampleFiles> = BTreeMap::new();
     for file in files {
         let Some(run) = Run::of_file(file) else { continue };
         let (index, count) = match run {
@@ -67,7 +67,7 @@ pub(crate) fn listings(files: &[PathBuf]) -> Vec<Listing> {
         let key = key(run);
         let listing = listings.entry(key).or_insert_with(|| {
             let shards = Shards { present: [].into(), count };
-            Listing { key, files: Vec::new(), shards, begun: None, written: None }
+            SampleFiles { key, files: Vec::new(), shards, begun: None, written: None }
         });
         listing.shards.present.insert(index);
         let written = fs::metadata(file).and_then(|it| it.modified()).ok();
@@ -75,15 +75,15 @@ pub(crate) fn listings(files: &[PathBuf]) -> Vec<Listing> {
         listing.written = listing.written.max(written);
         listing.files.push(file.clone());
     }
-    let mut listings: Vec<Listing> = listings.into_values().collect();
+    let mut listings: Vec<SampleFiles> = listings.into_values().collect();
     listings.sort_by_key(|it| it.written);
     listings
 }
 
 /// The store's listing; none when nothing was listed yet.
-pub(crate) fn current(dir: &Path, files: &[PathBuf]) -> Result<Option<Listing>, StoreError> {
+pub(crate) fn current(dir: &Path, files: &[PathBuf]) -> Result<Option<SampleFiles>, StoreError> {
     let (mut complete, mut incomplete): (Vec<_>, Vec<_>) =
-        listings(files).into_iter().partition(Listing::is_complete);
+        listings(files).into_iter().partition(SampleFiles::is_complete);
     // There are two only when a run was killed between writing one and removing the other.
     match (complete.pop(), incomplete.pop()) {
         (None, Some(last)) => {

@@ -1,14 +1,16 @@
 //! Samples: which files there are, how they are labelled, and which embedding is theirs.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeBinaryArray, Float64Builder, Int64Array, ListBuilder, RecordBatch,
+    StringArray, StringBuilder,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -18,6 +20,7 @@ use parquet::file::properties::WriterProperties;
 use crate::digest::Digest;
 use crate::error::{StoreError, io, parquet};
 use crate::file;
+use crate::label::Label;
 
 const ROOT_KEY: &str = "headstart.root";
 const CHECKSUM_KEY: &str = "headstart.blake3";
@@ -26,12 +29,12 @@ const CHECKSUM_KEY: &str = "headstart.blake3";
 const BATCH_ROWS: usize = 4096;
 
 /// One row of the samples table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// Path as the dataset names it: relative to a folder or manifest, else as given.
     pub path: String,
-    /// Class, number, or several of either, as the dataset wrote it.
-    pub label: Option<String>,
+    /// What it is known to be.
+    pub label: Option<Label>,
     /// `train`, `val`, `test`, or any other name the dataset uses.
     pub split: Option<String>,
     /// Samples of one group (patient, video, …) must not be separated by a split.
@@ -55,7 +58,7 @@ pub struct FileStat {
 }
 
 /// The samples of a store and the folder their paths are relative to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SampleTable {
     /// Absolute folder of the dataset; stats are trusted only for the same folder.
     pub root: String,
@@ -95,7 +98,13 @@ fn to_batch(samples: &[Sample], path: &Path) -> Result<RecordBatch, StoreError> 
     );
     RecordBatch::try_from_iter_with_nullable([
         ("path", text(|it| Some(&it.path)), false),
-        ("label", text(|it| it.label.as_deref()), true),
+        (
+            "label",
+            text(|it| if let Some(Label::Class(class)) = &it.label { Some(class) } else { None }),
+            true,
+        ),
+        ("labels", labels(samples), true),
+        ("targets", targets(samples), true),
         ("split", text(|it| it.split.as_deref()), true),
         ("group", text(|it| it.group.as_deref()), true),
         ("digest", Arc::new(digests.map_err(parquet(path))?) as ArrayRef, false),
@@ -106,7 +115,32 @@ fn to_batch(samples: &[Sample], path: &Path) -> Result<RecordBatch, StoreError> 
     .map_err(parquet(path))
 }
 
-pub(crate) fn read(path: &Path) -> Result<SampleTable, StoreError> {
+/// The labels of samples that may have several, null for others.
+fn labels(samples: &[Sample]) -> ArrayRef {
+    let item = Field::new("item", DataType::Utf8, false);
+    let mut builder = ListBuilder::new(StringBuilder::new()).with_field(Arc::new(item));
+    for sample in samples {
+        let classes = if let Some(Label::Classes(it)) = &sample.label { Some(it) } else { None };
+        classes.into_iter().flatten().for_each(|it| builder.values().append_value(it));
+        builder.append(classes.is_some());
+    }
+    Arc::new(builder.finish())
+}
+
+/// The numbers of samples that have some, null for others.
+fn targets(samples: &[Sample]) -> ArrayRef {
+    let item = Field::new("item", DataType::Float64, false);
+    let mut builder = ListBuilder::new(Float64Builder::new()).with_field(Arc::new(item));
+    for sample in samples {
+        let numbers = if let Some(Label::Numbers(it)) = &sample.label { Some(it) } else { None };
+        numbers.into_iter().flatten().for_each(|it| builder.values().append_value(*it));
+        builder.append(numbers.is_some());
+    }
+    Arc::new(builder.finish())
+}
+
+/// Reads samples; also whether their labels are typed, which they are not in files of before.
+pub(crate) fn read(path: &Path) -> Result<(SampleTable, bool), StoreError> {
     or_damaged(path, || read_unguarded(path))
 }
 
@@ -125,16 +159,19 @@ fn value_of(builder: &ParquetRecordBatchReaderBuilder<File>, key: &str) -> Optio
 }
 
 /// Runs a read of Parquet; its decoder was not written for damaged files, and divides by their zeros.
-fn or_damaged<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(crate) fn or_damaged<T>(
+    path: &Path,
+    read: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let damaged = StoreError::Damaged { path: path.to_owned() };
     catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(damaged))
 }
 
-fn read_unguarded(path: &Path) -> Result<SampleTable, StoreError> {
+fn read_unguarded(path: &Path) -> Result<(SampleTable, bool), StoreError> {
     let file = File::open(path).map_err(io("read", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
     let (root, expected) = (value_of(&builder, ROOT_KEY), value_of(&builder, CHECKSUM_KEY));
-    let mut samples = Vec::new();
+    let (mut samples, mut is_typed) = (Vec::new(), true);
     for batch in builder.build().map_err(parquet(path))? {
         let batch = batch.map_err(parquet(path))?;
         let column = |name: &str| {
@@ -150,6 +187,13 @@ fn read_unguarded(path: &Path) -> Result<SampleTable, StoreError> {
         let digest = cast(column("digest")?, &DataType::FixedSizeBinary(32)).map_err(parquet(path))?;
         let (paths, labels, splits, groups) = (text("path")?, text("label")?, text("split")?, text("group")?);
         let (sizes, mtimes, ctimes) = (number("size")?, number("mtime_ns")?, number("ctime_ns")?);
+        // Stores of before have but the text.
+        let list = |name, item: DataType| {
+            let list = DataType::List(Arc::new(Field::new("item", item, true)));
+            batch.column_by_name(name).map(|it| cast(it, &list).map_err(parquet(path))).transpose()
+        };
+        let (several, targets) = (list("labels", DataType::Utf8)?, list("targets", DataType::Float64)?);
+        is_typed &= several.is_some() && targets.is_some();
         let optional = |array: &ArrayRef, row: usize| {
             let array = array.as_string::<i32>();
             array.is_valid(row).then(|| array.value(row).to_owned())
@@ -158,7 +202,7 @@ fn read_unguarded(path: &Path) -> Result<SampleTable, StoreError> {
             let integer = |array: &ArrayRef| array.as_primitive::<Int64Type>().value(row);
             samples.push(Sample {
                 path: optional(&paths, row).unwrap_or_default(),
-                label: optional(&labels, row),
+                label: label(optional(&labels, row), several.as_ref(), targets.as_ref(), row),
                 split: optional(&splits, row),
                 group: optional(&groups, row),
                 digest: Digest(digest.as_fixed_size_binary().value(row).try_into().expect("32 bytes")),
@@ -174,66 +218,46 @@ fn read_unguarded(path: &Path) -> Result<SampleTable, StoreError> {
     if expected.is_some_and(|it| it != checksum(&samples)) {
         return Err(StoreError::Damaged { path: path.to_owned() });
     }
-    Ok(SampleTable { root: root.unwrap_or_default(), samples })
+    Ok((SampleTable { root: root.unwrap_or_default(), samples }, is_typed))
+}
+
+/// The label of a row, whichever column has it.
+fn label(
+    class: Option<String>,
+    several: Option<&ArrayRef>,
+    targets: Option<&ArrayRef>,
+    row: usize,
+) -> Option<Label> {
+    let of_row = |it: Option<&ArrayRef>| {
+        Some(it?.as_list::<i32>()).filter(|it| it.is_valid(row)).map(|it| it.value(row))
+    };
+    if let Some(classes) = of_row(several) {
+        let classes = classes.as_string::<i32>().iter().flatten().map(str::to_owned);
+        return Some(Label::Classes(classes.collect()));
+    }
+    if let Some(numbers) = of_row(targets) {
+        let numbers = numbers.as_primitive::<Float64Type>().iter().flatten();
+        return Some(Label::Numbers(numbers.collect()));
+    }
+    class.map(Label::Class)
 }
 
 /// BLAKE3 of everything in the rows, each field with its length before it.
 fn checksum(samples: &[Sample]) -> String {
     let mut hasher = blake3::Hasher::new();
     for Sample { path, label, split, group, digest, stat } in samples {
-        for text in [Some(path), label.as_ref(), split.as_ref(), group.as_ref()] {
-            let length = text.map_or(u64::MAX, |it| it.len() as u64);
-            hasher.update(&length.to_le_bytes()).update(text.map_or(&[], |it| it.as_bytes()));
-        }
+        let text = |it: Option<&String>, hasher: &mut blake3::Hasher| {
+            let length = it.map_or(u64::MAX, |it| it.len() as u64);
+            hasher.update(&length.to_le_bytes()).update(it.map_or(&[], |it| it.as_bytes()));
+        };
+        text(Some(path), &mut hasher);
+        Label::identify(label.as_ref(), &mut |bytes| {
+            hasher.update(bytes);
+        });
+        text(split.as_ref(), &mut hasher);
+        text(group.as_ref(), &mut hasher);
         hasher.update(&digest.0).update(&stat.size.to_le_bytes());
         hasher.update(&stat.mtime_ns.to_le_bytes()).update(&stat.ctime_ns.to_le_bytes());
     }
     hasher.finalize().to_hex().to_string()
-}
-
-/// Reads columns of any Parquet file as text, one map a row.
-///
-/// For manifests: numbers are written as Rust prints them, nulls are left out of their row, as are
-/// optional columns that the file does not have.
-///
-/// # Errors
-/// [`StoreError::Io`] and [`StoreError::Parquet`] when the file does not read;
-/// [`StoreError::MissingColumn`] when a required column is not there.
-pub fn read_text_columns(
-    path: &Path,
-    required: &[&str],
-    optional: &[&str],
-) -> Result<Vec<HashMap<String, String>>, StoreError> {
-    or_damaged(path, || read_text_columns_unguarded(path, required, optional))
-}
-
-fn read_text_columns_unguarded(
-    path: &Path,
-    required: &[&str],
-    optional: &[&str],
-) -> Result<Vec<HashMap<String, String>>, StoreError> {
-    let file = File::open(path).map_err(io("read", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
-    let found: Vec<String> = builder.schema().fields().iter().map(|it| it.name().clone()).collect();
-    if let Some(missing) = required.iter().find(|it| !found.iter().any(|name| name == *it)) {
-        let column = (*missing).to_owned();
-        return Err(StoreError::MissingColumn { path: path.to_owned(), column, found });
-    }
-    let mut rows = Vec::new();
-    for batch in builder.build().map_err(parquet(path))? {
-        let batch = batch.map_err(parquet(path))?;
-        let first_row = rows.len();
-        rows.resize_with(first_row + batch.num_rows(), HashMap::new);
-        for name in required.iter().chain(optional) {
-            let Some(column) = batch.column_by_name(name) else {
-                continue;
-            };
-            let text = cast(column, &DataType::Utf8).map_err(parquet(path))?;
-            let text = text.as_string::<i32>();
-            for row in (0..batch.num_rows()).filter(|row| text.is_valid(*row)) {
-                rows[first_row + row].insert((*name).to_owned(), text.value(row).to_owned());
-            }
-        }
-    }
-    Ok(rows)
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::error::{StoreError, io};
+use crate::label::Label;
 use crate::part::EmbeddingBatch;
 use crate::run::{Run, Unfinished};
-use crate::sample::{self, SampleTable};
+use crate::sample::{self, Sample, SampleTable};
 use crate::space::{self, EmbeddingSpace};
 use crate::writer::Writer;
 use crate::{file, listing, lock, part};
@@ -138,10 +139,15 @@ impl Store {
     fn read_samples(&self, files: &[PathBuf]) -> Result<SampleTable, StoreError> {
         let paths = listing::current(&self.dir, files)?.map(|it| it.files).unwrap_or_default();
         let mut table = SampleTable::default();
+        let mut are_typed = true;
         for path in &paths {
-            let SampleTable { root, samples } = sample::read(path)?;
+            let (SampleTable { root, samples }, is_typed) = sample::read(path)?;
             table.root = root;
             table.samples.extend(samples);
+            are_typed &= is_typed;
+        }
+        if !are_typed {
+            type_labels(&mut table.samples);
         }
         if paths.len() > 1 {
             table.samples.sort_by(|a, b| a.path.cmp(&b.path));
@@ -156,7 +162,7 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn unfinished(&self) -> Result<Option<Unfinished>, StoreError> {
         let last = listing::listings(&self.sample_files()?).pop().filter(|it| !it.is_complete());
-        Ok(last.map(listing::Listing::unfinished))
+        Ok(last.map(listing::SampleFiles::unfinished))
     }
 
     /// All embeddings, some rows at a time, in no particular order; a digest may come more than once.
@@ -250,6 +256,20 @@ impl Scan {
         let n_features = self.n_features;
         self.parts.clone().into_iter().flat_map(move |path| flatten(part::read_batches(&path, n_features)))
     }
+}
+
+/// Gives the labels of a store of before, which were all texts, their kinds.
+fn type_labels(samples: &mut [Sample]) {
+    let texts: Vec<String> = samples
+        .iter()
+        .filter_map(|it| match &it.label {
+            Some(Label::Class(text)) => Some(text.clone()),
+            Some(typed) => Some(typed.to_string()),
+            None => None,
+        })
+        .collect();
+    let typed = Label::from_texts(texts.iter().map(String::as_str));
+    samples.iter_mut().filter_map(|it| it.label.as_mut()).zip(typed).for_each(|(it, typed)| *it = typed);
 }
 
 /// Items, or the error that there are none.

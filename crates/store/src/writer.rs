@@ -9,7 +9,7 @@ use crate::error::{StoreError, io};
 use crate::failure::{self, Failure};
 use crate::file;
 use crate::journal::{self, Journal};
-use crate::listing::{self, Listing};
+use crate::listing::{self, SampleFiles};
 use crate::lock::{self, Lock};
 use crate::part::{self, PartWriter};
 use crate::run::{Run, Shards};
@@ -52,8 +52,17 @@ pub struct Writer {
     in_parts: HashSet<Digest>,
     in_journal: HashSet<Digest>,
     /// The samples as earlier runs left them, of other listings too, the last one at the end.
-    previous: Vec<(PathBuf, SampleTable)>,
+    previous: Vec<Previous>,
     recovery: Recovery,
+}
+
+/// A samples file of an earlier run.
+#[derive(Debug)]
+struct Previous {
+    path: PathBuf,
+    table: SampleTable,
+    /// Whether it is as files are written now.
+    is_typed: bool,
 }
 
 impl Writer {
@@ -100,7 +109,7 @@ impl Writer {
     /// The samples of earlier runs by path, for those paths that are relative to `root`.
     #[must_use]
     pub fn previous_samples(&self, root: &str) -> HashMap<&str, &Sample> {
-        let tables = self.previous.iter().map(|it| &it.1).filter(|it| it.root == root);
+        let tables = self.previous.iter().map(|it| &it.table).filter(|it| it.root == root);
         tables.flat_map(|it| &it.samples).map(|it| (it.path.as_str(), it)).collect()
     }
 
@@ -158,12 +167,14 @@ impl Writer {
         failure::write(&list, self.run, failures)?;
         let before = listing::current(dir, &self.store.sample_files()?).ok().flatten();
         let path = self.store.samples_dir().join(format!("{}.parquet", self.run));
-        if self.previous_table(&path) != Some(table) || !path.exists() {
+        let is_same = |it: &Previous| it.is_typed && it.table == *table;
+        if !self.previous(&path).is_some_and(is_same) || !path.exists() {
             sample::write(&path, &self.run.to_string(), table)?;
         }
         let key = listing::key(self.run);
         let all = listing::listings(&self.store.sample_files()?);
-        let (own, mut others): (Vec<Listing>, Vec<Listing>) = all.into_iter().partition(|it| it.key == key);
+        let (own, mut others): (Vec<SampleFiles>, Vec<SampleFiles>) =
+            all.into_iter().partition(|it| it.key == key);
         let gone = || io("read", &path)(std::io::ErrorKind::NotFound.into());
         let own = own.into_iter().next().ok_or_else(gone)?;
         let was_current = before.as_ref().is_some_and(|it| it.key == key);
@@ -176,7 +187,8 @@ impl Writer {
             }
         }
         let before = before.filter(|_| own.is_complete()).map(|it| it.files).unwrap_or_default();
-        let before: Vec<&SampleTable> = before.iter().filter_map(|it| self.previous_table(it)).collect();
+        let before: Vec<&SampleTable> =
+            before.iter().filter_map(|it| Some(&self.previous(it)?.table)).collect();
         let other_root = before.first().map(|it| it.root.clone()).filter(|it| *it != table.root);
         Ok(Finished {
             shards: own.shards,
@@ -186,8 +198,8 @@ impl Writer {
         })
     }
 
-    fn previous_table(&self, file: &Path) -> Option<&SampleTable> {
-        self.previous.iter().find(|it| it.0 == file).map(|it| &it.1)
+    fn previous(&self, file: &Path) -> Option<&Previous> {
+        self.previous.iter().find(|it| it.path == file)
     }
 
     /// Reads what there is, and returns what does not read.
@@ -219,11 +231,11 @@ impl Writer {
             self.in_parts.extend(part::read_digests(path)?);
             return Ok(());
         }
-        let table = sample::read(path)?;
+        let (table, is_typed) = sample::read(path)?;
         // Other shards of the same listing have other paths: that they read is all there is to know.
         let is_sibling = |it: Run| it != self.run && listing::key(it) == listing::key(self.run);
         if !Run::of_file(path).is_some_and(is_sibling) {
-            self.previous.push((path.to_owned(), table));
+            self.previous.push(Previous { path: path.to_owned(), table, is_typed });
         }
         Ok(())
     }

@@ -7,11 +7,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use headstart_backbone::{
-    Backbone, CutModel, DecodeLimits, EMBEDDED_ID, Preprocess, Registry, Runtime, SessionConfig,
-    embedded_model,
-};
+use headstart::{Kind, Places};
+use headstart_backbone::{Backbone, CutModel, EMBEDDED_ID, Registry, SessionConfig, embedded_model};
 use headstart_head::{Logistic, LogisticConfig, argmax, default_alphas, stratified_folds, wilson_interval};
+use headstart_input::{ImageRecipe, Limits};
 use ndarray::Array2;
 use serde_json::{Value, json};
 
@@ -65,8 +64,7 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     let spec = registry.get(EMBEDDED_ID).context("the embedded model is in the registry")?.clone();
     let teacher = registry.get(TEACHER).context("the teacher is in the registry")?.clone();
 
-    let runtime =
-        Runtime::load(&headstart::find_runtime()?.context("ONNX Runtime; run `cargo xtask setup`")?)?;
+    let runtime = headstart::load_runtime(Kind::Cpu, &Places::from_environment())?;
     let load = |file: &Path, spec: &headstart_backbone::ModelSpec| -> Result<Backbone> {
         Ok(Backbone::load(&runtime, CutModel::load(file, spec)?, &SessionConfig::default(), 1)?)
     };
@@ -149,17 +147,16 @@ impl Pictures {
                 let bytes = fs::read(file)?;
                 match &mut backbone {
                     Some(backbone) => {
-                        let pixels =
-                            backbone.runner().preprocess().apply(&bytes, &DecodeLimits::default())?;
-                        rows.extend(backbone.runner_mut().run(&pixels)?);
+                        let tensors = backbone.runner().recipe().apply(&bytes, &Limits::default())?;
+                        rows.extend(backbone.runner_mut().run(&[tensors])?);
                     }
                     None => {
-                        let squeezed = Preprocess {
+                        let squeezed = ImageRecipe {
                             size: [PIXELS; 2],
                             short_side: Some(PIXELS),
-                            ..Preprocess::imagenet()
+                            ..ImageRecipe::imagenet()
                         };
-                        let pixels = squeezed.apply(&bytes, &DecodeLimits::default())?;
+                        let pixels = squeezed.apply(&bytes, &Limits::default())?;
                         rows.extend(pixels.iter().map(|it| f32::from(*it) / 255.0));
                     }
                 }
@@ -185,10 +182,10 @@ impl Pictures {
 /// Images a second of the model alone: one session, one thread, batches of 8, medians.
 fn speeds(student: &mut Backbone, teacher: &mut Backbone) -> Result<Value> {
     let rate = |backbone: &mut Backbone, n: usize| -> Result<f64> {
-        let pixels = vec![127; n * backbone.runner().preprocess().n_bytes()];
+        let batch = vec![backbone.runner().recipe().neutral(); 8];
         let start = Instant::now();
-        for batch in pixels.chunks(8 * backbone.runner().preprocess().n_bytes()) {
-            backbone.runner_mut().run(batch)?;
+        for _ in 0..n / batch.len() {
+            backbone.runner_mut().run(&batch)?;
         }
         Ok(n as f64 / start.elapsed().as_secs_f64())
     };

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use headstart_backbone::{DecodeLimits, Preprocess};
+use headstart::{Kind, Places, find};
+use headstart_input::{ImageRecipe, Limits};
 use headstart_onnx::{OnnxModel, cut, find_tap, make_batch_dynamic};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
@@ -79,7 +80,7 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
         .arg(root().join("bench/peers/requirements.txt")))?;
-    run(cargo().args(["build", "--release", "--quiet", "--package", "headstart"]))?;
+    run(cargo().args(["build", "--release", "--quiet", "--package", "headstart-cli"]))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
     let fastembed = build_fastembed();
     let bench = Bench { program: target().join("release/headstart"), python, fastembed, shared, cores };
@@ -230,7 +231,7 @@ impl Bench {
             }
             Side::Fastembed => {
                 command = Command::new(self.fastembed.as_deref().context("fastembed does not build here")?);
-                let runtime = headstart::find_runtime()?.context("no ONNX Runtime")?;
+                let runtime = find(Kind::Cpu, &Places::from_environment())?.context("no ONNX Runtime")?;
                 command.env("ORT_DYLIB_PATH", runtime).arg(Self::cut_file(model)).arg(&self.cores)
             }
             Side::PillowOnnxruntime => {
@@ -351,10 +352,10 @@ fn build_fastembed() -> Option<PathBuf> {
 fn decode_roof(photos: &Path) -> Result<f64> {
     let mut files = fs::read_dir(photos)?.map(|it| Ok(it?.path())).collect::<Result<Vec<_>>>()?;
     files.truncate(1000);
-    let preprocess = Preprocess::imagenet();
+    let recipe = ImageRecipe::imagenet();
     let start = Instant::now();
     files.par_iter().try_for_each(|file| -> Result<()> {
-        preprocess.apply(&fs::read(file)?, &DecodeLimits::default())?;
+        recipe.apply(&fs::read(file)?, &Limits::default())?;
         Ok(())
     })?;
     Ok(files.len() as f64 / start.elapsed().as_secs_f64())

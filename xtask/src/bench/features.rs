@@ -57,7 +57,8 @@ pub(crate) fn cifar10(n: usize) -> Result<Samples> {
     let store = headstart_store::Store::open(&store)?;
     let mut samples = store.samples()?.samples;
     samples.retain(|it| it.split.as_deref() == Some("train"));
-    let mut labels: Vec<String> = samples.iter().filter_map(|it| it.label.clone()).collect();
+    let mut labels: Vec<String> =
+        samples.iter().filter_map(|it| it.label.as_ref()).map(ToString::to_string).collect();
     labels.sort();
     labels.dedup();
     let digests: Vec<_> = samples.iter().map(|it| it.digest).collect();
@@ -67,7 +68,8 @@ pub(crate) fn cifar10(n: usize) -> Result<Samples> {
     let mut normal = normals(11);
     let m = samples.len();
     let x = Array2::from_shape_fn((n, d), |(i, j)| base[[i % m, j]] + 0.1 * deviation[j] * normal());
-    let class = |it: usize| samples[it % m].label.as_ref().and_then(|label| labels.binary_search(label).ok());
+    let class =
+        |it: usize| samples[it % m].label.as_ref().and_then(|it| labels.binary_search(&it.to_string()).ok());
     let y = (0..n).map(class).collect::<Option<Vec<usize>>>().context("every picture has a class")?;
     Samples::new(format!("cifar10_mini {n}×{d}×{}", labels.len()), x, y, labels.len())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use headstart_backbone::{DecodeLimits, Preprocess};
+use headstart_input::{ImageRecipe, Limits};
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 use crate::target;
@@ -26,9 +26,9 @@ pub(crate) fn repeated(shared: &Path, n_photos: usize) -> Result<PathBuf> {
 pub(crate) fn enlarged(shared: &Path, n_photos: usize) -> Result<PathBuf> {
     let (width, height) = (4000, 3000);
     made_once(&format!("photos-12-megapixels-{n_photos}"), |folder| {
-        let squeezed = Preprocess { size: [height, width], short_side: None, ..Preprocess::imagenet() };
+        let squeezed = ImageRecipe { size: [height, width], short_side: None, ..ImageRecipe::imagenet() };
         for (index, original) in originals(shared)?.iter().take(n_photos).enumerate() {
-            let pixels = squeezed.apply(&fs::read(original)?, &DecodeLimits::default())?;
+            let pixels = squeezed.apply(&fs::read(original)?, &Limits::default())?;
             let (w, h) = (width as usize, height as usize);
             let bytes = compress(&pixels, w, h, PixelFormat::Rgb, 90, Subsampling::S420)?;
             fs::write(folder.join(format!("{index:06}.jpg")), bytes)?;

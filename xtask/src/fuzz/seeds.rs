@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use headstart_head::{Activation, DenseLayer, HeadModel};
-use headstart_store::{Digest, EmbeddingSpace, FileStat, Run, Sample, SampleTable, Store};
+use headstart_store::{Digest, EmbeddingSpace, FileStat, Label, Run, Sample, SampleTable, Store};
 use image::{ImageFormat, Rgb, RgbImage};
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress, compress_progressive};
 use ndarray::{Array1, Array2};
@@ -136,7 +136,7 @@ pub(crate) fn store(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     writer.append(&digests[..4], &[0.5; 16])?;
     let sample = |(index, digest): (usize, &Digest)| Sample {
         path: format!("{index}.png"),
-        label: Some(format!("class {}", index % 2)),
+        label: Some(Label::Class(format!("class {}", index % 2))),
         split: None,
         group: None,
         digest: *digest,

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use headstart_backbone::{DecodeLimits, Preprocess};
+use headstart::{Columns, Dataset};
 use headstart_head::HeadModel;
+use headstart_input::{ImageRecipe, Limits};
 use headstart_onnx::{OnnxModel, Quantizer, cut, find_tap, make_batch_dynamic, to_f16};
 use headstart_store::{Run, Store};
 
@@ -37,8 +38,8 @@ impl Target {
                 name: "pictures",
                 seeds: seeds::pictures()?,
                 read: Box::new(|bytes| {
-                    let limits = DecodeLimits { max_bytes: 64 << 20, ..DecodeLimits::default() };
-                    Preprocess::imagenet().apply(bytes, &limits).is_ok()
+                    let limits = Limits { max_bytes: 64 << 20, ..Limits::default() };
+                    ImageRecipe::imagenet().apply(bytes, &limits).is_ok()
                 }),
                 n_in_test: 3000,
             },
@@ -119,7 +120,7 @@ fn manifests(folder: &Path) -> Result<Target> {
     let read = move |input: &[u8]| {
         let Some((index, bytes)) = untagged(input, files.len()) else { return false };
         let path = folder.join("manifest").with_extension(files[index].0);
-        fs::write(&path, bytes).is_ok() && headstart::list_dataset(&path).is_ok()
+        fs::write(&path, bytes).is_ok() && Dataset::open(&path, &Columns::default()).is_ok()
     };
     Ok(Target { name: "manifests", seeds, read: Box::new(read), n_in_test: 5000 })
 }

@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
-use headstart_backbone::{MINIMUM_VERSION, Registry, Runtime, has_cuda_driver};
-use serde_json::json;
+use headstart::backbone::{MINIMUM_VERSION, Registry, Runtime, has_cuda_driver};
+use headstart::{Kind, ModelSource, Places, cpu_features, find_local, in_cache, load_runtime};
+use serde_json::{Map, Value, json};
 
-use crate::models::{Source, find_local};
-use crate::provision::{self, Kind};
-use crate::{Outcome, folders, machine, report};
+use crate::{Ended, hints, report};
 
 /// Show the runtime, its devices, this machine and the models found.
 #[derive(Debug, Args)]
@@ -17,16 +16,57 @@ pub(crate) struct DoctorArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
-    let runtime = provision::load_runtime(Kind::Cpu);
-    let runtimes = provision::found()?;
-    let models = models_found()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if args.json {
-        let error = runtime.as_ref().err().map(|it| format!("{it:#}"));
-        let runtime = runtime.as_ref().ok();
-        let models: Vec<_> = models.iter().map(|(id, place)| json!({"id": id, "found": place})).collect();
-        report::data(serde_json::to_string_pretty(&json!({
+/// What was looked at.
+struct Found {
+    runtime: Result<Runtime>,
+    /// The kinds of runtime, and where each is.
+    runtimes: Vec<(Kind, Option<String>)>,
+    /// Every model of the registry, and where it is.
+    models: Vec<(String, Option<String>)>,
+    cache: String,
+    model_folders: Vec<String>,
+    n_cores: usize,
+}
+
+pub(crate) fn run(args: &DoctorArgs, places: &Places) -> Result<Ended> {
+    let found = Found::look(places)?;
+    match args.json {
+        true => report::data(serde_json::to_string_pretty(&found.to_json())?)?,
+        false => report::data(found.table())?,
+    }
+    Ok(if found.runtime.is_ok() { Ended::Good } else { Ended::SomeFailed })
+}
+
+impl Found {
+    fn look(places: &Places) -> Result<Self> {
+        let mut runtimes = Vec::new();
+        for kind in Kind::ALL {
+            runtimes.push((kind, in_cache(kind, places)?.map(|it| it.display().to_string())));
+        }
+        let mut models = Vec::new();
+        for spec in Registry::builtin().models {
+            let place = find_local(&spec, places)?.map(|it| match it {
+                ModelSource::Embedded(_) => "compiled in".to_owned(),
+                ModelSource::File(path) => path.display().to_string(),
+            });
+            models.push((spec.id, place));
+        }
+        Ok(Self {
+            runtime: load_runtime(Kind::Cpu, places).map_err(Into::into),
+            runtimes,
+            models,
+            cache: places.cache()?.display().to_string(),
+            model_folders: places.model_folders.iter().map(|it| it.display().to_string()).collect(),
+            n_cores: std::thread::available_parallelism().map_or(1, usize::from),
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let runtime = self.runtime.as_ref().ok();
+        let error = self.runtime.as_ref().err().map(|it| format!("{it:#}{}", hints::after(it)));
+        let runtimes = self.runtimes.iter().map(|(kind, path)| (kind.to_string(), json!(path)));
+        let models = self.models.iter().map(|(id, place)| json!({"id": id, "found": place}));
+        json!({
             "version": env!("CARGO_PKG_VERSION"),
             "runtime": {
                 "version": runtime.map(Runtime::version),
@@ -35,56 +75,42 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome> {
                 "execution_providers": runtime.map(Runtime::execution_providers),
                 "error": error,
             },
-            "runtimes": runtimes
-                .iter()
-                .map(|(kind, path)| (kind.to_string(), json!(path)))
-                .collect::<serde_json::Map<_, _>>(),
+            "runtimes": runtimes.collect::<Map<_, _>>(),
             "cuda_driver": has_cuda_driver(),
-            "cpu": { "cores": cores, "features": machine::cpu_features() },
-            "cache": folders::cache()?,
-            "model_folders": folders::model_folders(),
-            "models": models,
-        }))?)?;
-        return Ok(if error.is_none() { Outcome::Good } else { Outcome::SomeFailed });
+            "cpu": { "cores": self.n_cores, "features": cpu_features() },
+            "cache": self.cache,
+            "model_folders": self.model_folders,
+            "models": models.collect::<Vec<_>>(),
+        })
     }
-    let mut rows = vec![vec!["headstart".to_owned(), env!("CARGO_PKG_VERSION").to_owned()]];
-    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
-    match &runtime {
-        Ok(runtime) => {
-            row("runtime", format!("ONNX Runtime {} (needs {MINIMUM_VERSION} or newer)", runtime.version()));
-            row("library", runtime.path().display().to_string());
-            row("execution providers", runtime.execution_providers().join(", "));
-        }
-        Err(err) => row("runtime", format!("MISSING: {}", format!("{err:#}").replace("\n\n", "; "))),
-    }
-    for (kind, path) in &runtimes {
-        let place = path.as_ref().map(|it| it.display().to_string());
-        row(
-            "runtime for",
-            format!("{kind}: {}", place.unwrap_or_else(|| provision::setup_command(*kind) + " gets it")),
-        );
-    }
-    row("CUDA driver", if has_cuda_driver() { "answers" } else { "none" }.to_owned());
-    row("cpu", format!("{cores} cores, {}", machine::cpu_features().join(" ")));
-    row("cache", folders::cache()?.display().to_string());
-    let folders: Vec<String> = folders::model_folders().iter().map(|it| it.display().to_string()).collect();
-    row("HEADSTART_MODELS", if folders.is_empty() { "not set".to_owned() } else { folders.join(", ") });
-    for (id, place) in models {
-        row("model", format!("{id}: {}", place.unwrap_or_else(|| "not here".to_owned())));
-    }
-    report::data(report::table(&rows))?;
-    Ok(if runtime.is_ok() { Outcome::Good } else { Outcome::SomeFailed })
-}
 
-/// Every model of the registry and where it is.
-fn models_found() -> Result<Vec<(String, Option<String>)>> {
-    let mut found = Vec::new();
-    for spec in Registry::builtin().models {
-        let place = find_local(&spec)?.map(|it| match it {
-            Source::Embedded(_) => "compiled in".to_owned(),
-            Source::File(path) => path.display().to_string(),
-        });
-        found.push((spec.id, place));
+    fn table(&self) -> String {
+        let mut rows = vec![vec!["headstart".to_owned(), env!("CARGO_PKG_VERSION").to_owned()]];
+        let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+        match &self.runtime {
+            Ok(runtime) => {
+                let version = runtime.version();
+                row("runtime", format!("ONNX Runtime {version} (needs {MINIMUM_VERSION} or newer)"));
+                row("library", runtime.path().display().to_string());
+                row("execution providers", runtime.execution_providers().join(", "));
+            }
+            Err(err) => {
+                let reason = format!("{err:#}{}", hints::after(err)).replace("\n\n", "; ");
+                row("runtime", format!("MISSING: {reason}"));
+            }
+        }
+        for (kind, path) in &self.runtimes {
+            let place = path.clone().unwrap_or_else(|| hints::setup_command(*kind) + " gets it");
+            row("runtime for", format!("{kind}: {place}"));
+        }
+        row("CUDA driver", if has_cuda_driver() { "answers" } else { "none" }.to_owned());
+        row("cpu", format!("{} cores, {}", self.n_cores, cpu_features().join(" ")));
+        row("cache", self.cache.clone());
+        let folders = self.model_folders.join(", ");
+        row("HEADSTART_MODELS", if folders.is_empty() { "not set".to_owned() } else { folders });
+        for (id, place) in &self.models {
+            row("model", format!("{id}: {}", place.as_deref().unwrap_or("not here")));
+        }
+        report::table(&rows)
     }
-    Ok(found)
 }

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
-use headstart_backbone::{Backbone, Report, extract};
-use headstart_store::{Run, Store};
-use serde_json::json;
+use headstart::backbone::{Backbone, Report};
+use headstart::store::Run;
+use headstart::{Columns, Dataset, Extraction, Places, Shard, peak_memory_bytes};
+use serde_json::{Map, Value, json};
 
-use super::{RunArgs, load_backbone, say_first};
-use crate::dataset::{self, Columns, Dataset};
-use crate::models::ModelArgs;
-use crate::progress::ExtractProgress;
-use crate::{Outcome, machine, report};
+use super::{open_dataset, say_first};
+use crate::listener::Listener;
+use crate::model_args::ModelArgs;
+use crate::run_args::RunArgs;
+use crate::{Ended, report, words};
 
 /// Embed every picture of a dataset that the store does not have yet.
 ///
@@ -49,48 +50,52 @@ pub(crate) struct ExtractArgs {
     run: RunArgs,
 }
 
-pub(crate) fn run(args: &ExtractArgs) -> Result<Outcome> {
+pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     let start = Instant::now();
     let columns = Columns { path: args.path_column.clone(), labels: args.label_columns.clone() };
-    let Dataset { mut listing, n_ignored, layout } = dataset::list(&args.dataset, &columns)?;
-    let n_listed = listing.inputs.len() + listing.unreadable.len();
-    ensure!(n_listed > 0, "no pictures in {}", args.dataset.display());
-    if n_ignored > 0 {
-        report::say(format!("{n_ignored} files that are no pictures by their name are left out"));
-    }
-    if let Some(layout) = layout {
-        report::say(format!("{}: {} pictures, {layout}", args.dataset.display(), listing.inputs.len()));
-    }
-    let (opened, mut backbone) = load_backbone(&args.model, &args.run, listing.inputs.len())?;
-    let store = Store::create(&args.store, backbone.space())?;
+    let dataset = open_dataset(&args.dataset, &columns)?;
+    dataset.check_not_empty(&args.dataset)?;
+    say_dataset(args, &dataset);
+    let mut listener = Listener::default();
+    let engine = args.run.engine(places).limited_to(dataset.listing.inputs.len());
+    let mut backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
     report::say(format!("model {}: {} features", backbone.model().id, backbone.space().n_features));
     if let Some(reason) = backbone.runner().one_by_one() {
         report::say(format!("images are run one by one: {reason}"));
     }
-    let mut run = Run::Whole;
-    if let Some(Part { index, count }) = args.shard {
-        (listing, run) = listing.shard(index, count);
-        report::say(format!("shard {} of {count}: {} pictures", index + 1, listing.inputs.len()));
+    let shard = args.shard.map(|it| it.0);
+    if let Some(Shard { index, count }) = shard {
+        let run = Run::Shard { index, count, listing: 0 };
+        let n = dataset.listing.inputs.iter().filter(|it| run.contains(&it.path)).count();
+        report::say(format!("shard {} of {count}: {n} pictures", index + 1));
     }
-    let mut progress = ExtractProgress::new();
-    let mut update = |state| progress.update(state);
-    let result = extract(&mut backbone, listing, &store, run, &opened.pipeline, &mut update)?;
-    progress.finish();
+    let mut hear = |it| listener.hear(it);
+    let extraction = engine.extract(&mut backbone, dataset, &args.store, shard, &mut hear)?;
+    let Extraction { report: result, .. } = extraction;
+    listener.finish();
     let seconds = start.elapsed().as_secs_f64();
     summarise(&backbone, &result, seconds);
     if args.json {
-        report::data(to_json(&backbone, &result, seconds).to_string())?;
+        let mut value = to_json(&backbone, &result, seconds);
+        value["notes"] = listener.to_json();
+        report::data(value.to_string())?;
     }
-    Ok(if result.failures.is_empty() { Outcome::Good } else { Outcome::SomeFailed })
+    Ok(if result.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })
+}
+
+fn say_dataset(args: &ExtractArgs, dataset: &Dataset) {
+    let n_inputs = dataset.listing.inputs.len();
+    if dataset.n_ignored > 0 {
+        report::say(format!("{} files that are no pictures by their name are left out", dataset.n_ignored));
+    }
+    if let Some(layout) = &dataset.layout {
+        report::say(format!("{}: {n_inputs} pictures, {}", args.dataset.display(), words::layout(layout)));
+    }
 }
 
 /// `--shard`: one part of a dataset.
 #[derive(Debug, Clone, Copy)]
-struct Part {
-    /// From 0.
-    index: u32,
-    count: u32,
-}
+struct Part(Shard);
 
 impl FromStr for Part {
     type Err = &'static str;
@@ -98,7 +103,9 @@ impl FromStr for Part {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         match numbers {
-            Some((number, count)) if (1..=count).contains(&number) => Ok(Self { index: number - 1, count }),
+            Some((number, count)) if (1..=count).contains(&number) => {
+                Ok(Self(Shard { index: number - 1, count }))
+            }
             _ => Err("expected I/N with I from 1 to N, 2/8 for instance"),
         }
     }
@@ -109,8 +116,8 @@ fn images_per_second(result: &Report, seconds: f64) -> f64 {
     result.n_embedded as f64 / seconds.max(1e-9)
 }
 
-fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Value {
-    let stages: serde_json::Map<String, serde_json::Value> = result
+fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> Value {
+    let stages: Map<String, Value> = result
         .stages
         .named()
         .map(|(name, time)| (name.to_owned(), json!(time.as_secs_f64())))
@@ -123,14 +130,14 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> serde_json::Va
         "n_failed": result.failures.len(),
         "n_missing_shards": result.finished.shards.n_missing(),
         "images_per_second": images_per_second(result, seconds),
-        "peak_memory_bytes": machine::peak_memory_bytes(),
+        "peak_memory_bytes": peak_memory_bytes(),
         "device": backbone.config().device.to_string(),
         "precision": backbone.config().precision,
         "seconds": seconds,
         "pipeline_seconds": result.pipeline_time.as_secs_f64(),
         "fingerprint": backbone.space().fingerprint(),
         "thread_seconds": stages,
-        "model_images_per_second": result.model_images_per_second,
+        "model_images_per_second": result.model_inputs_per_second,
     })
 }
 
@@ -146,7 +153,7 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
             "the store listed {n} samples of {root} before; these took their place (embeddings stay, and cost nothing to list again)"
         ));
     }
-    let memory = machine::peak_memory_bytes().map_or("unknown".to_owned(), report::bytes);
+    let memory = peak_memory_bytes().map_or("unknown".to_owned(), report::bytes);
     let rate = match result.n_embedded {
         0 => String::new(),
         _ => format!(" ({:.0} images/s)", images_per_second(result, seconds)),
@@ -166,6 +173,10 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
     if let Some(path) = &result.finished.failures {
         report::say(format!("all failures: {}", path.display()));
     }
+    say_shards(result);
+}
+
+fn say_shards(result: &Report) {
     let shards = &result.finished.shards;
     if shards.n_missing() == 0 && shards.count > 1 {
         report::say(format!("all {} shards are there", shards.count));
@@ -199,7 +210,7 @@ fn say_stages(result: &Report) {
     };
     let mut line =
         format!("time of all threads ({threads}): {shares}; {} is the bottleneck", stages.bottleneck());
-    if let Some(roof) = result.model_images_per_second {
+    if let Some(roof) = result.model_inputs_per_second {
         let reached = result.n_embedded as f64 / result.pipeline_time.as_secs_f64();
         line += &format!("; {reached:.0} images/s of the about {roof:.0} that the model alone makes");
     }

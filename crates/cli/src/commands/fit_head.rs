@@ -1,19 +1,20 @@
 //! `headstart fit-head`: a head from a store.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
-use headstart_head::{AlphaPath, Baselines, HeadModel, Task};
-use headstart_store::Store;
+use headstart::head::{AlphaPath, Baselines, HeadModel};
+use headstart::store::Store;
+use headstart::{
+    FitConfig, HeadConfig, Judged, Note, Samples, check_out, fit, peak_memory_bytes, write_head,
+};
 use serde_json::json;
 
-use super::eval::{self, Judged};
-use super::{check_out, check_space, read_head, write_file};
-use crate::data::{DrawnSplit, Labelled, Role, rows_of};
-use crate::fitting::{self, FitOptions, Training};
-use crate::{Outcome, machine, report};
+use crate::fit_args::FitArgs;
+use crate::listener::Listener;
+use crate::{Ended, judged, report};
 
 /// Fit a head on the embeddings of a store.
 ///
@@ -32,97 +33,78 @@ pub(crate) struct FitHeadArgs {
     json: bool,
     // Flattened last: its headings would hold for what follows.
     #[command(flatten)]
-    options: FitOptions,
+    fit: FitArgs,
 }
 
-pub(crate) fn run(args: &FitHeadArgs) -> Result<Outcome> {
+pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
     let start = Instant::now();
     check_out(&args.out)?;
-    let store = Store::open(&args.store)?;
-    let labelled = Labelled::read(&store)?;
-    if labelled.n_unlabelled > 0 {
-        report::say(format!("{} samples without a label are left out", labelled.n_unlabelled));
+    let config = args.fit.config()?;
+    let samples = read_samples(&args.store)?;
+    if samples.n_unlabelled > 0 {
+        report::say(format!("{} samples without a label are left out", samples.n_unlabelled));
     }
-    let options = &args.options;
-    let task = fitting::choose_task(options, &labelled)?;
-    options.check(task)?;
-    let drawn = DrawnSplit { fraction: options.validation, seed: options.seed };
-    let roles = labelled.roles(task, drawn);
-    let others = rows_of(&roles, Role::Other);
-    if let Some(first) = others.first() {
-        let name = labelled.samples[*first].split.as_deref().unwrap_or_default();
-        let n = others.len();
-        report::say(format!("{n} samples are left out: `{name}`, for one, is none of train, val, test"));
-    }
-    let train = rows_of(&roles, Role::Train);
-    ensure!(!train.is_empty(), "no sample of {} is in the split `train`", args.store.display());
-    let older = options.warm_start.as_deref().map(read_head).transpose()?;
-    if let Some(older) = &older {
-        check_space(older, store.space())?;
-    }
-    let training = Training::read(options, &store, &labelled, train)?;
-    let head = fitting::fit(options, task, &training, older.as_ref())?;
-    let seconds = start.elapsed().as_secs_f64();
+    let before = start.elapsed();
+    let mut listener = Listener::default();
+    let fitted = fit(&samples, &config, &mut |it| listener.hear(it))?;
+    let time = before + fitted.fit_time;
 
-    say_fit(&head, seconds);
-    if let Some(path) = &head.metadata.fit.path {
-        say_path(path, options);
+    say_fit(&fitted.head, time);
+    if let Some(path) = &fitted.head.metadata.fit.path {
+        say_path(path, &config);
     }
-    let judged_by = [Role::Validation, Role::Test].into_iter().find(|it| roles.contains(it));
-    let held_out = judged_by.map(|role| rows_of(&roles, role));
-    let validation = held_out.as_ref().map(|rows| eval::judge(&head, &store, &labelled, rows)).transpose()?;
-    if let Some(held_out) = &held_out {
-        let n_known = held_out.iter().filter(|it| labelled.was_trained_on(&head, **it)).count();
-        if n_known > 0 {
-            report::say(format!(
-                "warning: {n_known} of {} held-out samples are files or groups that the head was trained on too",
-                held_out.len()
-            ));
-        }
-    }
-    let can_compare = task == Task::Classification && !training.in_memory().samples.is_empty();
-    let baselines = match held_out.as_ref().filter(|_| can_compare) {
-        Some(held_out) => Some(baselines(&head, &training, held_out)?),
-        None => None,
-    };
-    let on_train = eval::judge(&head, &store, &labelled, &training.samples)?;
-    match &validation {
-        Some(judged) => report::say(eval::describe(judged, "held-out samples")),
+    listener.say_held(|it| matches!(it, Note::AlphaOnEdge { .. } | Note::HeldOutTrainedOn { .. }));
+    match &fitted.validation {
+        Some(judged) => report::say(judged::describe(judged, "held-out samples")),
         None => report::say("no held-out samples: the figures below are of the training samples"),
     }
-    if let (Some(baselines), Some(Judged::Classes(judged))) = (&baselines, &validation) {
-        say_baselines(baselines, judged.accuracy);
+    if let (Some(baselines), Some(Judged::Classes(_))) = (&fitted.baselines, &fitted.validation) {
+        say_baselines(baselines);
     }
-    report::say(eval::one_line(&on_train, "training samples"));
-    write_file(&args.out, &head.to_bytes()?)?;
+    listener.say_held(|_| true);
+    report::say(judged::one_line(&fitted.train, "training samples"));
+    write_head(&fitted.head, &args.out)?;
     report::say(format!("wrote {}", args.out.display()));
     if args.json {
         let value = json!({
             "out": args.out,
-            "fit": head.metadata.fit,
-            "labels": head.metadata.outputs.labels,
-            "train": eval::to_json(&on_train),
-            "validation": validation.as_ref().map(eval::to_json),
-            "baselines": baselines,
-            "seconds": seconds,
+            "fit": fitted.head.metadata.fit,
+            "labels": fitted.head.metadata.outputs.labels,
+            "train": fitted.train,
+            "validation": fitted.validation,
+            "baselines": fitted.baselines,
+            "seconds": time.as_secs_f64(),
+            "notes": listener.to_json(),
         });
         report::data(value.to_string())?;
     }
-    Ok(Outcome::Good)
+    Ok(Ended::Good)
 }
 
-fn say_fit(head: &HeadModel, seconds: f64) {
+/// The labelled samples of a store; says what is not among them.
+pub(super) fn read_samples(dir: &std::path::Path) -> Result<Samples> {
+    let samples = Samples::read(&Store::open(dir)?)?;
+    if let Some(newer) = &samples.newer {
+        report::say(format!(
+            "{} has a newer dataset in the making, which is not used; shards are missing of {newer}",
+            dir.display()
+        ));
+    }
+    Ok(samples)
+}
+
+fn say_fit(head: &HeadModel, time: Duration) {
     let fit = &head.metadata.fit;
     let alpha = fit.alpha.map(|it| format!(", alpha {}", short_number(it))).unwrap_or_default();
-    let memory = machine::peak_memory_bytes()
-        .map(|it| format!(", peak memory {}", report::bytes(it)))
-        .unwrap_or_default();
+    let memory =
+        peak_memory_bytes().map(|it| format!(", peak memory {}", report::bytes(it))).unwrap_or_default();
     report::say(format!(
-        "{} head: {} features, {} labels, {} training samples{alpha}, {seconds:.1} s{memory}",
+        "{} head: {} features, {} labels, {} training samples{alpha}, {:.1} s{memory}",
         fit.head,
         head.n_features(),
         head.metadata.outputs.labels.len(),
         fit.n_samples,
+        time.as_secs_f64(),
     ));
     if let Some(certificate) = &fit.certificate {
         report::say(format!(
@@ -138,9 +120,10 @@ fn say_fit(head: &HeadModel, seconds: f64) {
     }
 }
 
-fn say_path(path: &AlphaPath, options: &FitOptions) {
+fn say_path(path: &AlphaPath, config: &FitConfig) {
     let at = |index: usize| format!("{:.4} ± {:.4}", path.mean_loss[index], path.standard_error[index]);
-    let chosen = options.chosen(path);
+    let HeadConfig::Logistic(head) = &config.head else { return };
+    let chosen = head.chosen(path);
     report::say(format!(
         "{}-fold cross-validation of {} alphas: log-loss {} at alpha {}",
         path.n_folds,
@@ -148,22 +131,9 @@ fn say_path(path: &AlphaPath, options: &FitOptions) {
         at(chosen),
         short_number(path.alphas[chosen]),
     ));
-    fitting::warn_of_edge(path.alphas[path.best], &path.alphas);
 }
 
-/// What needs no fit, on the same samples; on those in memory, where not all are.
-fn baselines(head: &HeadModel, training: &Training<'_>, held_out: &[usize]) -> Result<Baselines> {
-    let (labels, labelled) = (&head.metadata.outputs.labels, training.labelled);
-    let class =
-        |it: &usize| labels.iter().position(|label| label == labelled.label(*it)).unwrap_or(labels.len());
-    let training = training.in_memory();
-    let [y, y_held_out] =
-        [&training.samples, held_out].map(|rows| rows.iter().map(class).collect::<Vec<_>>());
-    let x = labelled.embeddings(training.store, held_out)?;
-    Ok(Baselines::new(training.x()?, &y, labels.len(), x.view(), &y_held_out)?)
-}
-
-fn say_baselines(baselines: &Baselines, accuracy: f64) {
+fn say_baselines(baselines: &Baselines) {
     let neighbours: Vec<String> =
         baselines.k_nearest.iter().map(|(k, it)| format!("{} ({k})", report::percent(*it))).collect();
     let neighbours = if neighbours.is_empty() { "too few samples".to_owned() } else { neighbours.join(", ") };
@@ -172,11 +142,6 @@ fn say_baselines(baselines: &Baselines, accuracy: f64) {
         report::percent(baselines.majority),
         report::percent(baselines.nearest_class_mean),
     ));
-    let (what, best) = baselines.best();
-    if best > accuracy {
-        let (accuracy, best) = (report::percent(accuracy), report::percent(best));
-        report::say(format!("warning: {what}: {best}, more than the head's {accuracy}"));
-    }
 }
 
 /// Three digits, without an exponent where that is short.

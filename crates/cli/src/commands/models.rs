@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use headstart_backbone::Registry;
-use headstart_onnx::{OnnxModel, Summary, TensorSummary, find_tap};
+use headstart::backbone::Registry;
+use headstart::onnx::{OnnxModel, Summary, TensorSummary, find_tap};
+use headstart::{ModelSource, Places, check_hash, find_local, pull};
 use serde_json::json;
 
 use super::quantize::{self, QuantizeArgs};
-use crate::models::{Source, check_hash, find_local, pool_name, pull};
-use crate::{Outcome, report};
+use crate::listener::Listener;
+use crate::{Ended, report, words};
 
 /// List, download, quantise and inspect models.
 #[derive(Debug, Args)]
@@ -43,47 +44,55 @@ enum ModelsCommand {
     },
 }
 
-pub(crate) fn run(args: &ModelsArgs) -> Result<Outcome> {
+pub(crate) fn run(args: &ModelsArgs, places: &Places) -> Result<Ended> {
     match &args.command {
-        ModelsCommand::List { json } => list(*json),
-        ModelsCommand::Pull { id } => {
-            let registry = Registry::builtin();
-            let spec = registry.get(id);
-            let spec = spec.with_context(|| format!("no model `{id}`; see `headstart models list`"))?;
-            match find_local(spec)? {
-                Some(Source::Embedded(_)) => report::say(format!("{id} is compiled in")),
-                Some(Source::File(path)) => {
-                    check_hash(spec, &path)?;
-                    report::say(format!("{id} is at {}", path.display()));
-                }
-                None => report::say(format!("{id} is at {}", pull(spec)?.display())),
-            }
-            Ok(Outcome::Good)
-        }
-        ModelsCommand::Quantize(args) => quantize::run(args),
+        ModelsCommand::List { json } => list(*json, places),
+        ModelsCommand::Pull { id } => get(id, places),
+        ModelsCommand::Quantize(args) => quantize::run(args, places),
         ModelsCommand::Inspect { file, json } => inspect(file, *json),
     }
 }
 
-fn list(as_json: bool) -> Result<Outcome> {
+fn get(id: &str, places: &Places) -> Result<Ended> {
+    let registry = Registry::builtin();
+    let spec = registry.get(id).with_context(|| format!("no model `{id}`; see `headstart models list`"))?;
+    let path = match find_local(spec, places)? {
+        Some(ModelSource::Embedded(_)) => {
+            report::say(format!("{id} is compiled in"));
+            return Ok(Ended::Good);
+        }
+        Some(ModelSource::File(path)) => {
+            check_hash(spec, &path)?;
+            path
+        }
+        None => {
+            let mut listener = Listener::default();
+            pull(spec, places, &mut |it| listener.hear(it))?
+        }
+    };
+    report::say(format!("{id} is at {}", path.display()));
+    Ok(Ended::Good)
+}
+
+fn list(as_json: bool, places: &Places) -> Result<Ended> {
     let registry = Registry::builtin();
     if as_json {
         let models: Vec<_> = registry
             .models
             .iter()
             .map(|spec| {
-                let here = find_local(spec).ok().flatten().is_some();
+                let here = find_local(spec, places).ok().flatten().is_some();
                 let mut value = json!(spec);
                 value["here"] = json!(here);
                 value
             })
             .collect();
         report::data(serde_json::to_string_pretty(&models)?)?;
-        return Ok(Outcome::Good);
+        return Ok(Ended::Good);
     }
     let mut rows = vec![["id", "features", "size", "licence", "here", "about"].map(str::to_owned).to_vec()];
     for spec in &registry.models {
-        let here = match find_local(spec)? {
+        let here = match find_local(spec, places)? {
             Some(_) => "yes",
             None if spec.url.is_some() => "pull",
             None => "no",
@@ -98,10 +107,10 @@ fn list(as_json: bool) -> Result<Outcome> {
         ]);
     }
     report::data(report::table(&rows))?;
-    Ok(Outcome::Good)
+    Ok(Ended::Good)
 }
 
-fn inspect(file: &std::path::Path, as_json: bool) -> Result<Outcome> {
+fn inspect(file: &std::path::Path, as_json: bool) -> Result<Ended> {
     let model = OnnxModel::load(file).with_context(|| format!("{}", file.display()))?;
     let summary = Summary::of(&model);
     let tap = find_tap(&model);
@@ -109,7 +118,7 @@ fn inspect(file: &std::path::Path, as_json: bool) -> Result<Outcome> {
         let mut value = json!(summary);
         value["tap"] = tap.as_ref().map_or(json!(null), |it| json!(it));
         report::data(serde_json::to_string_pretty(&value)?)?;
-        return Ok(Outcome::Good);
+        return Ok(Ended::Good);
     }
     let tensor = |it: &TensorSummary| format!("{} {} [{}]", it.name, it.dtype, it.shape.join(", "));
     let mut rows = Vec::new();
@@ -126,11 +135,11 @@ fn inspect(file: &std::path::Path, as_json: bool) -> Result<Outcome> {
     row(
         "tap",
         match &tap {
-            Ok(tap) => format!("{} (pooling: {})", tap.tensor, pool_name(tap.pool)),
+            Ok(tap) => format!("{} (pooling: {})", tap.tensor, words::pool(tap.pool)),
             Err(err) => err.to_string(),
         },
     );
     summary.metadata.iter().for_each(|(key, value)| row(key, value.chars().take(100).collect()));
     report::data(report::table(&rows))?;
-    Ok(Outcome::Good)
+    Ok(Ended::Good)
 }

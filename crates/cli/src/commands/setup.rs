@@ -1,10 +1,11 @@
 //! `headstart setup`: ONNX Runtime into the cache.
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use headstart::{Kind, Places};
 
-use crate::provision::{self, Kind};
-use crate::{Outcome, report};
+use crate::listener::Listener;
+use crate::{Ended, report};
 
 /// Get ONNX Runtime, once: from its Python wheels through pip, or from its release archive.
 ///
@@ -12,17 +13,33 @@ use crate::{Outcome, report};
 #[derive(Debug, Args)]
 pub(crate) struct SetupArgs {
     /// Kind of device it is for.
-    #[arg(long, value_enum, default_value_t = Kind::Cpu)]
-    device: Kind,
+    #[arg(long, value_enum, default_value_t = KindName::Cpu)]
+    device: KindName,
     /// Say nothing when there is nothing to do.
     #[arg(long)]
     quiet: bool,
 }
 
-pub(crate) fn run(args: &SetupArgs) -> Result<Outcome> {
-    let path = provision::setup(args.device)?;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KindName {
+    /// ONNX Runtime's own CPU kernels.
+    Cpu,
+    /// With OpenVINO and its libraries.
+    Openvino,
+    /// With CUDA, cuDNN and their libraries (1.7 GB to fetch).
+    Cuda,
+}
+
+pub(crate) fn run(args: &SetupArgs, places: &Places) -> Result<Ended> {
+    let kind = match args.device {
+        KindName::Cpu => Kind::Cpu,
+        KindName::Openvino => Kind::Openvino,
+        KindName::Cuda => Kind::Cuda,
+    };
+    let mut listener = Listener::default();
+    let path = headstart::setup(kind, places, &mut |it| listener.hear(it))?;
     if !args.quiet {
         report::say(format!("ONNX Runtime is at {}", path.display()));
     }
-    Ok(Outcome::Good)
+    Ok(Ended::Good)
 }

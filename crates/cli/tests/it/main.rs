@@ -12,3 +12,4 @@ mod program;
 mod quantized;
 mod runtime;
 mod shards;
+mod snapshots;

@@ -92,7 +92,9 @@ fn a_file_that_is_no_library_is_an_error() {
 fn a_device_the_runtime_does_not_have_is_an_error_and_nothing_falls_back() {
     let place = Place::new();
     place.photos(1);
-    let library = headstart::find_runtime().unwrap().expect("a runtime, by `cargo xtask setup`");
+    let library = headstart::find(headstart::Kind::Cpu, &headstart::Places::from_environment())
+        .unwrap()
+        .expect("a runtime, by `cargo xtask setup`");
     for (device, provider) in [("cuda", "CUDAExecutionProvider"), ("openvino", "OpenVINOExecutionProvider")] {
         let arguments = ["extract", "photos", "--store", "store", "--device", device];
         let said = |name: &str, value: &Path| {

@@ -1,5 +1,7 @@
 //! The store: what survives, what is refused, what readers see.
 
+mod labels;
+mod orders;
 mod runs;
 
 use std::collections::BTreeSet;
@@ -9,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, json};
 
 use crate::{
-    Digest, EmbeddingSpace, Failure, FileStat, Run, Sample, SampleTable, Store, StoreError, read_text_columns,
+    Cell, Digest, EmbeddingSpace, Failure, FileStat, Label, Run, Sample, SampleTable, Store, StoreError,
+    read_columns,
 };
 
 /// A folder of its own for a test, gone when the test ends.
@@ -48,7 +51,7 @@ fn row(index: usize) -> [f32; 3] {
 fn sample(index: usize, label: &str) -> Sample {
     Sample {
         path: format!("{label}/{index}.jpg"),
-        label: Some(label.to_owned()),
+        label: Some(Label::Class(label.to_owned())),
         split: None,
         group: Some("g\"1".to_owned()),
         digest: digest(index),
@@ -351,10 +354,10 @@ fn text_columns_are_cast_and_missing_ones_left_out() {
     let store = Store::create(&folder.0, &space()).unwrap();
     write(&store, Run::Whole, 0..2);
     let path = folder.0.join("samples/whole.parquet");
-    let rows = read_text_columns(&path, &["path"], &["size", "nothing"]).unwrap();
-    assert_eq!(rows[1]["size"], "1");
+    let rows = read_columns(&path, &["path"], &["size", "nothing"]).unwrap();
+    assert_eq!(rows[1]["size"], Cell::Text("1".to_owned()));
     assert!(!rows[1].contains_key("nothing"));
-    let err = read_text_columns(&path, &["path", "nothing"], &[]).unwrap_err().to_string();
+    let err = read_columns(&path, &["path", "nothing"], &[]).unwrap_err().to_string();
     assert!(err.contains("has no column `nothing`; its columns are: path, label"), "{err}");
 }
 

@@ -1,0 +1,170 @@
+//! A model file made ready: cut at the tap, taking what a recipe makes, with the identity of its embeddings.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use headstart_input::Recipe;
+use headstart_onnx::{OnnxModel, Pool, Tap, cut, find_tap, is_quantized, make_batch_dynamic, tap_at, to_f16};
+
+use crate::error::BackboneError;
+use crate::front::Front;
+use crate::registry::ModelSpec;
+
+/// A backbone ready to be loaded: what a recipe makes goes in, embeddings come out.
+#[derive(Debug, Clone)]
+pub struct CutModel {
+    /// Id of the model.
+    pub id: String,
+    /// The cut graph, taking what the recipe makes.
+    pub graph: OnnxModel,
+    /// The cut graph with the inputs it had.
+    pub(crate) bare_graph: OnnxModel,
+    /// What makes these inputs of what the recipe makes.
+    pub(crate) front: Front,
+    /// Where it was cut.
+    pub tap: Tap,
+    /// How bytes become its inputs.
+    pub recipe: Recipe,
+    /// SHA-256 of the file it came from, hexadecimal.
+    pub sha256: String,
+    /// Why samples must be run one by one, if they must.
+    pub one_by_one: Option<String>,
+    /// Whether the pooling was asked for; else it is chosen by the rank of the tap.
+    pool_is_chosen: bool,
+}
+
+impl CutModel {
+    /// Reads a model file, makes its batch dynamic, cuts it and lets it take what its recipe makes.
+    ///
+    /// # Errors
+    /// [`BackboneError::Model`] when the file does not read or cannot be cut;
+    /// [`BackboneError::Shape`] when it does not take what the recipe makes;
+    /// [`BackboneError::Recipe`] when the recipe contradicts itself.
+    pub fn load(path: &Path, spec: &ModelSpec) -> Result<Self, BackboneError> {
+        let bytes =
+            std::fs::read(path).map_err(|source| BackboneError::Read { path: path.to_owned(), source })?;
+        let mut hasher = Sha256::new_with_prefix(&bytes);
+        let model = OnnxModel::from_file_bytes(bytes, path).map_err(|err| model_error(&spec.id, err))?;
+        // Weights in other files are as much the model as the file that names them.
+        for path in model.external_data_files().map_err(|err| model_error(&spec.id, err))? {
+            let read_error = |source| BackboneError::Read { path: path.clone(), source };
+            let mut file = std::fs::File::open(&path).map_err(read_error)?;
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                match file.read(&mut buffer).map_err(read_error)? {
+                    0 => break,
+                    n => hasher.update(&buffer[..n]),
+                }
+            }
+        }
+        Self::from_model(model, hex(&hasher.finalize()), spec)
+    }
+
+    /// As [`load`](Self::load), from memory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bytes(bytes: &[u8], spec: &ModelSpec) -> Result<Self, BackboneError> {
+        let sha256 = hex(&Sha256::digest(bytes));
+        let model = OnnxModel::from_bytes(bytes.to_vec()).map_err(|err| model_error(&spec.id, err))?;
+        Self::from_model(model, sha256, spec)
+    }
+
+    fn from_model(mut model: OnnxModel, sha256: String, spec: &ModelSpec) -> Result<Self, BackboneError> {
+        let failed = |err| model_error(&spec.id, err);
+        let front = Front::new(&spec.id, &model, &spec.recipe)?;
+        make_batch_dynamic(&mut model).map_err(failed)?;
+        let mut tap = match &spec.tap {
+            Some(tensor) => tap_at(&model, tensor),
+            None => find_tap(&model),
+        }
+        .map_err(failed)?;
+        let pool_is_chosen = spec.pool.is_some();
+        tap.pool = spec.pool.unwrap_or(tap.pool);
+        let one_by_one = dynamic_quantisation(&model);
+        let bare_graph = cut(&model, &tap).map_err(failed)?;
+        let graph = front.before(&spec.id, &bare_graph)?;
+        Ok(Self {
+            id: spec.id.clone(),
+            graph,
+            bare_graph,
+            front,
+            tap,
+            recipe: spec.recipe.clone(),
+            sha256,
+            one_by_one,
+            pool_is_chosen,
+        })
+    }
+
+    /// Pools the output of a tap that turned out to have positions, where no pooling was asked for.
+    ///
+    /// The rank of a tap is known only once the model is loaded.
+    pub(crate) fn pooled_by_rank(&self, rank: usize) -> Result<Option<Self>, BackboneError> {
+        if self.pool_is_chosen || self.tap.pool != Pool::None || rank <= 2 {
+            return Ok(None);
+        }
+        if rank != 4 {
+            return Err(BackboneError::Shape {
+                model: self.id.clone(),
+                expected: "a tap of one row an image, or a choice of pooling: `mean`, `first` or `none`"
+                    .to_owned(),
+                actual: format!("tap `{}` of rank {rank}", self.tap.tensor),
+            });
+        }
+        // The tensor itself may have been renamed or cast on the way out.
+        let output = Tap { tensor: self.graph.output_names()[0].clone(), pool: Pool::Mean };
+        let [graph, bare_graph] = [&self.graph, &self.bare_graph].map(|it| cut(it, &output));
+        let graph = graph.map_err(|err| model_error(&self.id, err))?;
+        let bare_graph = bare_graph.map_err(|err| model_error(&self.id, err))?;
+        let tap = Tap { tensor: self.tap.tensor.clone(), pool: Pool::Mean };
+        Ok(Some(Self { graph, bare_graph, tap, ..self.clone() }))
+    }
+
+    /// The same in half floats: pixels are normalised in f32, embeddings come out as f32.
+    ///
+    /// # Errors
+    /// [`BackboneError::Model`] when the graph has operators that take f32 only.
+    pub fn to_f16(&self) -> Result<Self, BackboneError> {
+        let failed = |err| model_error(&self.id, err);
+        let bare_graph = to_f16(&self.bare_graph).map_err(failed)?;
+        let graph = self.front.before(&self.id, &bare_graph)?;
+        Ok(Self { graph, bare_graph, ..self.clone() })
+    }
+
+    /// Whether it computes in 8-bit integers.
+    #[must_use]
+    pub fn is_quantized(&self) -> bool {
+        is_quantized(&self.graph)
+    }
+
+    /// What the embeddings depend on besides the input and the runtime.
+    pub(crate) fn description(&self) -> Map<String, Value> {
+        let mut description = self.recipe.identity();
+        description.insert("model_sha256".to_owned(), json!(self.sha256));
+        description.insert("tap".to_owned(), json!(self.tap));
+        description
+    }
+}
+
+pub(crate) fn model_error(id: &str, err: headstart_onnx::OnnxError) -> BackboneError {
+    BackboneError::Model { model: id.to_owned(), source: Box::new(err) }
+}
+
+/// Dynamic quantisation takes its scales from the batch, so that embeddings depend on their neighbours.
+fn dynamic_quantisation(model: &OnnxModel) -> Option<String> {
+    let nodes = model.proto().graph.as_ref().map(|it| it.node.as_slice()).unwrap_or_default();
+    let found = nodes.iter().filter_map(|it| it.op_type.as_deref()).find(|it| it.starts_with("Dynamic"));
+    found.map(|it| format!("dynamically quantised ({it}): embeddings would depend on the batch"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string never fails");
+        text
+    })
+}

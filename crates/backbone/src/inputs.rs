@@ -1,0 +1,198 @@
+//! Sources to tensors: read ahead, told apart by content, decoded, prepared. The first stages of the pipeline.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use headstart_input::{Limits, Recipe, Tensor};
+use headstart_store::Digest;
+
+use crate::claims::{Claim, Claims, Fate, Origin};
+use crate::row::{ItemError, Known, Source};
+use crate::stages::Clock;
+use crate::stat::{look_at, read_file};
+
+/// An input as it was read.
+pub(crate) struct Encoded<'a> {
+    origin: Origin,
+    bytes: Cow<'a, [u8]>,
+}
+
+/// The tensors of an input.
+pub(crate) struct Prepared {
+    pub(crate) origin: Origin,
+    pub(crate) tensors: Vec<Tensor>,
+}
+
+/// What became of an input that is not run.
+pub(crate) enum Told {
+    /// Its bytes could not be read.
+    Unread(usize, ItemError),
+    /// It could not be prepared.
+    Failed(Origin, ItemError),
+    /// What became of its content is known.
+    Settled(Origin, Fate),
+}
+
+/// The inputs of a run; threads share it.
+pub(crate) struct Inputs<'a> {
+    sources: &'a [Source<'a>],
+    recipe: &'a Recipe,
+    limits: &'a Limits,
+    clock: &'a Clock,
+    pub(crate) claims: Claims<'a>,
+    next: AtomicUsize,
+    room: Room,
+    is_over: AtomicBool,
+}
+
+impl<'a> Inputs<'a> {
+    /// `width` is that of a row, `n_bytes_ahead` how much may wait to be decoded.
+    pub(crate) fn new(
+        sources: &'a [Source<'a>],
+        known: Known<'a>,
+        recipe: &'a Recipe,
+        limits: &'a Limits,
+        width: usize,
+        n_bytes_ahead: u64,
+        clock: &'a Clock,
+    ) -> Self {
+        let room = Room { limit: n_bytes_ahead, taken: Mutex::default(), freed: Condvar::new() };
+        let claims = Claims::new(known, width);
+        let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { sources, recipe, limits, clock, claims, next, room, is_over }
+    }
+
+    /// Reads inputs, each once over all threads, until all are read or the run is over, and passes on those
+    /// whose content is to be run. Of others it tells what became of them, now or with their original.
+    pub(crate) fn read(&self, tell: impl Fn(Told), pass_on: impl Fn(Encoded<'a>)) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(source) = self.sources.get(index) else { return };
+            let (read, _room) = match *source {
+                Source::Bytes(bytes) => (self.take(index, bytes), None),
+                Source::File(path) => {
+                    let looked = self.clock.read.time(|| look_at(path, self.limits));
+                    // Not timed: who has the room may wait for a decoder.
+                    let room = looked.as_ref().ok().map(|it| self.room.take(it.size));
+                    if self.is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let read = || {
+                        let (bytes, stat) = read_file(path, looked?)?;
+                        let origin = Origin { index, digest: Digest::of(&bytes), stat: Some(stat) };
+                        Ok(Encoded { origin, bytes: Cow::Owned(bytes) })
+                    };
+                    (self.clock.read.time(read), room)
+                }
+            };
+            match read {
+                Err(err) => tell(Told::Unread(index, err)),
+                Ok(input) => match self.claims.claim(input.origin) {
+                    Claim::First => pass_on(input),
+                    Claim::Waits => {}
+                    Claim::Settled(fate) => tell(Told::Settled(input.origin, fate)),
+                },
+            }
+        }
+    }
+
+    /// An input that is in memory already.
+    fn take(&self, index: usize, bytes: &'a [u8]) -> Result<Encoded<'a>, ItemError> {
+        let (n_bytes, limit) = (bytes.len() as u64, self.limits.max_input_bytes);
+        if n_bytes > limit {
+            return Err(ItemError::TooLong { bytes: n_bytes, limit });
+        }
+        let digest = self.clock.read.time(|| Digest::of(bytes));
+        Ok(Encoded { origin: Origin { index, digest, stat: None }, bytes: Cow::Borrowed(bytes) })
+    }
+
+    /// The tensors of an input. Of one that has none it tells why.
+    pub(crate) fn prepare(&self, input: Encoded<'_>, tell: impl Fn(Told)) -> Option<Prepared> {
+        let Encoded { origin, bytes } = input;
+        let decoded = self.clock.decode.time(|| self.recipe.decode(&bytes, self.limits));
+        let tensors = decoded.and_then(|it| self.clock.preprocess.time(|| self.recipe.tensors(it)));
+        let failed = |err| tell(Told::Failed(origin, ItemError::Input(err)));
+        tensors.map_err(failed).ok().map(|tensors| Prepared { origin, tensors })
+    }
+
+    /// Ends the run: nothing more is read.
+    pub(crate) fn stop(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Memory that threads share. One who wants more than there is has all of it.
+struct Room {
+    limit: u64,
+    taken: Mutex<u64>,
+    freed: Condvar,
+}
+
+impl Room {
+    fn take(&self, n_bytes: u64) -> Taken<'_> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |taken: &mut u64| *taken > 0 && *taken + n_bytes > self.limit;
+        *self.freed.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner) += n_bytes;
+        Taken { room: self, n_bytes }
+    }
+}
+
+/// Memory of a [`Room`] in use, given back when dropped: by a thread that panics, too.
+struct Taken<'a> {
+    room: &'a Room,
+    n_bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.room.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.n_bytes;
+        self.room.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_share_the_room_and_a_file_larger_than_it_goes_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // A file of each byte: no two are equal.
+        let paths: Vec<_> = (1..=40_u8)
+            .map(|it| {
+                let path = folder.path().join(it.to_string());
+                std::fs::write(&path, vec![it; if it % 10 == 0 { 900 } else { 100 }]).expect("it is written");
+                path
+            })
+            .collect();
+        let sources: Vec<Source<'_>> = paths.iter().map(Source::from).collect();
+        let (recipe, limits, clock) = (Recipe::default(), Limits::default(), Clock::default());
+        let inputs = Inputs::new(&sources, Known::Nothing, &recipe, &limits, 1, 250, &clock);
+        let held = Mutex::new((0, Vec::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    inputs.read(
+                        |_| panic!("every file is new"),
+                        |file| {
+                            let change = |n: usize, begins: bool| {
+                                let mut held = held.lock().expect("nobody panics");
+                                held.0 = if begins { held.0 + n } else { held.0 - n };
+                                let now = held.0;
+                                held.1.push(now);
+                            };
+                            change(file.bytes.len(), true);
+                            std::thread::sleep(std::time::Duration::from_millis(5));
+                            change(file.bytes.len(), false);
+                        },
+                    );
+                });
+            }
+        });
+        let (left, held) = held.into_inner().expect("nobody panics");
+        assert_eq!((left, held.len()), (0, 2 * paths.len()));
+        assert_eq!(held.iter().filter(|it| **it > 200).collect::<Vec<_>>(), [&900; 4]);
+        assert!(held.contains(&200), "small ones wait together");
+    }
+}

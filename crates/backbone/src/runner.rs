@@ -1,0 +1,255 @@
+//! A loaded model that takes what a recipe makes and gives one row of numbers an input.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use headstart_input::{Recipe, Tensor};
+use headstart_onnx::{OnnxModel, is_quantized};
+use rayon::prelude::*;
+
+use crate::cut_model::model_error;
+use crate::device::{Device, Precision};
+use crate::error::BackboneError;
+use crate::pipeline::{RunConfig, Shape};
+use crate::runtime::{Runtime, Session, SessionConfig};
+use crate::threads;
+
+/// Largest difference between a row computed alone and in a batch, relative to the row's largest value,
+/// that counts as the same: the order of float sums may change with the batch, nothing else.
+const BATCH_TOLERANCE: f32 = 1e-3;
+
+/// How long the model is measured alone.
+const ROOF_TIME: Duration = Duration::from_millis(100);
+
+/// Most bytes that a batch of that has.
+const ROOF_BYTES: usize = 64 << 20;
+
+/// A loaded model: inputs as a [`Recipe`] makes them, one row of `width` numbers out.
+pub struct Runner {
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) recipe: Recipe,
+    pub(crate) width: usize,
+    one_by_one: Option<String>,
+    device: Device,
+    /// Threads that were asked for.
+    n_workers: usize,
+    /// Threads of all sessions together.
+    n_threads: usize,
+}
+
+impl Runner {
+    /// Loads a model that takes what `recipe` makes. `name` is what errors call it, `n_workers` as for
+    /// [`Backbone::load`](crate::Backbone::load).
+    ///
+    /// # Errors
+    /// [`BackboneError::Recipe`]; as [`Backbone::load`](crate::Backbone::load) otherwise.
+    pub fn load(
+        runtime: &Runtime,
+        name: &str,
+        graph: &OnnxModel,
+        recipe: &Recipe,
+        config: &SessionConfig,
+        n_workers: usize,
+    ) -> Result<Self, BackboneError> {
+        recipe.check()?;
+        Self::load_with(runtime, name, graph, recipe, None, config, n_workers)
+    }
+
+    /// As [`load`](Self::load); `one_by_one` says why inputs must be run one by one, if they must.
+    pub(crate) fn load_with(
+        runtime: &Runtime,
+        name: &str,
+        graph: &OnnxModel,
+        recipe: &Recipe,
+        one_by_one: Option<String>,
+        config: &SessionConfig,
+        n_workers: usize,
+    ) -> Result<Self, BackboneError> {
+        check_precision(name, graph, config)?;
+        let bytes = graph.to_bytes().map_err(|err| model_error(name, err))?;
+        let folder = graph.external_data_folder();
+        let n_weight_bytes = n_weight_bytes(name, graph, &bytes)?;
+        let threads = config.device.threads_of_sessions(n_workers, n_weight_bytes);
+        // OpenVINO takes a third of a second for each, on one thread.
+        let load = |n_threads: &usize| Session::from_bytes(runtime, &bytes, folder, config, *n_threads);
+        let sessions = threads.par_iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let (n_threads, recipe, device) = (threads.iter().sum(), recipe.clone(), config.device);
+        let mut runner = Self { sessions, recipe, width: 0, one_by_one, device, n_workers, n_threads };
+        runner.probe(name)?;
+        Ok(runner)
+    }
+
+    /// Rank of the output as the runtime infers it; 0 when it cannot.
+    pub(crate) fn output_rank(&self) -> usize {
+        self.sessions[0].outputs().first().map_or(0, |it| it.shape.len())
+    }
+
+    /// Columns of the output.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How an input becomes what the model takes.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Why inputs are run one by one, if they are.
+    #[must_use]
+    pub fn one_by_one(&self) -> Option<&str> {
+        self.one_by_one.as_deref()
+    }
+
+    /// Inputs that a session runs at once.
+    #[must_use]
+    pub fn batch_size(&self, config: &RunConfig) -> usize {
+        let asked = config.batch_size.unwrap_or(self.device.policy().batch_size);
+        if self.one_by_one.is_some() { 1 } else { asked.max(1) }
+    }
+
+    /// The threads and batches of a run of `n_inputs`.
+    pub(crate) fn shape(&self, n_inputs: usize, config: &RunConfig) -> Shape {
+        let policy = self.device.policy();
+        let n_sessions = self.sessions.len();
+        let of_device = if policy.decodes_beside { self.n_workers.max(1) } else { 0 };
+        // While one thread of a session decodes, its others would wait.
+        let beside = if self.n_threads > n_sessions { self.n_threads } else { 0 };
+        Shape {
+            // More than there are inputs would only cost memory.
+            n_decoders: config.n_decoders.unwrap_or(of_device).max(beside).min(n_inputs),
+            batch_size: self.batch_size(config).min(n_inputs.div_ceil(n_sessions)).max(1),
+            pad_batches: config.pad_batches.unwrap_or(policy.pads_batches),
+        }
+    }
+
+    /// Runs prepared inputs on the first session.
+    ///
+    /// # Shapes
+    /// - `inputs`: the tensors of each, as [`Recipe::apply`] makes them.
+    /// - returns `(n_inputs, width)`, row-major.
+    ///
+    /// # Errors
+    /// [`BackboneError::Session`] when the runtime fails, [`BackboneError::Output`] when its output has
+    /// not one row an input, [`BackboneError::Batch`] for inputs that are not alike.
+    pub fn run(&mut self, inputs: &[Vec<Tensor>]) -> Result<Vec<f32>, BackboneError> {
+        let n = if self.one_by_one.is_some() { 1 } else { 32 };
+        let mut out = Vec::new();
+        for inputs in inputs.chunks(n) {
+            run_session(&mut self.sessions[0], inputs, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Inputs per second of the model alone: all sessions at once, on batches that need no decoding, for
+    /// a tenth of a second.
+    ///
+    /// # Errors
+    /// [`BackboneError::Session`] when the runtime fails, [`BackboneError::Threads`] when no thread can be
+    /// started.
+    ///
+    /// # Panics
+    /// Never: the threads that measure do not.
+    pub fn inputs_per_second(&mut self, config: &RunConfig) -> Result<f64, BackboneError> {
+        let neutral = self.recipe.neutral();
+        let n_bytes: usize = neutral.iter().map(Tensor::n_bytes).sum();
+        // No more than a run would hold anyway.
+        let n = self.batch_size(config).min((ROOF_BYTES / n_bytes.max(1)).max(1));
+        let batch = &stack(&vec![neutral.as_slice(); n])?;
+        let run = |session: &mut Session| session.run_rows(n, batch, &mut Vec::new());
+        // The first run of a size prepares itself.
+        self.sessions.iter_mut().try_for_each(|it| run(it).map(drop))?;
+        let start = Instant::now();
+        let measure = &|session: &mut Session| {
+            let mut n_inputs = 0;
+            while start.elapsed() < ROOF_TIME {
+                run(session)?;
+                n_inputs += n;
+            }
+            Ok(n_inputs)
+        };
+        let n_sessions = self.sessions.len();
+        let n_inputs = std::thread::scope(|scope| {
+            let sessions = self.sessions.iter_mut();
+            let threads = sessions.map(|it| threads::start(scope, n_sessions, move || measure(it)));
+            let threads = threads.collect::<Result<Vec<_>, _>>()?;
+            let counts = threads.into_iter().map(|it| it.join().expect("it does not panic"));
+            counts.sum::<Result<usize, BackboneError>>()
+        })?;
+        Ok(n_inputs as f64 / start.elapsed().as_secs_f64())
+    }
+
+    /// Finds the width by a run, and whether rows depend on their batch.
+    fn probe(&mut self, name: &str) -> Result<(), BackboneError> {
+        let probes = self.recipe.probes(2);
+        let session = &mut self.sessions[0];
+        let mut alone = Vec::new();
+        self.width = run_session(session, &probes[..1], &mut alone)?;
+        if self.width == 0 {
+            return Err(BackboneError::Shape {
+                model: name.to_owned(),
+                expected: "one row of numbers an input".to_owned(),
+                actual: "an empty output".to_owned(),
+            });
+        }
+        if self.one_by_one.is_some() {
+            return Ok(());
+        }
+        run_session(session, &probes[1..], &mut alone)?;
+        let mut together = Vec::new();
+        if let Err(err) = run_session(session, &probes, &mut together) {
+            self.one_by_one = Some(format!("it does not take two images at once ({})", cause(&err)));
+            return Ok(());
+        }
+        let largest = alone.iter().fold(f32::MIN_POSITIVE, |a, b| a.max(b.abs()));
+        let differs = |(a, b): (&f32, &f32)| (a - b).abs() > BATCH_TOLERANCE * largest;
+        if alone.len() != together.len() || alone.iter().zip(&together).any(differs) {
+            self.one_by_one = Some("its rows depend on the batch they are computed in".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The tensors of several inputs as those of a batch.
+pub(crate) fn stack(inputs: &[&[Tensor]]) -> Result<Vec<Tensor>, BackboneError> {
+    let n_tensors = inputs.first().map_or(0, |it| it.len());
+    if inputs.iter().any(|it| it.len() != n_tensors) {
+        return Err(BackboneError::Batch { n_inputs: inputs.len() });
+    }
+    let stacked = (0..n_tensors).map(|at| Tensor::stack(inputs.iter().map(|it| &it[at])));
+    stacked.collect::<Option<_>>().ok_or(BackboneError::Batch { n_inputs: inputs.len() })
+}
+
+/// Runs prepared inputs as one batch, appends their rows to `out` and returns their width.
+fn run_session(
+    session: &mut Session,
+    inputs: &[Vec<Tensor>],
+    out: &mut Vec<f32>,
+) -> Result<usize, BackboneError> {
+    let inputs: Vec<&[Tensor]> = inputs.iter().map(Vec::as_slice).collect();
+    session.run_rows(inputs.len(), &stack(&inputs)?, out)
+}
+
+/// Size of a model and of what it keeps in other files.
+fn n_weight_bytes(name: &str, graph: &OnnxModel, bytes: &[u8]) -> Result<u64, BackboneError> {
+    let files = graph.external_data_files().map_err(|err| model_error(name, err))?;
+    let size = |file: &PathBuf| std::fs::metadata(file).map_or(0, |it| it.len());
+    Ok(bytes.len() as u64 + files.iter().map(size).sum::<u64>())
+}
+
+/// Integers are a matter of the file, and so of nobody's choice: what was asked for must be what it has.
+fn check_precision(name: &str, graph: &OnnxModel, config: &SessionConfig) -> Result<(), BackboneError> {
+    match (is_quantized(graph), config.precision) {
+        (false, Precision::Int8) => Err(BackboneError::NotQuantized { model: name.to_owned() }),
+        (true, precision) if precision != Precision::Int8 => {
+            Err(BackboneError::Quantized { model: name.to_owned(), precision: precision.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the runtime said, where an error carries it.
+pub(crate) fn cause(err: &BackboneError) -> String {
+    std::error::Error::source(err).map_or(err.to_string(), ToString::to_string)
+}

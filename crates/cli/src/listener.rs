@@ -1,0 +1,79 @@
+//! What is heard of a long operation, said: notes as lines, progress as bars.
+
+use headstart::{Event, Note};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::progress::ExtractProgress;
+use crate::{report, words};
+
+/// Says what it hears, and keeps the notes.
+#[derive(Default)]
+pub(crate) struct Listener {
+    notes: Vec<Note>,
+    /// Warnings that are still to be said: they have their place beside what they are about.
+    held: Vec<Note>,
+    progress: Option<ExtractProgress>,
+    download: Option<ProgressBar>,
+}
+
+impl Listener {
+    /// Says an event. A warning waits for [`say_held`](Self::say_held).
+    pub(crate) fn hear(&mut self, event: Event) {
+        match event {
+            Event::Note(note) => {
+                self.notes.push(note.clone());
+                if note.is_warning() { self.held.push(note) } else { report::say(words::note(&note)) }
+            }
+            Event::Progress(state) => {
+                self.progress.get_or_insert_with(ExtractProgress::new).update(state);
+                if state.n_done >= state.n_inputs - state.n_unchanged {
+                    self.finish();
+                }
+            }
+            Event::Epoch(epoch) => report::say(words::epoch(&epoch)),
+            Event::Download { is_over: true, .. } => {
+                if let Some(bar) = self.download.take() {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Download { url, n_bytes, n_total, .. } => {
+                let bar = self.download.get_or_insert_with(|| download_bar(&url, n_total));
+                bar.set_position(n_bytes);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the progress away.
+    pub(crate) fn finish(&mut self) {
+        if let Some(progress) = self.progress.take() {
+            progress.finish();
+        }
+    }
+
+    /// Says the warnings that are about something.
+    pub(crate) fn say_held(&mut self, is_about: impl Fn(&Note) -> bool) {
+        for note in self.held.extract_if(.., |it| is_about(it)) {
+            report::say(words::note(&note));
+        }
+    }
+
+    /// All notes, for a program: what they are, and in words.
+    pub(crate) fn to_json(&self) -> Value {
+        let value = |it: &Note| {
+            let mut value = json!(it);
+            value["text"] = json!(words::note(it));
+            value
+        };
+        self.notes.iter().map(value).collect()
+    }
+}
+
+fn download_bar(url: &str, n_total: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::new(n_total.unwrap_or(0));
+    let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
+    bar.set_message(url.rsplit('/').next().unwrap_or(url).to_owned());
+    bar
+}

@@ -1,0 +1,123 @@
+//! Which model, and how it is fed, as arguments.
+
+use clap::Args;
+use headstart::backbone::EMBEDDED_ID;
+use headstart::input::{Background, Channels, Filter};
+use headstart::onnx::Pool;
+use headstart::{ImageConfig, ModelConfig};
+
+use crate::words;
+
+/// Which model, and how to feed it where the registry does not know.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModelArgs {
+    /// Id of the registry (see `headstart models list`) or a path to an .onnx file.
+    #[arg(long, value_name = "ID|FILE", default_value = EMBEDDED_ID)]
+    pub(crate) model: String,
+    #[command(flatten)]
+    input: InputArgs,
+}
+
+/// How images become a model's input, where that is not the registry's or the TOML's word.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+#[command(next_help_heading = "How images are fed (default: the registry's entry, or the .toml beside FILE)")]
+struct InputArgs {
+    /// Tensor to cut at, by name; found by structure when not given.
+    #[arg(long, value_name = "TENSOR")]
+    tap: Option<String>,
+    /// How a tap with positions becomes one row: mean, first, or none to take all its numbers. Default:
+    /// mean for (n, c, h, w).
+    #[arg(long, value_name = "HOW", value_parser = parse_pool)]
+    pool: Option<Pool>,
+    /// Height and width of the model's input.
+    #[arg(long, value_name = "SIDE|H,W", value_parser = parse_size)]
+    size: Option<[u32; 2]>,
+    /// Length the short side is resized to before the centre crop; 0 squeezes the whole image.
+    #[arg(long, value_name = "PIXELS")]
+    short_side: Option<u32>,
+    /// Resampling filter: bilinear or bicubic, both antialiased.
+    #[arg(long, value_name = "FILTER", value_parser = parse_filter)]
+    filter: Option<Filter>,
+    /// Channels: rgb, bgr or grey.
+    #[arg(long, value_name = "ORDER", value_parser = parse_channels)]
+    channels: Option<Channels>,
+    /// Mean of each channel, subtracted from pixels in 0–1 (or 0–255 with --levels).
+    #[arg(long, value_name = "M,…", value_delimiter = ',', allow_negative_numbers = true)]
+    mean: Option<Vec<f32>>,
+    /// Standard deviation of each channel.
+    #[arg(long, value_name = "S,…", value_delimiter = ',')]
+    std: Option<Vec<f32>>,
+    /// Pixels keep their grey levels 0–255 instead of being divided by 255.
+    #[arg(long)]
+    levels: bool,
+    /// What lies behind transparent pixels: white (default) or black.
+    #[arg(long, value_name = "COLOUR", value_parser = parse_background)]
+    background: Option<Background>,
+    /// Ignore the EXIF orientation.
+    #[arg(long)]
+    no_orientation: bool,
+    /// Decode a JPEG at a half, a quarter or an eighth of its size where that still covers what is needed:
+    /// much faster for photos of many megapixels, with slightly other pixels.
+    #[arg(long)]
+    scaled_jpeg: bool,
+}
+
+impl ModelArgs {
+    pub(crate) fn config(&self) -> ModelConfig {
+        let it = self.input.clone();
+        ModelConfig {
+            model: self.model.clone(),
+            tap: it.tap,
+            pool: it.pool,
+            image: ImageConfig {
+                size: it.size,
+                short_side: it.short_side,
+                filter: it.filter,
+                channels: it.channels,
+                mean: it.mean,
+                std: it.std,
+                levels: it.levels,
+                background: it.background,
+                no_orientation: it.no_orientation,
+                scaled_jpeg: it.scaled_jpeg,
+            },
+        }
+    }
+
+    /// Whether nothing is said of how it is fed or cut.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.input == InputArgs::default()
+    }
+}
+
+fn parse_size(text: &str) -> Result<[u32; 2], String> {
+    let number = |it: &str| it.trim().parse::<u32>().map_err(|err| format!("`{it}` is no size: {err}"));
+    match text.split_once(',') {
+        Some((height, width)) => Ok([number(height)?, number(width)?]),
+        None => number(text).map(|side| [side, side]),
+    }
+}
+
+fn parse_pool(text: &str) -> Result<Pool, String> {
+    choice(text, &[Pool::None, Pool::Mean, Pool::First].map(|it| (words::pool(it), it)))
+}
+
+fn parse_filter(text: &str) -> Result<Filter, String> {
+    choice(text, &[("bilinear", Filter::Bilinear), ("bicubic", Filter::Bicubic)])
+}
+
+fn parse_channels(text: &str) -> Result<Channels, String> {
+    choice(text, &[("rgb", Channels::Rgb), ("bgr", Channels::Bgr), ("grey", Channels::Grey)])
+}
+
+fn parse_background(text: &str) -> Result<Background, String> {
+    choice(text, &[("white", Background::White), ("black", Background::Black)])
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text).map(|(_, it)| *it);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        format!("expected one of: {}", names.join(", "))
+    })
+}

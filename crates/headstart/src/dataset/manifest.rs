@@ -1,0 +1,209 @@
+//! Manifests: a row a picture, in CSV, TSV, JSON lines or Parquet.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use headstart_backbone::{Input, Listing};
+use headstart_store::{Cell, Failure, Label, read_columns};
+
+use serde_json::Value;
+
+use super::{Columns, absolute};
+use crate::error::{Error, io};
+
+/// A manifest's rows, named fields each.
+type Rows = Vec<Result<HashMap<String, Cell>, Failure>>;
+
+/// Lists a manifest, its kind told by its extension.
+pub(super) fn list(manifest: &Path, columns: &Columns) -> Result<Listing, Error> {
+    let extension = manifest.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let rows = match extension.as_str() {
+        "csv" => read_delimited(manifest, b',', columns)?,
+        "tsv" => read_delimited(manifest, b'\t', columns)?,
+        "jsonl" | "ndjson" => read_json_lines(manifest, columns)?,
+        "parquet" => {
+            let required: Vec<&str> = columns.required().collect();
+            let known = ["split", "group", "labels", "targets"];
+            let labels = columns.labels.iter().map(String::as_str).filter(|it| !required.contains(it));
+            let optional: Vec<&str> = known.into_iter().chain(labels).collect();
+            read_columns(manifest, &required, &optional)?.into_iter().map(Ok).collect()
+        }
+        _ => return Err(Error::NotAManifest { path: manifest.to_owned() }),
+    };
+    from_rows(manifest, rows, columns)
+}
+
+fn from_rows(manifest: &Path, rows: Rows, columns: &Columns) -> Result<Listing, Error> {
+    let folder = manifest.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut listing = Listing { root: absolute(folder)?, ..Listing::default() };
+    let mut labels: Vec<Option<Labelled>> = Vec::new();
+    for (index, row) in rows.into_iter().enumerate() {
+        let mut row = match row {
+            Ok(row) => row,
+            Err(unreadable) => {
+                listing.unreadable.push(unreadable);
+                continue;
+            }
+        };
+        let Some(path) = row.remove(&columns.path).map(text_of).filter(|it| !it.is_empty()) else {
+            let path = format!("row {} of {}", index + 1, manifest.display());
+            listing.unreadable.push(Failure { path, reason: format!("has no `{}`", columns.path) });
+            continue;
+        };
+        // Spaces around a label are a habit of typing; around a path they may be part of it.
+        let path = match path.trim() {
+            trimmed if trimmed != path && !folder.join(&path).exists() => trimmed.to_owned(),
+            _ => path,
+        };
+        labels.push(label_of(&mut row, columns));
+        let [split, group] = ["split", "group"].map(|it| trimmed(row.remove(it)));
+        listing.inputs.push(Input { file: folder.join(&path), path, label: None, split, group });
+    }
+    if let (true, Some(first)) = (listing.inputs.is_empty(), listing.unreadable.first()) {
+        return Err(Error::NoUsableRow { path: manifest.to_owned(), first: first.clone() });
+    }
+    // What a text stands for depends on all of them.
+    let texts =
+        labels.iter().flatten().filter_map(|it| if let Labelled::Text(it) = it { Some(&**it) } else { None });
+    let texts: Vec<&str> = texts.collect();
+    let mut of_texts = Label::from_texts(texts.iter().copied()).collect::<Vec<_>>().into_iter();
+    for (input, label) in listing.inputs.iter_mut().zip(&labels) {
+        input.label = match label {
+            Some(Labelled::Text(_)) => of_texts.next(),
+            Some(Labelled::Typed(label)) => Some(label.clone()),
+            None => None,
+        };
+    }
+    Label::make_alike(listing.inputs.iter_mut().filter_map(|it| it.label.as_mut()));
+    Ok(listing)
+}
+
+/// What a row says of its label.
+enum Labelled {
+    /// A text, whose kind the whole column decides.
+    Text(String),
+    /// A list, which says it itself.
+    Typed(Label),
+}
+
+fn label_of(row: &mut HashMap<String, Cell>, columns: &Columns) -> Option<Labelled> {
+    if let [column] = &columns.labels[..] {
+        // A store's own table has several labels and numbers in columns of their own.
+        let others = if *columns == Columns::default() { &["labels", "targets"][..] } else { &[] };
+        let names = [column.as_str()].into_iter().chain(others.iter().copied());
+        return match names.filter_map(|it| row.remove(it)).find(|it| *it != Cell::Text(String::new()))? {
+            Cell::Texts(names) => Some(Labelled::Typed(Label::Classes(names))),
+            Cell::Numbers(numbers) => Some(Labelled::Typed(Label::Numbers(numbers))),
+            text => trimmed(Some(text)).map(Labelled::Text),
+        };
+    }
+    let texts: Vec<String> = columns.labels.iter().filter_map(|it| trimmed(row.remove(it))).collect();
+    // As one text: whether these are numbers, all rows together say.
+    (texts.len() == columns.labels.len()).then(|| Labelled::Text(Label::Classes(texts).to_string()))
+}
+
+/// The text of a cell without the spaces around it; none where nothing is left.
+fn trimmed(cell: Option<Cell>) -> Option<String> {
+    cell.map(|it| text_of(it).trim().to_owned()).filter(|it| !it.is_empty())
+}
+
+/// A cell where one text is wanted.
+fn text_of(cell: Cell) -> String {
+    match cell {
+        Cell::Text(text) => text,
+        Cell::Texts(texts) => Label::Classes(texts).to_string(),
+        Cell::Numbers(numbers) => Label::Numbers(numbers).to_string(),
+    }
+}
+
+fn read_delimited(path: &Path, delimiter: u8, columns: &Columns) -> Result<Rows, Error> {
+    let reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_path(path);
+    let failed = |source| Error::Csv { path: path.to_owned(), source };
+    let mut reader = reader.map_err(failed)?;
+    let header = reader.headers().map_err(failed)?.clone();
+    let header: Vec<String> =
+        header.iter().map(|it| it.trim_start_matches('\u{feff}').trim().to_owned()).collect();
+    check_columns(path, &header, columns)?;
+    let mut rows = Vec::new();
+    for (index, record) in reader.records().enumerate() {
+        rows.push(match record {
+            Ok(record) => {
+                let cells = record.iter().map(|it| Cell::Text(it.to_owned()));
+                Ok(header.iter().cloned().zip(cells).collect())
+            }
+            Err(err) if err.is_io_error() => return Err(failed(err)),
+            Err(err) => {
+                let path = format!("row {} of {}", index + 1, path.display());
+                Err(Failure { path, reason: err.to_string() })
+            }
+        });
+    }
+    Ok(rows)
+}
+
+fn read_json_lines(path: &Path, columns: &Columns) -> Result<Rows, Error> {
+    let file = File::open(path).map_err(io("read", path))?;
+    let mut rows = Rows::new();
+    let mut names = BTreeSet::new();
+    for (index, line) in BufReader::new(file).split(b'\n').enumerate() {
+        let line = line.map_err(io("read", path))?;
+        let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| index == 0).unwrap_or(&line);
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let object: serde_json::Map<String, Value> = match serde_json::from_slice(line) {
+            Ok(object) => object,
+            Err(err) => {
+                let path = format!("line {} of {}", index + 1, path.display());
+                rows.push(Err(Failure { path, reason: format!("is no JSON object: {err}") }));
+                continue;
+            }
+        };
+        names.extend(object.keys().cloned());
+        let fields = object.into_iter().filter_map(|(name, value)| Some((name, cell(value)?)));
+        rows.push(Ok(fields.collect()));
+    }
+    // A row may lack what others have.
+    if !names.is_empty() {
+        check_columns(path, &names.into_iter().collect::<Vec<_>>(), columns)?;
+    }
+    Ok(rows)
+}
+
+/// A JSON value as a cell: lists of numbers are numbers, other lists are texts.
+fn cell(value: Value) -> Option<Cell> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(Cell::Text(text)),
+        Value::Array(items) => {
+            let numbers: Option<Vec<f64>> = items.iter().map(Value::as_f64).collect();
+            let text = |it: Value| if let Value::String(it) = it { it } else { it.to_string() };
+            Some(match numbers.filter(|it| !it.is_empty()) {
+                Some(numbers) => Cell::Numbers(numbers),
+                None => Cell::Texts(items.into_iter().filter(|it| !it.is_null()).map(text).collect()),
+            })
+        }
+        other => Some(Cell::Text(other.to_string())),
+    }
+}
+
+fn check_columns(path: &Path, found: &[String], columns: &Columns) -> Result<(), Error> {
+    match columns.required().find(|name| found.iter().all(|it| it != name)) {
+        Some(column) => {
+            let (path, column, found) = (path.to_owned(), column.to_owned(), found.to_vec());
+            Err(Error::MissingColumn { path, column, found })
+        }
+        None => Ok(()),
+    }
+}
+
+impl Columns {
+    /// Columns a manifest must have: the path, and those of the label that the user named.
+    fn required(&self) -> impl Iterator<Item = &str> {
+        let default = Self::default().labels;
+        let named = self.labels.iter().filter(move |it| !default.contains(it));
+        [self.path.as_str()].into_iter().chain(named.map(String::as_str))
+    }
+}

@@ -1,0 +1,470 @@
+//! Why something could not be done.
+
+use std::path::{Path, PathBuf};
+
+use headstart_backbone::{BackboneError, ItemError};
+use headstart_head::{HeadError, Task};
+use headstart_onnx::OnnxError;
+use headstart_store::{Failure, StoreError};
+
+use crate::provision::Kind;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read, written, …
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder, where a file is to be written.
+    #[error("{} is a folder", path.display())]
+    IsFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A pipe, a device, …, where a file is to be written.
+    #[error("{} is no regular file", path.display())]
+    NotRegular {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// There is no folder for a cache.
+    #[error("no home folder to keep a cache in; set HEADSTART_CACHE to a folder")]
+    NoCache,
+
+    /// Nothing is at the dataset's path.
+    #[error("no dataset at {}", path.display())]
+    NoDataset {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file that is no manifest by its name.
+    #[error("{} is no folder and no manifest; expected .csv, .tsv, .jsonl, .ndjson or .parquet", path.display())]
+    NotAManifest {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A manifest lacks a column.
+    #[error("{} has no column `{column}`; its columns are: {}", path.display(), found.join(", "))]
+    MissingColumn {
+        /// The manifest.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Columns that are there.
+        found: Vec<String>,
+    },
+    /// A manifest of text does not read.
+    #[error("cannot read {}", path.display())]
+    Csv {
+        /// The manifest.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: csv::Error,
+    },
+    /// A manifest without a usable row.
+    #[error("no row of {} can be used: {first}", path.display())]
+    NoUsableRow {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with the first.
+        first: Failure,
+    },
+    /// A folder that has splits, and others beside them.
+    #[error("{} has the splits {} and beside them the folder {other}; move that elsewhere, or list the pictures in a manifest", path.display(), splits.join(", "))]
+    FolderBesideSplits {
+        /// The dataset.
+        path: PathBuf,
+        /// Its splits.
+        splits: Vec<String>,
+        /// One of the others.
+        other: String,
+    },
+    /// A dataset without an input.
+    #[error("no pictures in {}", path.display())]
+    NoInputs {
+        /// The dataset.
+        path: PathBuf,
+    },
+
+    /// A store that lists nothing.
+    #[error("{} has no samples; extract a dataset into it, or see the failures that its last run listed there", path.display())]
+    NoSamples {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A store without a label.
+    #[error("none of the {n} samples of {} has a label; give one folder a class, or a manifest with a `label` column", path.display())]
+    NoLabels {
+        /// The store.
+        path: PathBuf,
+        /// Its samples.
+        n: usize,
+    },
+    /// A label that is to be a number.
+    #[error("{path}: label `{label}` is no number")]
+    NotANumber {
+        /// The sample.
+        path: String,
+        /// Its label.
+        label: String,
+    },
+    /// Samples with different numbers of targets.
+    #[error("{path}: {found} numbers, the first sample has {expected}")]
+    TargetCount {
+        /// The sample.
+        path: String,
+        /// Numbers that it has.
+        found: usize,
+        /// Numbers that the first has.
+        expected: usize,
+    },
+    /// Samples whose embeddings are not in the store.
+    #[error("{n} of {n_samples} samples have no embedding in {}, {first} first; extract the dataset again", store.display())]
+    MissingEmbeddings {
+        /// How many.
+        n: usize,
+        /// Of how many.
+        n_samples: usize,
+        /// The store.
+        store: PathBuf,
+        /// The first of them.
+        first: String,
+    },
+    /// A name that is no split's.
+    #[error("split `{split}` is none of train, val, test")]
+    UnknownSplit {
+        /// The name.
+        split: String,
+    },
+    /// A split without a sample.
+    #[error("no sample of {} is in the split `{split}`", store.display())]
+    EmptySplit {
+        /// The store.
+        store: PathBuf,
+        /// The split.
+        split: String,
+    },
+    /// Nothing to judge a head by.
+    #[error("no sample of {} was held out; the splits `train` and `all` judge by those it was fitted on", store.display())]
+    NothingHeldOut {
+        /// The store.
+        store: PathBuf,
+    },
+
+    /// Nothing to tell apart.
+    #[error("all training samples have the label `{label}`: nothing to tell apart")]
+    OneClass {
+        /// The label.
+        label: String,
+    },
+    /// Training samples that have none of several labels.
+    #[error("no training sample has a label")]
+    NoTrainingLabels,
+    /// A head that does not do what it is asked to.
+    #[error("a {head} head predicts {offered}, {wanted} are for {better}")]
+    TaskOfHead {
+        /// The head.
+        head: &'static str,
+        /// What it predicts.
+        offered: &'static str,
+        /// What it was asked for.
+        wanted: &'static str,
+        /// Heads that do.
+        better: &'static str,
+    },
+    /// Settings of a fit that cannot be meant.
+    #[error("{reason}")]
+    InvalidFit {
+        /// What they must be.
+        reason: &'static str,
+    },
+    /// A head to start from that is of another kind.
+    #[error("the head to start from is another: {head} for {task:?}, this is logistic for {wanted:?}")]
+    OtherStart {
+        /// Its kind.
+        head: String,
+        /// Its task.
+        task: Task,
+        /// The task of the fit.
+        wanted: Task,
+    },
+    /// A head to start from that nothing vouches for.
+    #[error("the head to start from has no certificate")]
+    StartWithoutCertificate,
+    /// A head that is fitted in memory alone.
+    #[error("this head needs its samples in memory; a logistic one does not")]
+    NotInMemory,
+    /// A head that predicts other numbers than samples have.
+    #[error("the head predicts {expected} numbers, the samples have {found}")]
+    NumberCount {
+        /// Numbers of the head.
+        expected: usize,
+        /// Numbers of the samples.
+        found: usize,
+    },
+    /// The head crate refused.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// A file that is no head.
+    #[error("{}", path.display())]
+    HeadFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: HeadError,
+    },
+
+    /// No file at a model's path.
+    #[error("no model file at {}", path.display())]
+    NoModelFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// An id that the registry does not have.
+    #[error("no model `{model}` in the registry, which has: {}", known.join(", "))]
+    UnknownModel {
+        /// The id.
+        model: String,
+        /// Ids that it has.
+        known: Vec<String>,
+    },
+    /// A model that cannot be used.
+    #[error("cannot use {model}")]
+    Model {
+        /// The model, as it was named.
+        model: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file that is not the registry's.
+    #[error("{} has SHA-256 {found}, the registry expects {expected}; remove it, or pass it as a path if it is another model", path.display())]
+    ModelHash {
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The registry's.
+        expected: String,
+    },
+    /// A model that is to be had from nowhere.
+    #[error("{model} has no public address; put {file} into a folder and name that in HEADSTART_MODELS")]
+    NoAddress {
+        /// The model.
+        model: String,
+        /// Its file.
+        file: String,
+    },
+    /// A model that could not be downloaded.
+    #[error("cannot get {model}; put {file} into a folder of HEADSTART_MODELS to do without the network")]
+    Pull {
+        /// The model.
+        model: String,
+        /// Its file.
+        file: String,
+        /// The cause.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A download failed.
+    #[error("cannot download {url}")]
+    Download {
+        /// Address.
+        url: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A download that is not what was expected.
+    #[error("{url} has SHA-256 {found}, expected {expected}; the download was thrown away")]
+    DownloadHash {
+        /// Address.
+        url: String,
+        /// Its hash.
+        found: String,
+        /// The expected one.
+        expected: String,
+    },
+    /// A backbone could not be loaded or run.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
+    /// A store could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A graph could not be read, changed or written.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+
+    /// There is no runtime for a kind of device.
+    #[error("no ONNX Runtime{} found; version {needed} or newer is needed", of_kind(*kind))]
+    NoRuntime {
+        /// The kind.
+        kind: Kind,
+        /// Oldest version that works.
+        needed: &'static str,
+    },
+    /// CUDA needs a driver too.
+    #[error("{NO_DRIVER}, and no ONNX Runtime for cuda found")]
+    NoDriver,
+    /// A runtime that was cut short.
+    #[error("{reason}")]
+    RuntimeDamaged {
+        /// The kind.
+        kind: Kind,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A runtime that does not load.
+    #[error(transparent)]
+    Runtime(Box<Unusable>),
+    /// A device that cannot be used.
+    #[error(transparent)]
+    Device(Box<Unusable>),
+    /// There is no build of the runtime for this machine.
+    #[error("no pinned ONNX Runtime for {kind} on {} ({})", std::env::consts::OS, std::env::consts::ARCH)]
+    NoBuild {
+        /// The kind.
+        kind: Kind,
+    },
+    /// No build of the runtime can be had.
+    #[error("cannot get ONNX Runtime for {kind}: {}", reasons.join("; "))]
+    Setup {
+        /// The kind.
+        kind: Kind,
+        /// Why, for each build.
+        reasons: Vec<String>,
+    },
+    /// pip failed.
+    #[error("pip: {message}")]
+    Pip {
+        /// What it said last.
+        message: String,
+    },
+    /// What was fetched is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Package {
+        /// The package.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A picture to compare on that cannot be used.
+    #[error("{} {source}", path.display())]
+    Sample {
+        /// The picture.
+        path: PathBuf,
+        /// Why.
+        source: ItemError,
+    },
+    /// An exported graph that gives other scores than the head.
+    #[error(
+        "the exported graph differs from the head by {difference:.2e}, more than {tolerance:.0e}; nothing was written"
+    )]
+    ExportDiffers {
+        /// Largest difference.
+        difference: f64,
+        /// Largest that is allowed.
+        tolerance: f64,
+    },
+    /// An exported graph that gives other outputs than the head.
+    #[error("the exported graph gives {found} numbers, expected {expected}")]
+    ExportShape {
+        /// Numbers it gives.
+        found: usize,
+        /// Numbers the head gives.
+        expected: usize,
+    },
+    /// A file that was not written by an export.
+    #[error("{}: {reason}", path.display())]
+    NotExported {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// A file to write that could not be used as a model.
+    #[error("{} must end in .onnx to be used as a model", path.display())]
+    NotOnnx {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The model itself would be overwritten.
+    #[error("{} is the model itself; write to another file", path.display())]
+    IsModel {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is no description of a model would be overwritten.
+    #[error("{} describes no model, and would be overwritten", path.display())]
+    NotADescription {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        #[source]
+        source: BackboneError,
+    },
+    /// A backbone that is quantised with nothing.
+    #[error("none of the {n} pictures can be read")]
+    NothingReadable {
+        /// Pictures that were tried.
+        n: usize,
+    },
+    /// Two backbones that have no embedding of the same input.
+    #[error("no image has an embedding by both models")]
+    NothingToCompare,
+    /// A backbone that cannot be quantised.
+    #[error("cannot quantise")]
+    Quantize {
+        /// The cause.
+        #[source]
+        source: BackboneError,
+    },
+}
+
+/// A runtime or a device that cannot be used, and what its user needs to know to mend that.
+#[derive(Debug)]
+pub struct Unusable {
+    /// The kind of device.
+    pub kind: Kind,
+    /// Whether the runtime was named, and not found in the cache.
+    pub is_named: bool,
+    /// Why it cannot be used.
+    pub cause: BackboneError,
+}
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl std::error::Error for Unusable {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
+}
+
+/// What is missing where there is no NVIDIA driver.
+pub(crate) const NO_DRIVER: &str =
+    "there is no NVIDIA driver, or it does not answer (version 525 or newer is needed)";
+
+fn of_kind(kind: Kind) -> String {
+    if kind == Kind::Cpu { String::new() } else { format!(" for {kind}") }
+}
+
+pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source }
+}

@@ -1,0 +1,112 @@
+//! Backbone and head as one ONNX file that proves itself.
+
+use std::path::{Path, PathBuf};
+
+use headstart_backbone::{Backbone, Runner, read_input};
+use headstart_head::{Activation, HeadModel};
+use headstart_input::{Limits, Tensor};
+use headstart_onnx::{Layer, Nonlinearity, OnnxModel, attach_head};
+use ndarray::ArrayView2;
+
+use crate::error::{Error, io};
+use crate::exported::{self, Verification};
+use crate::files::{check_out, check_space, folder_of};
+
+/// Largest difference to the head's own scores: probabilities, or numbers relative to the largest.
+///
+/// The head computes in f64, the graph in f32: logits of size 30 carry an error of about 1e-5.
+const TOLERANCE: f64 = 1e-4;
+
+/// Inputs that are made for the comparison.
+const N_PROBES: usize = 16;
+
+/// Writes backbone and head as one ONNX file.
+///
+/// The file is run over inputs made up for it, and over `samples`, and compared with the head's own scores
+/// before it is written: one that does not agree is not.
+///
+/// # Errors
+/// [`Error::Head`] for a head of another embedding space; [`Error::ExportDiffers`];
+/// [`Error::Sample`] for a sample that cannot be used; [`Error::Io`] and its like when the file cannot be
+/// written.
+pub fn export(
+    backbone: &mut Backbone,
+    head: &HeadModel,
+    out: impl AsRef<Path>,
+    samples: &[PathBuf],
+) -> Result<Verification, Error> {
+    let out = out.as_ref();
+    check_out(out)?;
+    check_space(head, backbone.space())?;
+    let n_features = backbone.space().n_features;
+    let mut graph = attach_head(&backbone.model().graph, n_features, &layers(head))?;
+    exported::describe(&mut graph, head, backbone.runner().recipe());
+    let inputs = inputs(backbone, samples)?;
+    // The comparison runs the very bytes that are shipped, as a file, external data and all.
+    let folder = folder_of(out);
+    let staging = tempfile::Builder::new().prefix(".export-").tempdir_in(folder);
+    let staged = staging.map_err(io("write", folder))?;
+    let staged = staged.path().join("model.onnx");
+    graph.save(&staged)?;
+    let difference = compare(&staged, backbone, head, &inputs)?;
+    // A difference that is no number is none that is allowed.
+    if difference.is_nan() || difference > TOLERANCE {
+        return Err(Error::ExportDiffers { difference, tolerance: TOLERANCE });
+    }
+    let (n_samples, tolerance) = (inputs.len(), TOLERANCE);
+    let verification = Verification { n_samples, max_abs_difference: difference, tolerance };
+    exported::verified(&mut graph, &verification);
+    graph.save(out)?;
+    Ok(verification)
+}
+
+/// The head's layers as a graph has them.
+#[expect(clippy::cast_possible_truncation, reason = "the graph computes in f32")]
+fn layers(head: &HeadModel) -> Vec<Layer> {
+    let layers = head.layers.iter().map(|layer| Layer {
+        weight: layer.weight.iter().map(|it| *it as f32).collect(),
+        bias: layer.bias.iter().map(|it| *it as f32).collect(),
+        nonlinearity: match layer.activation {
+            Activation::Identity => Nonlinearity::Identity,
+            Activation::Relu => Nonlinearity::Relu,
+            Activation::Softmax => Nonlinearity::Softmax,
+            Activation::Sigmoid => Nonlinearity::Sigmoid,
+        },
+    });
+    layers.collect()
+}
+
+/// Made-up inputs, and the user's own.
+fn inputs(backbone: &Backbone, samples: &[PathBuf]) -> Result<Vec<Vec<Tensor>>, Error> {
+    let (recipe, limits) = (backbone.runner().recipe(), Limits::default());
+    let mut inputs = recipe.probes(N_PROBES);
+    for path in samples {
+        let tensors = read_input(path, &limits).and_then(|it| Ok(recipe.apply(&it, &limits)?));
+        inputs.push(tensors.map_err(|source| Error::Sample { path: path.clone(), source })?);
+    }
+    Ok(inputs)
+}
+
+/// Largest difference between the exported file's scores and the head's own.
+fn compare(
+    file: &Path,
+    backbone: &mut Backbone,
+    head: &HeadModel,
+    inputs: &[Vec<Tensor>],
+) -> Result<f64, Error> {
+    let (name, graph) = (file.display().to_string(), OnnxModel::load(file)?);
+    let (_, recipe) = exported::read(&graph, file)?;
+    let (runtime, config) = (backbone.runtime().clone(), backbone.config().clone());
+    let mut exported = Runner::load(&runtime, &name, &graph, &recipe, &config, 1)?;
+    let scores = exported.run(inputs)?;
+    let embeddings = backbone.runner_mut().run(inputs)?;
+    let embeddings = ArrayView2::from_shape((inputs.len(), head.n_features()), &embeddings);
+    let expected = head.predict(embeddings.expect("a row an input"))?;
+    if scores.len() != expected.len() {
+        return Err(Error::ExportShape { found: scores.len(), expected: expected.len() });
+    }
+    let unit = expected.iter().fold(1.0_f64, |max, it| max.max(it.abs()));
+    let differences = scores.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs() / unit);
+    // `max` would drop a NaN.
+    Ok(differences.fold(0.0, |max: f64, it| if it.is_nan() || it > max { it } else { max }))
+}

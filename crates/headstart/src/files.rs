@@ -1,0 +1,73 @@
+//! Files that are there whole or not at all.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use atomic_write_file::AtomicWriteFile;
+use headstart_head::HeadModel;
+use headstart_store::EmbeddingSpace;
+
+use crate::error::{Error, io};
+
+/// Reads a head file.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::HeadFile`].
+pub fn read_head(path: &Path) -> Result<HeadModel, Error> {
+    let bytes = fs::read(path).map_err(io("read", path))?;
+    HeadModel::from_bytes(&bytes).map_err(|source| Error::HeadFile { path: path.to_owned(), source })
+}
+
+/// Writes a head file, in one piece.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Head`] for a head with numbers that are not finite.
+pub fn write_head(head: &HeadModel, path: &Path) -> Result<(), Error> {
+    write_file(path, &head.to_bytes()?)
+}
+
+/// Refuses a head that was fitted on embeddings of another space, and says what differs.
+///
+/// # Errors
+/// [`Error::Head`].
+pub(crate) fn check_space(head: &HeadModel, space: &EmbeddingSpace) -> Result<(), Error> {
+    let differences = || match serde_json::from_value::<EmbeddingSpace>(head.metadata.space.clone()) {
+        Ok(of_head) => of_head
+            .differences(space)
+            .iter()
+            .map(|it| it.replace("here ", "head ").replace("asked for ", "now "))
+            .collect(),
+        Err(_) => vec!["the head does not say on which".to_owned()],
+    };
+    Ok(head.check_fingerprint(&space.fingerprint(), differences)?)
+}
+
+/// Refuses a place where no file can be put, before anything is computed for it, and makes its folder.
+///
+/// # Errors
+/// [`Error::IsFolder`], [`Error::NotRegular`], [`Error::Io`].
+pub fn check_out(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Err(Error::IsFolder { path: path.to_owned() });
+    }
+    // A file takes the place of what is there: a device would be gone.
+    if path.exists() && !path.is_file() {
+        return Err(Error::NotRegular { path: path.to_owned() });
+    }
+    let folder = folder_of(path);
+    let written = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    written.map(drop).map_err(io("write", path))
+}
+
+/// The folder of a file that is to be written.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes a file under a temporary name beside its destination, syncs it and renames it into place.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = AtomicWriteFile::open(path).map_err(io("write", path))?;
+    file.write_all(bytes).map_err(io("write", path))?;
+    file.commit().map_err(io("write", path))
+}

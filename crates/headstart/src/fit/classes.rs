@@ -1,0 +1,94 @@
+//! One class a sample.
+
+use std::collections::BTreeSet;
+
+use headstart_head::{
+    Activation, DenseLayer, Logistic, LogisticFit, balanced_weights, correct_prior, fit_with_linfa, one_hot,
+};
+
+use super::config::{FitConfig, HeadConfig, LogisticHead, Solver};
+use super::rows::Training;
+use super::{How, Solved, choose_alpha, columns_for, hidden, numbers};
+use crate::error::Error;
+use crate::event::Events;
+
+pub(super) fn fit(
+    config: &FitConfig,
+    training: &Training<'_>,
+    events: &mut Events<'_>,
+) -> Result<Solved, Error> {
+    // Only classes that are trained on: a class seen in validation alone has nothing to learn from.
+    let labels: BTreeSet<String> = training.rows.iter().map(|it| training.samples.class(*it)).collect();
+    let labels: Vec<String> = labels.into_iter().collect();
+    if let [label] = &labels[..] {
+        return Err(Error::OneClass { label: label.clone() });
+    }
+    let y = training.classes(&training.rows, &labels);
+    let mut class_counts = vec![0; labels.len()];
+    y.iter().for_each(|it| class_counts[*it] += 1);
+    let (layers, how) = match &config.head {
+        HeadConfig::Logistic(head) => logistic(head, config.seed, training, &labels, &y, events)?,
+        HeadConfig::Linear(head) => {
+            // Scores of classes are no probabilities; softmax keeps their order and makes them sum to 1.
+            let targets = one_hot(&y, labels.len());
+            numbers::ridge(head, training, targets.view(), Activation::Softmax, events)?
+        }
+        HeadConfig::Mlp(head) => {
+            let weights = head.balanced.then(|| balanced_weights(&y, labels.len()));
+            let of_samples: Option<Vec<f64>> =
+                weights.as_ref().map(|by_class| y.iter().map(|it| by_class[*it]).collect());
+            let targets = one_hot(&y, labels.len());
+            let samples =
+                hidden::Targets { targets: targets.view(), strata: &y, weights: of_samples.as_deref() };
+            let (mut layers, how) =
+                hidden::fit(head, config.seed, training, &samples, Activation::Softmax, events)?;
+            if let (Some(weights), Some(last)) = (weights, layers.last_mut()) {
+                correct_prior(&mut last.bias, &weights);
+            }
+            (layers, how)
+        }
+    };
+    Ok(Solved { layers, labels, class_counts, thresholds: Vec::new(), how })
+}
+
+fn logistic(
+    head: &LogisticHead,
+    seed: u64,
+    training: &Training<'_>,
+    labels: &[String],
+    y: &[usize],
+    events: &mut Events<'_>,
+) -> Result<(Vec<DenseLayer>, How), Error> {
+    let n_classes = labels.len();
+    let class_weights = head.balanced.then(|| balanced_weights(y, n_classes));
+    let weigh = |y: &[usize]| -> Option<Vec<f64>> {
+        class_weights.as_ref().map(|by_class| y.iter().map(|it| by_class[*it]).collect())
+    };
+    let weights = weigh(y);
+    let samples = Logistic::new(&training.x, y, n_classes, weights.as_deref(), head.standardize)?;
+    let path = || match &training.part {
+        None => samples.cross_validate(&training.folds(head, y, seed), &head.alphas()),
+        Some(part) => {
+            let y = part.classes(&part.rows, labels);
+            let weights = weigh(&y);
+            Logistic::new(&part.x, &y, n_classes, weights.as_deref(), head.standardize)?
+                .cross_validate(&part.folds(head, &y, seed), &head.alphas())
+        }
+    };
+    let (alpha, path) = choose_alpha(head, path, events)?;
+    let config = head.at(alpha);
+    let mut fit = match (head.solver, head.start.as_deref()) {
+        (Solver::Linfa, _) => fit_with_linfa(training.in_memory()?, y, n_classes, &config)?,
+        (Solver::Headstart, None) => samples.fit(&config)?,
+        (Solver::Headstart, Some(start)) => {
+            let (coef, intercept, certificate) = columns_for(start, labels)?;
+            samples.fit_from(&LogisticFit { coef, intercept, certificate }, &config)?
+        }
+    };
+    if let Some(class_weights) = class_weights {
+        correct_prior(&mut fit.intercept, &class_weights);
+    }
+    let layer = DenseLayer { weight: fit.coef, bias: fit.intercept, activation: Activation::Softmax };
+    let certificate = Some(fit.certificate);
+    Ok((vec![layer], How { alpha: Some(alpha), path, certificate, training: None }))
+}

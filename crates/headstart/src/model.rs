@@ -1,0 +1,239 @@
+//! From a model's name to a model ready to be loaded.
+
+use std::path::{Path, PathBuf};
+
+use headstart_backbone::{CutModel, EMBEDDED_ID, ModelSpec, Registry, embedded_model};
+use headstart_input::{Background, Channels, Filter, Recipe};
+use headstart_onnx::Pool;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::environment::Places;
+use crate::error::Error;
+use crate::event::{Events, Note, note};
+use crate::provision::{download, hash_of};
+
+/// Which model, and what is to be otherwise than the registry or its description says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// Id of the registry, or path of an `.onnx` file. Default: the one that is compiled in.
+    pub model: String,
+    /// Tensor to cut at; found by structure when not given.
+    pub tap: Option<String>,
+    /// How a tap with positions becomes one row.
+    pub pool: Option<Pool>,
+    /// How pictures are fed.
+    pub image: ImageConfig,
+}
+
+/// What of an image recipe is to be otherwise.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageConfig {
+    /// Height and width of the model's input.
+    pub size: Option<[u32; 2]>,
+    /// Length the short side is resized to before the centre crop; 0 squeezes the whole image.
+    pub short_side: Option<u32>,
+    /// Resampling filter.
+    pub filter: Option<Filter>,
+    /// Channels and their order.
+    pub channels: Option<Channels>,
+    /// Mean of each channel.
+    pub mean: Option<Vec<f32>>,
+    /// Standard deviation of each channel.
+    pub std: Option<Vec<f32>>,
+    /// Whether pixels keep their grey levels 0–255.
+    pub levels: bool,
+    /// What lies behind transparent pixels.
+    pub background: Option<Background>,
+    /// Whether the EXIF orientation is ignored.
+    pub no_orientation: bool,
+    /// Whether large JPEGs are decoded at a fraction of their size.
+    pub scaled_jpeg: bool,
+}
+
+impl From<&str> for ModelConfig {
+    fn from(model: &str) -> Self {
+        Self { model: model.to_owned(), tap: None, pool: None, image: ImageConfig::default() }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self::from(EMBEDDED_ID)
+    }
+}
+
+/// Where a model's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// Compiled into this crate.
+    Embedded(&'static [u8]),
+    /// A file.
+    File(PathBuf),
+}
+
+/// Finds a model, downloading it where the registry says from where, checks its hash, and cuts it.
+///
+/// # Errors
+/// [`Error::NoModelFile`], [`Error::UnknownModel`], [`Error::ModelHash`]; [`Error::Model`] when it cannot
+/// be cut or fed so; [`Error::Pull`], [`Error::NoAddress`].
+pub(crate) fn prepare(
+    config: &ModelConfig,
+    places: &Places,
+    events: &mut Events<'_>,
+) -> Result<CutModel, Error> {
+    let (mut spec, source) = resolve(&config.model, places, events)?;
+    config.apply(&mut spec)?;
+    let model = match &source {
+        ModelSource::Embedded(bytes) => CutModel::from_bytes(bytes, &spec),
+        ModelSource::File(path) => CutModel::load(path, &spec),
+    }
+    .or_else(|err| {
+        // That a damaged file is not the registry's says more than what of it does not read.
+        if let ModelSource::File(path) = &source {
+            check_hash(&spec, path)?;
+        }
+        Err(Error::Model { model: config.model.clone(), source: Box::new(err) })
+    })?;
+    if let ModelSource::File(path) = &source {
+        expect_hash(&spec, path, &model.sha256)?;
+    }
+    // Nothing vouches for what is fed to a file of the user's own but these words.
+    if spec.sha256.is_none() || *config != ModelConfig::from(config.model.as_str()) {
+        let (recipe, tap) = (Box::new(spec.recipe), model.tap.clone());
+        note(events, Note::FedAs { model: config.model.clone(), recipe, tap });
+    }
+    if config.model == EMBEDDED_ID {
+        note(events, Note::DefaultModel { model: config.model.clone() });
+    }
+    Ok(model)
+}
+
+/// Finds a model by id or path, downloading it where the registry says from where.
+fn resolve(model: &str, places: &Places, events: &mut Events<'_>) -> Result<(ModelSpec, ModelSource), Error> {
+    let path = Path::new(model);
+    let is_onnx = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("onnx"));
+    if is_onnx || path.components().count() > 1 {
+        if !path.is_file() {
+            return Err(Error::NoModelFile { path: path.to_owned() });
+        }
+        let (spec, description) = ModelSpec::of_file(path)?;
+        if let Some(path) = description {
+            note(events, Note::DescribedBy { model: model.to_owned(), path });
+        }
+        return Ok((spec, ModelSource::File(path.to_owned())));
+    }
+    let registry = Registry::builtin();
+    let Some(spec) = registry.get(model) else {
+        let known = registry.models.iter().map(|it| it.id.clone()).collect();
+        return Err(Error::UnknownModel { model: model.to_owned(), known });
+    };
+    let source = match find_local(spec, places)? {
+        Some(source) => source,
+        None => ModelSource::File(pull(spec, places, events)?),
+    };
+    Ok((spec.clone(), source))
+}
+
+/// A model that needs no download: compiled in, in a folder of models, or in the cache.
+///
+/// # Errors
+/// [`Error::NoCache`].
+pub fn find_local(spec: &ModelSpec, places: &Places) -> Result<Option<ModelSource>, Error> {
+    if let Some(bytes) = embedded_model(&spec.id) {
+        return Ok(Some(ModelSource::Embedded(bytes)));
+    }
+    let folders = places.model_folders.iter().cloned().chain([places.models()?]);
+    Ok(folders.map(|it| it.join(&spec.file)).find(|it| it.is_file()).map(ModelSource::File))
+}
+
+/// Refuses a file that is not the registry's.
+///
+/// # Errors
+/// [`Error::ModelHash`], [`Error::Io`].
+pub fn check_hash(spec: &ModelSpec, path: &Path) -> Result<(), Error> {
+    expect_hash(spec, path, &hash_of(path)?)
+}
+
+fn expect_hash(spec: &ModelSpec, path: &Path, found: &str) -> Result<(), Error> {
+    match &spec.sha256 {
+        Some(expected) if expected != found => Err(Error::ModelHash {
+            path: path.to_owned(),
+            found: found.to_owned(),
+            expected: expected.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Downloads a model into the cache, and returns where it is.
+///
+/// # Errors
+/// [`Error::NoAddress`], [`Error::Pull`].
+pub fn pull(spec: &ModelSpec, places: &Places, events: &mut Events<'_>) -> Result<PathBuf, Error> {
+    let (model, file) = (spec.id.clone(), spec.file.clone());
+    let (Some(url), Some(sha256)) = (&spec.url, &spec.sha256) else {
+        return Err(Error::NoAddress { model, file });
+    };
+    let path = places.models()?.join(&spec.file);
+    let got = download(url, &path, sha256, spec.bytes, events);
+    got.map_err(|source| Error::Pull { model, file, source: Box::new(source) })?;
+    Ok(path)
+}
+
+/// The TOML that belongs beside a model file: what [`ModelSpec::of_file`] reads.
+pub(crate) fn description(id: &str, tap: &str, pool: Pool, recipe: &Recipe) -> String {
+    #[derive(Serialize)]
+    struct Description<'a> {
+        id: &'a str,
+        tap: &'a str,
+        pool: Pool,
+        preprocess: Value,
+    }
+    let mut preprocess = serde_json::to_value(recipe).expect("a recipe is JSON");
+    // TOML has no word for nothing, and what is left out has its default.
+    if let Some(side) = preprocess.get_mut("short-side").filter(|it| it.is_null()) {
+        *side = 0.into();
+    }
+    toml::to_string(&Description { id, tap, pool, preprocess }).expect("plain values")
+}
+
+impl ModelConfig {
+    fn apply(&self, spec: &mut ModelSpec) -> Result<(), Error> {
+        let Recipe::Image(recipe) = &mut spec.recipe;
+        let image = &self.image;
+        if let Some([height, width]) = image.size {
+            // As much of the picture as before: ImageNet's 256 for a crop of 224 is 110 for one of 96.
+            let (old, new) = (recipe.size.into_iter().max(), height.max(width));
+            let scaled = |it: u32| u64::from(it) * u64::from(new) / u64::from(old.unwrap_or(new).max(1));
+            recipe.short_side = recipe.short_side.map(|it| u32::try_from(scaled(it)).unwrap_or(new).max(new));
+            recipe.size = [height, width];
+        }
+        if let Some(side) = image.short_side {
+            recipe.short_side = (side > 0).then_some(side);
+        }
+        if let Some(channels) = image.channels {
+            recipe.channels = channels;
+            if recipe.n_channels() != recipe.mean.len() {
+                (recipe.mean, recipe.std) = (vec![0.5], vec![0.5]);
+            }
+        }
+        recipe.filter = image.filter.unwrap_or(recipe.filter);
+        recipe.background = image.background.unwrap_or(recipe.background);
+        recipe.unit_range &= !image.levels;
+        recipe.orientation &= !image.no_orientation;
+        recipe.scaled_jpeg |= image.scaled_jpeg;
+        if let Some(mean) = &image.mean {
+            recipe.mean.clone_from(mean);
+        }
+        if let Some(std) = &image.std {
+            recipe.std.clone_from(std);
+        }
+        recipe.check().map_err(headstart_backbone::BackboneError::from)?;
+        if self.tap.is_some() {
+            spec.tap.clone_from(&self.tap);
+        }
+        spec.pool = self.pool.or(spec.pool);
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! What a head says of inputs, one after the other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use headstart_backbone::{Backbone, BackboneError, Known, Row, RunConfig, Runner, Source, run};
+use headstart_head::{HeadModel, Outputs, Prediction};
+use headstart_onnx::OnnxModel;
+use headstart_store::Failure;
+use ndarray::{Array2, ArrayView2};
+
+use crate::dataset::Pictures;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::Events;
+use crate::exported;
+use crate::files::check_space;
+
+/// Predicts labels or numbers, by a backbone and its head or by a file that is both.
+pub struct Predictor {
+    model: Model,
+    outputs: Outputs,
+    run: RunConfig,
+}
+
+enum Model {
+    /// Its rows are embeddings, which the head scores.
+    Backbone(Box<Backbone>, Box<HeadModel>),
+    /// Its rows are scores.
+    Exported(Runner),
+}
+
+/// What is said of one input, or why nothing is.
+pub type Predicted = Result<Prediction, String>;
+
+impl Predictor {
+    /// Opens a file that [`export`](crate::export()) wrote, under whatever name.
+    ///
+    /// # Errors
+    /// [`Error::NotExported`] for any other file; [`Error::Model`] when it does not read; as
+    /// [`Engine::backbone`] otherwise.
+    pub fn open(engine: &Engine, path: impl AsRef<Path>, events: &mut Events<'_>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let failed = |err| Error::Model { model: name.clone(), source: Box::new(err) };
+        let graph = OnnxModel::load(path).map_err(failed)?;
+        let (outputs, recipe) = exported::read(&graph, path)?;
+        let runner = engine.load_graph(&name, &graph, &recipe, events)?;
+        let (n_labels, width) = (outputs.labels.len(), runner.width());
+        if n_labels != width {
+            let reason = format!("names {n_labels} labels, but its output has {width} columns");
+            return Err(Error::NotExported { path: path.to_owned(), reason });
+        }
+        Ok(Self { model: Model::Exported(runner), outputs, run: *engine.run_config() })
+    }
+
+    /// A backbone and the head that was fitted on its embeddings.
+    ///
+    /// # Errors
+    /// [`Error::Head`] for a head of another embedding space.
+    pub fn new(engine: &Engine, backbone: Backbone, head: HeadModel) -> Result<Self, Error> {
+        check_space(&head, backbone.space())?;
+        let outputs = head.metadata.outputs.clone();
+        let model = Model::Backbone(Box::new(backbone), Box::new(head));
+        Ok(Self { model, outputs, run: *engine.run_config() })
+    }
+
+    /// What its scores mean.
+    #[must_use]
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Predicts every input, and tells of each in the order of the sources, as soon as those before it are
+    /// done. Copies share a prediction, or the reason that there is none.
+    ///
+    /// Memory does not grow with the number of inputs: what waits for one before it, and what is remembered
+    /// for copies ([`Known::REMEMBERED_BYTES`]), is bounded by what runs at once.
+    ///
+    /// # Errors
+    /// [`Error::Backbone`] when the runtime fails on every input, and whatever `each` returns.
+    pub fn predict<E: From<Error>>(
+        &mut self,
+        sources: &[Source<'_>],
+        each: &mut dyn FnMut(usize, Predicted) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { model, outputs, run: config } = self;
+        let (runner, head) = match model {
+            Model::Backbone(backbone, head) => (backbone.runner_mut(), Some(&**head)),
+            Model::Exported(runner) => (runner, None),
+        };
+        let mut in_order = InOrder { next: 0, waiting: BTreeMap::new(), each };
+        let done = run(runner, sources, Known::Nothing, config, &mut |index, result| {
+            let predicted = match result {
+                Ok(Row { values, .. }) => Ok(decide(outputs, head, values.unwrap_or_default())?),
+                Err(err) => Err(err.to_string()),
+            };
+            in_order.push(index, predicted).map_err(Stop::Caller)
+        });
+        done.map(drop).map_err(|stop| match stop {
+            Stop::Caller(err) => err,
+            Stop::Own(err) => err.into(),
+        })
+    }
+}
+
+/// The answer to one row of a model.
+fn decide(outputs: &Outputs, head: Option<&HeadModel>, row: &[f32]) -> Result<Prediction, Error> {
+    let row = ArrayView2::from_shape((1, row.len()), row).expect("one row");
+    let scores: Array2<f64> = match head {
+        Some(head) => head.predict(row)?,
+        None => row.mapv(f64::from),
+    };
+    Ok(outputs.decide(scores.view()).swap_remove(0))
+}
+
+/// Why a run stopped.
+enum Stop<E> {
+    /// The caller said so.
+    Caller(E),
+    Own(Error),
+}
+
+impl<E> From<BackboneError> for Stop<E> {
+    fn from(err: BackboneError) -> Self {
+        Self::Own(err.into())
+    }
+}
+
+impl<E> From<Error> for Stop<E> {
+    fn from(err: Error) -> Self {
+        Self::Own(err)
+    }
+}
+
+/// Results in the order of their indices.
+struct InOrder<'a, E> {
+    /// Index of the result that comes next.
+    next: usize,
+    /// Results that wait for one before them.
+    waiting: BTreeMap<usize, Predicted>,
+    each: &'a mut dyn FnMut(usize, Predicted) -> Result<(), E>,
+}
+
+impl<E> InOrder<'_, E> {
+    fn push(&mut self, index: usize, predicted: Predicted) -> Result<(), E> {
+        self.waiting.insert(index, predicted);
+        while let Some(predicted) = self.waiting.remove(&self.next) {
+            (self.each)(self.next, predicted)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Files to predict: those that are named, and the pictures of folders that are; and what of these cannot be
+/// looked at.
+#[must_use]
+pub fn files_of(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Failure>) {
+    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
+    for path in paths {
+        if path.is_dir() {
+            let found = Pictures::of_folder(path);
+            files.extend(found.files);
+            unreadable.extend(found.unreadable);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    (files, unreadable)
+}

@@ -1,0 +1,73 @@
+//! Why an input cannot be prepared, or a recipe cannot be followed.
+
+/// Why one input gives no tensors.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The bytes are of none of the formats that are read.
+    #[error("is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
+    UnknownFormat,
+    /// A picture of a kind its decoder does not know.
+    #[error("cannot be decoded: {0}")]
+    Unsupported(String),
+    /// Decoding would need more memory than allowed.
+    #[error("is {width}×{height} pixels, which needs more than the limit of {} MiB to decode", limit_bytes >> 20)]
+    TooLarge {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Most memory one input may take.
+        limit_bytes: u64,
+    },
+    /// The decoder found damage.
+    #[error("cannot be decoded: {0}")]
+    Decode(#[source] Box<image::ImageError>),
+    /// The JPEG decoder found damage.
+    #[error("cannot be decoded: {0}")]
+    Jpeg(#[source] Box<libjpeg_turbo_rs::JpegError>),
+    /// The decoder itself failed.
+    #[error("made its decoder panic")]
+    DecoderPanic,
+    /// A picture without pixels.
+    #[error("has no pixels")]
+    Empty,
+}
+
+/// Why a recipe cannot be followed: it contradicts itself.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// Means and deviations that are not one each for every channel.
+    #[error("{n_channels} channels, but {n_means} values of mean and {n_stds} of std")]
+    ChannelCount {
+        /// Channels of the picture.
+        n_channels: usize,
+        /// Values of `mean`.
+        n_means: usize,
+        /// Values of `std`.
+        n_stds: usize,
+    },
+    /// Means or deviations that cannot be computed with.
+    #[error("mean {mean:?} and std {std:?} must be finite, std positive")]
+    MeanStd {
+        /// `mean` as it is.
+        mean: Vec<f32>,
+        /// `std` as it is.
+        std: Vec<f32>,
+    },
+    /// A size that no picture can be made in.
+    #[error("size {size:?} is outside 1–8192")]
+    Size {
+        /// Height and width as they are.
+        size: [u32; 2],
+    },
+    /// A short side that is less than the crop behind it.
+    #[error("short side {short_side} does not cover the crop {size:?}")]
+    ShortSide {
+        /// The short side.
+        short_side: u32,
+        /// Height and width of the crop.
+        size: [u32; 2],
+    },
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod image;
+mod limits;
+mod recipe;
+mod tensor;
+
+#[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "small literals, and results that are exact"
+)]
+mod tests;
+
+pub use self::image::{Background, Channels, Filter, ImageRecipe};
+pub use error::{InputError, RecipeError};
+pub use limits::Limits;
+pub use recipe::{Decoded, Recipe};
+pub use tensor::{Data, Tensor};
