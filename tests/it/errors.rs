@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use headstart::{Error, Kind, Unusable};
+use headstart::{Error, Kind, ProvisionError, Unusable};
 use headstart_backbone::{BackboneError, ItemError};
 use headstart_head::{Activation, HeadError, LossName, Task};
 use headstart_input::{InputError, RecipeError};
@@ -49,7 +49,11 @@ fn check(crate_: &str, n_foreign: usize, errors: &[&dyn std::error::Error]) {
     settings.set_omit_expression(true);
     settings.set_snapshot_path("../snapshots");
     let name = crate_.split('/').next().unwrap_or_default();
-    let name = if crate_.ends_with("row.rs") { "backbone-items" } else { name };
+    let name = match crate_.rsplit('/').nth(1) {
+        Some("provision") => "provision",
+        _ if crate_.ends_with("row.rs") => "backbone-items",
+        _ => name,
+    };
     settings.bind(|| insta::assert_snapshot!(format!("errors-{name}"), told));
 }
 
@@ -200,7 +204,7 @@ fn errors_of_the_whole_job() {
     let (task, wanted) = (Task::Multilabel, Task::Classification);
     let no_head = || HeadError::Malformed { reason: text() };
     let no_model = || BackboneError::Read { path: path(), source: gone() };
-    let pull = Error::Download { url: text(), source: Box::new(gone()) };
+    let pull = ProvisionError::Download { url: text(), source: Box::new(gone()) };
     check(
         "headstart/src/error.rs",
         1,
@@ -238,21 +242,11 @@ fn errors_of_the_whole_job() {
             &Error::Model { model: text(), source: Box::new(gone()) },
             &Error::ModelHash { path: path(), found: text(), expected: text() },
             &Error::NoAddress { model: text(), file: text() },
-            &Error::Pull { model: text(), file: text(), source: Box::new(pull) },
-            &Error::Download { url: text(), source: Box::new(gone()) },
-            &Error::DownloadHash { url: text(), found: text(), expected: text() },
+            &Error::Pull { model: text(), file: text(), source: Box::new(pull.into()) },
             &Error::Backbone(no_model()),
             &Error::Store(StoreError::NotAStore { path: path() }),
             &Error::Onnx(OnnxError::NoGraph),
-            &Error::NoRuntime { kind: Kind::Openvino, needed: "1.24.0" },
-            &Error::NoDriver,
-            &Error::RuntimeDamaged { kind: Kind::Cpu, reason: text() },
-            &Error::Runtime(unusable()),
             &Error::Device(unusable()),
-            &Error::NoBuild { kind: Kind::Cuda },
-            &Error::Setup { kind: Kind::Cpu, reasons: vec![text(), text()] },
-            &Error::Pip { message: text() },
-            &Error::Package { path: path(), reason: text() },
             &Error::Sample { path: path(), source: ItemError::NotAFile },
             &Error::ExportDiffers { difference: 0.5, tolerance: 1e-4 },
             &Error::ExportShape { found: 2, expected: 3 },
@@ -263,6 +257,23 @@ fn errors_of_the_whole_job() {
             &Error::NothingReadable { n: 3 },
             &Error::NothingToCompare,
             &Error::Quantize { source: no_model() },
+            &Error::Provision(ProvisionError::NoDriver),
+        ],
+    );
+    check(
+        "headstart/src/provision/error.rs",
+        0,
+        &[
+            &ProvisionError::Download { url: text(), source: Box::new(gone()) },
+            &ProvisionError::DownloadHash { url: text(), found: text(), expected: text() },
+            &ProvisionError::NoRuntime { kind: Kind::Openvino, needed: "1.24.0" },
+            &ProvisionError::NoDriver,
+            &ProvisionError::RuntimeDamaged { kind: Kind::Cpu, reason: text() },
+            &ProvisionError::Runtime(unusable()),
+            &ProvisionError::NoBuild { kind: Kind::Cuda },
+            &ProvisionError::Setup { kind: Kind::Cpu, reasons: vec![text(), text()] },
+            &ProvisionError::Pip { message: text() },
+            &ProvisionError::Package { path: path(), reason: text() },
         ],
     );
 }

@@ -89,7 +89,8 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
 
 /// The files of the crates that are no tests and no examples, without their comments and their test modules.
 fn code() -> BTreeMap<String, String> {
-    let is_code = |path: &String| path.contains("/src/") && !path.contains("/tests/") && !path.ends_with("/tests.rs");
+    let is_code =
+        |path: &String| path.contains("/src/") && !path.contains("/tests/") && !path.ends_with("/tests.rs");
     let files = sources("crates").into_iter().filter(|it| is_code(&it.0));
     files
         .map(|(path, text)| {
@@ -178,7 +179,8 @@ fn files_and_functions_are_short() {
     let cli: usize =
         files.iter().filter(|it| it.0.starts_with("crates/cli/src/")).map(|it| it.1.lines().count()).sum();
     assert!((500..=MAX_CLI_LINES).contains(&cli), "crates/cli/src has {cli} lines");
-    let functions: Vec<(String, usize)> = files.iter().flat_map(|(path, text)| functions(path, text)).collect();
+    let functions: Vec<(String, usize)> =
+        files.iter().flat_map(|(path, text)| functions(path, text)).collect();
     let long: Vec<&(String, usize)> = functions.iter().filter(|it| it.1 > LONG_FUNCTION).collect();
     assert!(functions.len() > 1000, "only {} functions found", functions.len());
     assert!(long.len() * 100 <= functions.len(), "{} of {}: {long:?}", long.len(), functions.len());
@@ -192,7 +194,11 @@ fn functions(path: &str, text: &str) -> Vec<(String, usize)> {
         let indent = line.len() - line.trim_start().len();
         let words: Vec<&str> = line.trim_start().split(['(', '<', ' ']).collect();
         let Some(at) = words.iter().position(|it| *it == "fn") else { continue };
-        let is_declared = words[..at].iter().all(|it| ["const", "unsafe", "extern", "pub"].contains(it) || it.starts_with("crate)") || it.starts_with("super)"));
+        let is_declared = words[..at].iter().all(|it| {
+            ["const", "unsafe", "extern", "pub"].contains(it)
+                || it.starts_with("crate)")
+                || it.starts_with("super)")
+        });
         if !is_declared || line.trim_end().ends_with('}') || line.trim_end().ends_with(';') {
             continue;
         }
@@ -210,7 +216,8 @@ fn the_architecture_names_files_that_exist() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("it reads");
     let mut n_named = 0;
     for name in text.split('`').skip(1).step_by(2).flat_map(braces) {
-        let is_path = name.contains('/') && !name.contains([' ', '<', '*', ':', '|']) && !name.starts_with("..");
+        let is_path =
+            name.contains('/') && !name.contains([' ', '<', '*', ':', '|']) && !name.starts_with("..");
         if !is_path {
             continue;
         }

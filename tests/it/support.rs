@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use headstart::{Kind, Places};
+use headstart::{Kind, Places, load_runtime};
 use headstart_backbone::{Backbone, CutModel, ModelSpec, Registry, Runtime, SessionConfig, embedded_model};
 
 /// The repository.
@@ -69,8 +69,8 @@ pub(crate) fn run_python(
 }
 
 pub(crate) fn runtime() -> Runtime {
-    let path = headstart::find(Kind::Cpu, &Places::from_environment()).expect("a home folder");
-    Runtime::load(&path.expect("ONNX Runtime; run `cargo xtask setup`")).expect("it loads")
+    let places = Places::from_environment();
+    load_runtime(Kind::Cpu, &places).expect("ONNX Runtime; run `cargo xtask setup`")
 }
 
 /// A model of the registry whose file lies in `folder`.

@@ -1,4 +1,5 @@
 //! Cuts an ONNX classifier before its last layer, and runs what is left on tensors.
+#![allow(clippy::print_stdout, reason = "an example says what it found")]
 
 use std::path::Path;
 
@@ -11,7 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut model = OnnxModel::load(Path::new(&file))?;
     make_batch_dynamic(&mut model)?;
     let cut = cut(&model, &find_tap(&model)?)?;
-    let mut session = Session::load(&Runtime::load(Path::new(&library))?, &cut, &SessionConfig::default(), 0)?;
+    let mut session =
+        Session::load(&Runtime::load(Path::new(&library))?, &cut, &SessionConfig::default(), 0)?;
     // Any length will do where the graph takes any: a batch of two.
     let zeros = session.inputs().iter().map(|it| {
         let shape: Vec<usize> = it.shape.iter().map(|it| it.unwrap_or(2)).collect();

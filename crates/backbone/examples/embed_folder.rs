@@ -1,10 +1,11 @@
 //! Embeds the files of a folder with the backbone that is compiled in.
+#![allow(clippy::print_stdout, reason = "an example says what it found")]
 
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{
-    Backbone, BackboneError, CutModel, EMBEDDED_ID, Known, Registry, RunConfig, Runtime, SessionConfig, Source,
-    embedded_model, run,
+    Backbone, BackboneError, CutModel, EMBEDDED_ID, Known, Registry, RunConfig, Runtime, SessionConfig,
+    Source, embedded_model, run,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

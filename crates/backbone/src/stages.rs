@@ -1,5 +1,6 @@
 //! How long each stage of a run takes.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,12 @@ impl StageTimes {
             ("infer", self.infer),
             ("write", self.write),
         ]
+    }
+
+    /// Seconds in each stage, by its name.
+    #[must_use]
+    pub fn seconds(&self) -> BTreeMap<&'static str, f64> {
+        self.named().map(|(name, time)| (name, time.as_secs_f64())).into()
     }
 
     /// The stage that the others wait for: the longest one of those whose threads were busiest. Seconds of

@@ -1,7 +1,7 @@
 //! What a user can do about an error, in the program's own commands and flags.
 
 use headstart::backbone::BackboneError;
-use headstart::{Error, Kind, Unusable};
+use headstart::{Error, Kind, ProvisionError, Unusable};
 
 /// What a user types to get a runtime.
 pub(crate) fn setup_command(kind: Kind) -> String {
@@ -17,7 +17,6 @@ pub(crate) fn after(err: &anyhow::Error) -> String {
 }
 
 fn hint(err: &Error) -> Option<String> {
-    let get = |kind: &Kind| setup_command(*kind);
     Some(match err {
         Error::UnknownModel { .. } => "pass a path ending in .onnx for a file of your own".to_owned(),
         Error::NoSamples { .. } => "`headstart extract` fills a store".to_owned(),
@@ -26,29 +25,37 @@ fn hint(err: &Error) -> Option<String> {
             "`--split train` or `--split all` judges by those it was fitted on".to_owned()
         }
         Error::NotInMemory => "raise --max-memory, or fit a logistic one".to_owned(),
-        Error::NoDriver => format!("once there is a driver, run `{}`", setup_command(Kind::Cuda)),
-        Error::NoRuntime { kind: kind @ Kind::Cpu, .. } => {
+        Error::Provision(err) => return of_provision(err),
+        Error::Device(it) => of_device(it),
+        Error::Backbone(BackboneError::NotQuantized { .. }) => {
+            "`headstart models quantize` makes one".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn of_provision(err: &ProvisionError) -> Option<String> {
+    let get = |kind: &Kind| setup_command(*kind);
+    Some(match err {
+        ProvisionError::NoDriver => format!("once there is a driver, run `{}`", setup_command(Kind::Cuda)),
+        ProvisionError::NoRuntime { kind: kind @ Kind::Cpu, .. } => {
             format!("run `{}` to get it, or set ORT_DYLIB_PATH to a library", get(kind))
         }
-        Error::NoRuntime { kind, .. } => {
+        ProvisionError::NoRuntime { kind, .. } => {
             format!("run `{}` to get it, or set ORT_DYLIB_PATH to a library that has it", get(kind))
         }
-        Error::RuntimeDamaged { kind, .. } => format!("run `{}` to mend it", get(kind)),
-        Error::Runtime(it) => of_runtime(it),
-        Error::Device(it) => of_device(it),
-        Error::NoBuild { .. } => {
+        ProvisionError::RuntimeDamaged { kind, .. } => format!("run `{}` to mend it", get(kind)),
+        ProvisionError::Runtime(it) => of_runtime(it),
+        ProvisionError::NoBuild { .. } => {
             let needed = headstart::backbone::MINIMUM_VERSION;
             format!("set ORT_DYLIB_PATH to a library of version {needed} or newer that has it")
         }
-        Error::Setup { .. } => {
+        ProvisionError::Setup { .. } => {
             let needed = headstart::backbone::MINIMUM_VERSION;
             format!(
                 "install Python's pip or connect to the internet, or set ORT_DYLIB_PATH to a library of version \
                  {needed} or newer"
             )
-        }
-        Error::Backbone(BackboneError::NotQuantized { .. }) => {
-            "`headstart models quantize` makes one".to_owned()
         }
         _ => return None,
     })

@@ -6,8 +6,6 @@ use headstart::input::{Background, Channels, Filter};
 use headstart::onnx::Pool;
 use headstart::{ImageConfig, ModelConfig};
 
-use crate::words;
-
 /// Which model, and how to feed it where the registry does not know.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArgs {
@@ -27,7 +25,7 @@ struct InputArgs {
     tap: Option<String>,
     /// How a tap with positions becomes one row: mean, first, or none to take all its numbers. Default:
     /// mean for (n, c, h, w).
-    #[arg(long, value_name = "HOW", value_parser = parse_pool)]
+    #[arg(long, value_name = "HOW")]
     pool: Option<Pool>,
     /// Height and width of the model's input.
     #[arg(long, value_name = "SIDE|H,W", value_parser = parse_size)]
@@ -36,10 +34,10 @@ struct InputArgs {
     #[arg(long, value_name = "PIXELS")]
     short_side: Option<u32>,
     /// Resampling filter: bilinear or bicubic, both antialiased.
-    #[arg(long, value_name = "FILTER", value_parser = parse_filter)]
+    #[arg(long, value_name = "FILTER")]
     filter: Option<Filter>,
     /// Channels: rgb, bgr or grey.
-    #[arg(long, value_name = "ORDER", value_parser = parse_channels)]
+    #[arg(long, value_name = "ORDER")]
     channels: Option<Channels>,
     /// Mean of each channel, subtracted from pixels in 0–1 (or 0–255 with --levels).
     #[arg(long, value_name = "M,…", value_delimiter = ',', allow_negative_numbers = true)]
@@ -51,7 +49,7 @@ struct InputArgs {
     #[arg(long)]
     levels: bool,
     /// What lies behind transparent pixels: white (default) or black.
-    #[arg(long, value_name = "COLOUR", value_parser = parse_background)]
+    #[arg(long, value_name = "COLOUR")]
     background: Option<Background>,
     /// Ignore the EXIF orientation.
     #[arg(long)]
@@ -96,28 +94,4 @@ fn parse_size(text: &str) -> Result<[u32; 2], String> {
         Some((height, width)) => Ok([number(height)?, number(width)?]),
         None => number(text).map(|side| [side, side]),
     }
-}
-
-fn parse_pool(text: &str) -> Result<Pool, String> {
-    choice(text, &[Pool::None, Pool::Mean, Pool::First].map(|it| (words::pool(it), it)))
-}
-
-fn parse_filter(text: &str) -> Result<Filter, String> {
-    choice(text, &[("bilinear", Filter::Bilinear), ("bicubic", Filter::Bicubic)])
-}
-
-fn parse_channels(text: &str) -> Result<Channels, String> {
-    choice(text, &[("rgb", Channels::Rgb), ("bgr", Channels::Bgr), ("grey", Channels::Grey)])
-}
-
-fn parse_background(text: &str) -> Result<Background, String> {
-    choice(text, &[("white", Background::White), ("black", Background::Black)])
-}
-
-fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let found = choices.iter().find(|(name, _)| *name == text).map(|(_, it)| *it);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        format!("expected one of: {}", names.join(", "))
-    })
 }

@@ -1,9 +1,9 @@
 //! How far a run is, on stderr: a bar on a terminal, a line now and then elsewhere.
 
-use std::collections::VecDeque;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use headstart::Rate;
 use headstart::backbone::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,10 +11,6 @@ use crate::report;
 
 /// Seconds between two lines where stderr is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// What is measured counts this far back: files that need not be computed go by a hundred times faster,
-/// and must not make the rest look near.
-const WINDOW: Duration = Duration::from_secs(8);
 
 /// Shows the progress of an extraction.
 pub(crate) struct ExtractProgress {
@@ -61,30 +57,6 @@ impl ExtractProgress {
     }
 }
 
-/// How many a second, over the last [`WINDOW`].
-struct Rate {
-    /// Times and counts, the oldest just outside the window.
-    points: VecDeque<(Instant, usize)>,
-}
-
-impl Rate {
-    fn new(now: Instant) -> Self {
-        Self { points: VecDeque::from([(now, 0)]) }
-    }
-
-    fn update(&mut self, now: Instant, n_done: usize) {
-        self.points.push_back((now, n_done));
-        while self.points.get(1).is_some_and(|it| now - it.0 > WINDOW) {
-            self.points.pop_front();
-        }
-    }
-
-    fn per_second(&self) -> f64 {
-        let (Some(first), Some(last)) = (self.points.front(), self.points.back()) else { return 0.0 };
-        (last.1 - first.1) as f64 / (last.0 - first.0).as_secs_f64().max(1e-9)
-    }
-}
-
 /// `, 75 s left`; nothing while nobody knows.
 fn left(n_images: usize, rate: f64) -> String {
     let seconds = n_images as f64 / rate;
@@ -104,19 +76,6 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A run that was cut off at 9,000 of 10,000: they go by at 5,000 a second, the rest at 100.
-    #[test]
-    fn the_time_left_is_right_on_resume() {
-        let start = Instant::now();
-        let mut rate = Rate::new(start);
-        let at = |tenths: u32| start + Duration::from_millis(100) * tenths;
-        (1..=18).for_each(|it| rate.update(at(it), 500 * it as usize));
-        let n_done = |tenths: u32| 9000 + 10 * (tenths as usize - 18);
-        (19..=100).for_each(|it| rate.update(at(it), n_done(it)));
-        let left = (10_000 - n_done(100)) as f64 / rate.per_second();
-        assert!((left - 1.8).abs() < 0.1, "{left} seconds left, but it is 1.8");
-    }
 
     #[test]
     fn durations_are_short() {

@@ -2,10 +2,20 @@
 
 use headstart::head::Epoch;
 use headstart::input::{ImageRecipe, Recipe};
-use headstart::onnx::Pool;
 use headstart::{Layout, Note};
 
 use crate::report::{bytes, percent};
+
+const NO_DRIVER: &str = "there is no NVIDIA driver, or it does not answer (version 525 or newer is needed): the \
+                         libraries alone do not make CUDA work";
+const UNCHECKED: &str =
+    "nothing says whether what is there is whole, and it could not be got again: it is left as it is";
+const NUMBERS: &str = "all labels are numbers: predicting numbers (--task classification predicts classes)";
+const SEVERAL: &str = "labels are joined by `|`: a sample may have several (--task classification makes each \
+                       combination a class)";
+const COMBINATIONS: &str =
+    "labels are several numbers each: every combination is a class (--head linear predicts numbers)";
+const ON_EDGE: &str = "warning: the best alpha is at an end of the grid; --alphas may reach further";
 
 /// A note in one line.
 pub(crate) fn note(note: &Note) -> String {
@@ -16,25 +26,16 @@ pub(crate) fn note(note: &Note) -> String {
             "{model}: images are fed as {}\n{model}: cut at `{}`, pooling {}",
             self::recipe(recipe),
             tap.tensor,
-            pool(tap.pool)
+            tap.pool
         ),
-        Note::DefaultModel { model } => {
-            format!(
-                "model {model}: a small distilled default that sees 96×96 pixels; --model names a larger one"
-            )
-        }
+        Note::DefaultModel { model } => format!(
+            "model {model}: a small distilled default that sees 96×96 pixels; --model names a larger one"
+        ),
         Note::Getting { package, version } => format!("getting {package} {version} through pip"),
         Note::RuntimeDamaged { reason } => format!("{reason}; getting it again"),
-        Note::NoDriver => {
-            "there is no NVIDIA driver, or it does not answer (version 525 or newer is needed): the \
-                           libraries alone do not make CUDA work"
-                .to_owned()
-        }
+        Note::NoDriver => NO_DRIVER.to_owned(),
         Note::BuildFailed { build, reason } => format!("{build}: {reason}"),
-        Note::RuntimeUnchecked => {
-            "nothing says whether what is there is whole, and it could not be got again: it is left as it is"
-                .to_owned()
-        }
+        Note::RuntimeUnchecked => UNCHECKED.to_owned(),
         note => of_samples(note),
     }
 }
@@ -45,19 +46,9 @@ fn of_samples(note: &Note) -> String {
         Note::SplitIgnored { n, example } => {
             format!("{n} samples are left out: `{example}`, for one, is none of train, val, test")
         }
-        Note::LabelsAreNumbers => {
-            "all labels are numbers: predicting numbers (--task classification predicts classes)".to_owned()
-        }
-        Note::LabelsAreSeveral => {
-            "labels are joined by `|`: a sample may have several (--task classification makes \
-                                   each combination a class)"
-                .to_owned()
-        }
-        Note::CombinationsAreClasses => {
-            "labels are several numbers each: every combination is a class (--head linear \
-                                         predicts numbers)"
-                .to_owned()
-        }
+        Note::LabelsAreNumbers => NUMBERS.to_owned(),
+        Note::LabelsAreSeveral => SEVERAL.to_owned(),
+        Note::CombinationsAreClasses => COMBINATIONS.to_owned(),
         Note::WarmStart { n_new, n_samples, new_labels } => {
             let new = match &new_labels[..] {
                 [] => "no label is new".to_owned(),
@@ -73,9 +64,7 @@ fn of_samples(note: &Note) -> String {
             bytes(*limit_bytes),
         ),
         Note::DefaultAlpha { reason, alpha } => format!("{reason}; alpha is {alpha} then"),
-        Note::AlphaOnEdge { .. } => {
-            "warning: the best alpha is at an end of the grid; --alphas may reach further".to_owned()
-        }
+        Note::AlphaOnEdge { .. } => ON_EDGE.to_owned(),
         Note::RareLabels { min_support, threshold, labels } => format!(
             "fewer than {min_support} samples have these labels, which are given from probability {threshold} on \
              then: {}",
@@ -156,13 +145,4 @@ fn recipe(recipe: &Recipe) -> String {
         "{geometry}, {filter}, {channels} {range}, mean {mean:?}, std {std:?}, transparent pixels over {background}, \
          EXIF orientation {orientation}{jpeg}"
     )
-}
-
-/// The word for a pooling.
-pub(crate) fn pool(pool: Pool) -> &'static str {
-    match pool {
-        Pool::None => "none",
-        Pool::Mean => "mean",
-        Pool::First => "first",
-    }
 }

@@ -1,4 +1,5 @@
 //! Fits a linear probe on made-up embeddings, and says how good its optimum is.
+#![allow(clippy::print_stdout, reason = "an example says what it found")]
 
 use headstart_head::{HeadError, Logistic, LogisticConfig, default_alphas, stratified_folds};
 use ndarray::Array2;

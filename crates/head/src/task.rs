@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::metrics::argmax;
 
@@ -76,6 +77,25 @@ impl Outputs {
             Prediction { scores, given }
         };
         scores.outer_iter().map(decide).collect()
+    }
+
+    /// An answer as JSON: `label` and `probabilities` by label, `labels` and these, or `predictions`.
+    #[must_use]
+    pub fn to_json(&self, prediction: &Prediction) -> Map<String, Value> {
+        let scores = self.labels.iter().cloned().zip(prediction.scores.iter().map(|it| json!(it)));
+        let scores = Value::Object(scores.collect());
+        let mut names = self.names(&prediction.given);
+        let fields = match self.task {
+            Task::Classification => vec![("label", json!(names.next())), ("probabilities", scores)],
+            Task::Multilabel => vec![("labels", names.collect()), ("probabilities", scores)],
+            Task::Regression => vec![("predictions", scores)],
+        };
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Names of some columns.
+    pub fn names<'a>(&'a self, columns: &'a [usize]) -> impl Iterator<Item = &'a str> {
+        columns.iter().filter_map(|it| self.labels.get(*it)).map(String::as_str)
     }
 }
 

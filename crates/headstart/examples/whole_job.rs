@@ -1,9 +1,11 @@
 //! The whole job: from a folder of photos to one proven ONNX file, and what it says of a new photo.
+#![allow(clippy::print_stdout, reason = "an example says what it found")]
 
 use headstart::{Columns, Dataset, Engine, EngineConfig, Error, FitConfig, Judged, Predictor, Samples, fit};
 
 fn main() -> Result<(), Error> {
-    let [photos, model, new, out] = std::array::from_fn(|it| std::env::args().nth(1 + it).expect("PHOTOS MODEL NEW OUT"));
+    let [photos, model, new, out] =
+        std::array::from_fn(|it| std::env::args().nth(1 + it).expect("PHOTOS MODEL NEW OUT"));
     let (quiet, columns, file) = (&mut |_| (), Columns::default(), format!("{out}/photos.onnx"));
     let engine = Engine::new(EngineConfig::default());
     let mut backbone = engine.backbone(&model.as_str().into(), quiet)?;
@@ -14,5 +16,8 @@ fn main() -> Result<(), Error> {
     }
     headstart::export(&mut backbone, &fitted.head, &file, &[])?;
     let mut predictor = Predictor::open(&engine, &file, quiet)?;
-    predictor.predict(&[(&new).into()], &mut |_, said| Ok::<(), Error>(println!("{new}: {said:?}")))
+    predictor.predict(&[(&new).into()], &mut |_, said| {
+        println!("{new}: {said:?}");
+        Ok::<(), Error>(())
+    })
 }

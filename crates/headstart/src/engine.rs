@@ -12,10 +12,10 @@ use headstart_store::{Run, Store};
 
 use crate::dataset::Dataset;
 use crate::environment::Places;
-use crate::error::{Error, Unusable};
+use crate::error::Error;
 use crate::event::{Event, Events, Note, note};
 use crate::model::{ModelConfig, prepare};
-use crate::provision::{Kind, best_device, load_runtime};
+use crate::provision::{Kind, Unusable, best_device, load_runtime};
 
 /// Where it is to run, and how much at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,6 +80,19 @@ pub struct Shard {
     pub count: u32,
 }
 
+/// `2/8` for instance: the second of eight.
+impl FromStr for Shard {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((number, count)) if (1..=count).contains(&number) => Ok(Self { index: number - 1, count }),
+            _ => Err("expected I/N with I from 1 to N, 2/8 for instance"),
+        }
+    }
+}
+
 /// What an extraction left.
 #[derive(Debug)]
 pub struct Extraction {
@@ -127,7 +140,7 @@ impl Engine {
     /// Finds, prepares and loads a backbone, and the runtime for it.
     ///
     /// # Errors
-    /// [`Error::NoModelFile`], [`Error::UnknownModel`], [`Error::ModelHash`], [`Error::Model`], [`Error::Pull`]; [`Error::NoRuntime`], [`Error::Runtime`] and their like; [`Error::Device`] when the
+    /// [`Error::NoModelFile`], [`Error::UnknownModel`], [`Error::ModelHash`], [`Error::Model`], [`Error::Pull`]; [`Error::Provision`] when there is no runtime that works; [`Error::Device`] when the
     /// device cannot be used as asked; [`Error::Backbone`].
     pub fn backbone(&self, config: &ModelConfig, events: &mut Events<'_>) -> Result<Backbone, Error> {
         let model = prepare(config, &self.places, events)?;

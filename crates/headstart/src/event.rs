@@ -210,7 +210,8 @@ pub(crate) fn note(events: &mut Events<'_>, note: Note) {
     events(Event::Note(note));
 }
 
+/// Writes a device as its name.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn as_text<S: serde::Serializer>(device: &Device, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_text<S: serde::Serializer>(device: &Device, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(device)
 }

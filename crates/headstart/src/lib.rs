@@ -15,24 +15,28 @@ mod model;
 mod predict;
 mod provision;
 mod quantize;
+mod rate;
 mod samples;
+mod survey;
 
 pub use dataset::{Columns, Dataset, Layout, Pictures, key};
 pub use engine::{DeviceChoice, Engine, EngineConfig, Extraction, Shard};
 pub use environment::Places;
-pub use error::{Error, Unusable};
+pub use error::Error;
 pub use event::{Event, Events, Note};
 pub use export::export;
 pub use exported::Verification;
 pub use files::{check_out, read_head, write_head};
 pub use fit::{FitConfig, Fitted, HeadConfig, LinearHead, LogisticHead, MlpHead, Solver, fit};
 pub use judge::{Evaluation, Judged, judge};
-pub use machine::{cpu_features, memory_bytes, peak_memory_bytes};
+pub use machine::peak_memory_bytes;
 pub use model::{ImageConfig, ModelConfig, ModelSource, check_hash, find_local, pull};
 pub use predict::{Predicted, Predictor, files_of};
-pub use provision::{Kind, find, in_cache, load_runtime, setup};
+pub use provision::{Kind, ProvisionError, Unusable, load_runtime, setup};
 pub use quantize::{N_FOLDS, QuantizeConfig, Quantized, check_quantized_out, quantize};
+pub use rate::Rate;
 pub use samples::Samples;
+pub use survey::{Cpu, ModelFound, RuntimeFound, Survey};
 
 /// The crates beneath, for what this one does not wrap.
 pub use {

@@ -11,7 +11,7 @@ pub fn peak_memory_bytes() -> Option<u64> {
 
 /// Memory of this machine, in bytes; `None` where the system does not say.
 #[must_use]
-pub fn memory_bytes() -> Option<u64> {
+pub(crate) fn memory_bytes() -> Option<u64> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = info.lines().find_map(|it| it.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -20,7 +20,7 @@ pub fn memory_bytes() -> Option<u64> {
 
 /// SIMD extensions of this processor that matter for inference.
 #[must_use]
-pub fn cpu_features() -> Vec<&'static str> {
+pub(crate) fn cpu_features() -> Vec<&'static str> {
     let mut features = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {

@@ -12,11 +12,12 @@ use headstart_onnx::{OnnxModel, Pool};
 use headstart_store::{Digest, Failure};
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::error::{Error, io};
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, as_text};
 use crate::files::{check_out, folder_of, write_file};
 use crate::model::description;
 
@@ -42,8 +43,10 @@ impl Default for QuantizeConfig {
 }
 
 /// A quantised backbone, compared with the one in floats.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Quantized {
+    /// The file.
+    pub out: PathBuf,
     /// The description beside it, which says how it is fed.
     pub description: PathBuf,
     /// Inputs that its ranges are of.
@@ -52,18 +55,25 @@ pub struct Quantized {
     pub n_compared: usize,
     /// How many of those it may be compared on were calibrated on.
     pub n_compared_calibrated: usize,
-    /// Inputs without an embedding, and why.
+    /// Inputs without an embedding.
+    pub n_failed: usize,
+    /// These, and why.
+    #[serde(skip)]
     pub failures: Vec<Failure>,
     /// Mean cosine of both embeddings of an input.
     pub cosine_mean: f64,
     /// The least.
     pub cosine_min: f64,
-    /// Cross-validated accuracy of a logistic head on the embeddings of floats, and of integers; none where
-    /// inputs have no classes.
-    pub accuracy: Option<[f64; 2]>,
-    /// Inputs per second of the models alone, in floats and in integers.
-    pub inputs_per_second: [f64; 2],
+    /// Cross-validated accuracy of a logistic head on its embeddings; none where inputs have no classes.
+    pub accuracy: Option<f64>,
+    /// The same on those in floats.
+    pub accuracy_f32: Option<f64>,
+    /// Images per second of the model alone.
+    pub images_per_second: f64,
+    /// Those of the one in floats.
+    pub images_per_second_f32: f64,
     /// Where they ran.
+    #[serde(serialize_with = "as_text")]
     pub device: Device,
 }
 
@@ -132,21 +142,26 @@ pub fn quantize(
     let of_floats = embed(engine, floats, compared, events)?;
     let of_integers = embed(engine, &mut integers, compared, events)?;
     let comparison = Comparison::new(compared, &of_floats.rows, &of_integers.rows)?;
-    let speed = integers.runner_mut().inputs_per_second(engine.run_config())?;
-    let of_floats_alone = floats.runner_mut().inputs_per_second(engine.run_config())?;
+    let images_per_second = integers.runner_mut().inputs_per_second(engine.run_config())?;
+    let images_per_second_f32 = floats.runner_mut().inputs_per_second(engine.run_config())?;
     graph.save(out)?;
     let description = out.with_extension("toml");
     write_file(&description, text.as_bytes())?;
+    let failures: Vec<Failure> = inputs.unreadable.into_iter().chain(of_floats.failures).collect();
     Ok(Quantized {
+        out: out.to_owned(),
         description,
         n_calibrated: inputs.n_calibrated,
         n_compared: comparison.n_inputs,
         n_compared_calibrated: inputs.n_calibrated.saturating_sub(inputs.inputs.len() - n_compared),
-        failures: inputs.unreadable.into_iter().chain(of_floats.failures).collect(),
+        n_failed: failures.len(),
+        failures,
         cosine_mean: comparison.cosine_mean,
         cosine_min: comparison.cosine_min,
-        accuracy: comparison.accuracy,
-        inputs_per_second: [of_floats_alone, speed],
+        accuracy: comparison.accuracy.map(|it| it[1]),
+        accuracy_f32: comparison.accuracy.map(|it| it[0]),
+        images_per_second,
+        images_per_second_f32,
         device,
     })
 }

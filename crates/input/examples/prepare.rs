@@ -1,4 +1,5 @@
 //! Makes of a picture what an ImageNet classifier takes.
+#![allow(clippy::print_stdout, reason = "an example says what it found")]
 
 use headstart_input::{ImageRecipe, Limits, Recipe};
 

@@ -1,4 +1,5 @@
 //! Says where a classifier would be cut, and writes what is before that.
+#![allow(clippy::print_stdout, reason = "an example says what it found")]
 
 use std::path::Path;
 

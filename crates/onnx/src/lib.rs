@@ -16,6 +16,7 @@ mod quantize;
 mod tap;
 mod values;
 mod wire;
+mod wire_fields;
 
 #[cfg(test)]
 #[allow(

@@ -1,6 +1,8 @@
 //! Where to cut: the tensor that enters the last classifier layer.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,26 @@ pub enum Pool {
     Mean,
     /// The first token: `(n, tokens, c)` → `(n, c)`.
     First,
+}
+
+impl Pool {
+    const WORDS: [(&str, Self); 3] = [("none", Self::None), ("mean", Self::Mean), ("first", Self::First)];
+}
+
+/// `none`, `mean` or `first`.
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::WORDS.iter().find(|it| it.1 == *self).map_or("", |it| it.0))
+    }
+}
+
+impl FromStr for Pool {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::WORDS.iter().find(|it| it.0 == text).map(|it| it.1);
+        found.ok_or_else(|| format!("expected one of: {}", Self::WORDS.map(|it| it.0).join(", ")))
+    }
 }
 
 /// Operators between a classifier layer and the output that do not change what is a feature.

@@ -1,4 +1,5 @@
 //! Reads the samples of a store with their embeddings.
+#![allow(clippy::print_stdout, reason = "an example says what it found")]
 
 use std::path::Path;
 

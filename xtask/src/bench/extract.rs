@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use headstart::{Kind, Places, find};
+use headstart::{Kind, Places, load_runtime};
 use headstart_input::{ImageRecipe, Limits};
 use headstart_onnx::{OnnxModel, cut, find_tap, make_batch_dynamic};
 use rayon::prelude::*;
@@ -231,8 +231,8 @@ impl Bench {
             }
             Side::Fastembed => {
                 command = Command::new(self.fastembed.as_deref().context("fastembed does not build here")?);
-                let runtime = find(Kind::Cpu, &Places::from_environment())?.context("no ONNX Runtime")?;
-                command.env("ORT_DYLIB_PATH", runtime).arg(Self::cut_file(model)).arg(&self.cores)
+                let runtime = load_runtime(Kind::Cpu, &Places::from_environment())?;
+                command.env("ORT_DYLIB_PATH", runtime.path()).arg(Self::cut_file(model)).arg(&self.cores)
             }
             Side::PillowOnnxruntime => {
                 command.arg(peers.join("pillow_pool.py")).arg(file).args(["features", &self.cores])

@@ -1,15 +1,14 @@
 //! `headstart extract`: a dataset's embeddings, into a store.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 use headstart::backbone::{Backbone, Report};
-use headstart::store::Run;
+use headstart::store::{Finished, Run};
 use headstart::{Columns, Dataset, Extraction, Places, Shard, peak_memory_bytes};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{open_dataset, say_first};
 use crate::listener::Listener;
@@ -39,7 +38,7 @@ pub(crate) struct ExtractArgs {
     /// takes the place of its last one. All N together give the store of a single run; until they are
     /// there, what the store listed before stays. (Paths of a list on stdin are those of the current folder.)
     #[arg(long, value_name = "I/N")]
-    shard: Option<Part>,
+    shard: Option<Shard>,
     /// End with one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -63,14 +62,13 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     if let Some(reason) = backbone.runner().one_by_one() {
         report::say(format!("images are run one by one: {reason}"));
     }
-    let shard = args.shard.map(|it| it.0);
-    if let Some(Shard { index, count }) = shard {
+    if let Some(Shard { index, count }) = args.shard {
         let run = Run::Shard { index, count, listing: 0 };
         let n = dataset.listing.inputs.iter().filter(|it| run.contains(&it.path)).count();
         report::say(format!("shard {} of {count}: {n} pictures", index + 1));
     }
     let mut hear = |it| listener.hear(it);
-    let extraction = engine.extract(&mut backbone, dataset, &args.store, shard, &mut hear)?;
+    let extraction = engine.extract(&mut backbone, dataset, &args.store, args.shard, &mut hear)?;
     let Extraction { report: result, .. } = extraction;
     listener.finish();
     let seconds = start.elapsed().as_secs_f64();
@@ -93,36 +91,12 @@ fn say_dataset(args: &ExtractArgs, dataset: &Dataset) {
     }
 }
 
-/// `--shard`: one part of a dataset.
-#[derive(Debug, Clone, Copy)]
-struct Part(Shard);
-
-impl FromStr for Part {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-        match numbers {
-            Some((number, count)) if (1..=count).contains(&number) => {
-                Ok(Self(Shard { index: number - 1, count }))
-            }
-            _ => Err("expected I/N with I from 1 to N, 2/8 for instance"),
-        }
-    }
-}
-
 /// Those that were computed: the others cost next to nothing.
 fn images_per_second(result: &Report, seconds: f64) -> f64 {
     result.n_embedded as f64 / seconds.max(1e-9)
 }
 
 fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> Value {
-    let stages: Map<String, Value> = result
-        .stages
-        .named()
-        .map(|(name, time)| (name.to_owned(), json!(time.as_secs_f64())))
-        .into_iter()
-        .collect();
     json!({
         "n_embedded": result.n_embedded,
         "n_cached": result.n_cached,
@@ -136,7 +110,7 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> Value {
         "seconds": seconds,
         "pipeline_seconds": result.pipeline_time.as_secs_f64(),
         "fingerprint": backbone.space().fingerprint(),
-        "thread_seconds": stages,
+        "thread_seconds": result.stages.seconds(),
         "model_images_per_second": result.model_inputs_per_second,
     })
 }
@@ -173,24 +147,22 @@ fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
     if let Some(path) = &result.finished.failures {
         report::say(format!("all failures: {}", path.display()));
     }
-    say_shards(result);
+    say_shards(&result.finished);
 }
 
-fn say_shards(result: &Report) {
-    let shards = &result.finished.shards;
-    if shards.n_missing() == 0 && shards.count > 1 {
-        report::say(format!("all {} shards are there", shards.count));
-    }
-    if shards.n_missing() > 0 {
-        report::say(format!(
+fn say_shards(finished: &Finished) {
+    let Finished { shards, n_unfinished, .. } = finished;
+    match (shards.n_missing(), shards.count) {
+        (0, 0 | 1) => (),
+        (0, count) => report::say(format!("all {count} shards are there")),
+        _ => report::say(format!(
             "shards still missing: {shards}; until they are there, the store lists what it listed before"
+        )),
+    }
+    if shards.n_missing() > 0 && *n_unfinished > 0 {
+        report::say(format!(
+            "shards of other listings are here too ({n_unfinished}): they come together only when folder, files and labels were the same for all"
         ));
-        if result.finished.n_unfinished > 0 {
-            report::say(format!(
-                "shards of other listings are here too ({}): they come together only when folder, files and labels were the same for all",
-                result.finished.n_unfinished
-            ));
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::quantize::{self, QuantizeArgs};
 use crate::listener::Listener;
-use crate::{Ended, report, words};
+use crate::{Ended, report};
 
 /// List, download, quantise and inspect models.
 #[derive(Debug, Args)]
@@ -77,16 +77,10 @@ fn get(id: &str, places: &Places) -> Result<Ended> {
 fn list(as_json: bool, places: &Places) -> Result<Ended> {
     let registry = Registry::builtin();
     if as_json {
-        let models: Vec<_> = registry
-            .models
-            .iter()
-            .map(|spec| {
-                let here = find_local(spec, places).ok().flatten().is_some();
-                let mut value = json!(spec);
-                value["here"] = json!(here);
-                value
-            })
-            .collect();
+        let mut models = json!(registry.models);
+        for (spec, value) in registry.models.iter().zip(models.as_array_mut().into_iter().flatten()) {
+            value["here"] = json!(find_local(spec, places).ok().flatten().is_some());
+        }
         report::data(serde_json::to_string_pretty(&models)?)?;
         return Ok(Ended::Good);
     }
@@ -132,13 +126,7 @@ fn inspect(file: &std::path::Path, as_json: bool) -> Result<Ended> {
     operators.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), name.as_str()));
     let operators = operators.iter().map(|(name, count)| format!("{name} ×{count}"));
     row("operators", operators.collect::<Vec<_>>().join(", "));
-    row(
-        "tap",
-        match &tap {
-            Ok(tap) => format!("{} (pooling: {})", tap.tensor, words::pool(tap.pool)),
-            Err(err) => err.to_string(),
-        },
-    );
+    row("tap", tap.map_or_else(|err| err.to_string(), |it| format!("{} (pooling: {})", it.tensor, it.pool)));
     summary.metadata.iter().for_each(|(key, value)| row(key, value.chars().take(100).collect()));
     report::data(report::table(&rows))?;
     Ok(Ended::Good)

@@ -8,7 +8,7 @@ use headstart::backbone::{Precision, Source};
 use headstart::head::{Outputs, Prediction, Task};
 use headstart::store::{Failure, Label};
 use headstart::{Columns, Places, Predictor, files_of, key, read_head};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::open_dataset;
 use crate::listener::Listener;
@@ -106,90 +106,66 @@ fn open(args: &PredictArgs, places: &Places, n_files: usize) -> Result<Predictor
 }
 
 /// Prints predictions as they come.
-struct Printer {
-    format: Format,
-    top: Option<usize>,
+struct Printer<'a> {
+    args: &'a PredictArgs,
     outputs: Outputs,
     /// Characters of the longest path, and of the longest label: columns are aligned before all is known.
     path_width: usize,
     label_width: usize,
 }
 
-enum Format {
-    Table,
-    Csv,
-    Json,
-}
+impl<'a> Printer<'a> {
+    fn new(args: &'a PredictArgs, outputs: Outputs, files: &[PathBuf]) -> Self {
+        let path_width = files.iter().map(|it| key(it).chars().count()).max().unwrap_or(0);
+        let label_width = outputs.labels.iter().map(|it| it.chars().count()).max().unwrap_or(0);
+        Self { args, outputs, path_width, label_width }
+    }
 
-impl Printer {
-    fn new(args: &PredictArgs, outputs: Outputs, files: &[PathBuf]) -> Self {
-        let format = match (args.csv, args.json) {
-            (true, _) => Format::Csv,
-            (false, true) => Format::Json,
-            (false, false) => Format::Table,
-        };
-        let longest = |it: &mut dyn Iterator<Item = usize>| it.max().unwrap_or(0);
-        let path_width = longest(&mut files.iter().map(|it| key(it).chars().count()));
-        let label_width = longest(&mut outputs.labels.iter().map(|it| it.chars().count()));
-        Self { format, top: args.top, outputs, path_width, label_width }
+    fn has_labels(&self) -> bool {
+        self.outputs.task != Task::Regression
     }
 
     /// What stands above the predictions.
     fn begin(&self) -> Result<()> {
-        let Format::Csv = self.format else { return Ok(()) };
-        let label = (self.outputs.task != Task::Regression).then_some("label");
+        if !self.args.csv {
+            return Ok(());
+        }
         let labels = self.outputs.labels.iter().map(String::as_str);
-        csv_line(["path"].into_iter().chain(label).chain(labels))
+        csv_line(["path"].into_iter().chain(self.has_labels().then_some("label")).chain(labels))
     }
 
     fn print(&self, path: &str, prediction: &Prediction) -> Result<()> {
-        match self.format {
-            Format::Table => report::data(self.table_row(path, prediction)),
-            Format::Json => report::data(self.json(path, prediction).to_string()),
-            Format::Csv => {
-                let given = (self.outputs.task != Task::Regression).then(|| self.given(prediction));
-                let scores = prediction.scores.iter().map(f64::to_string);
-                csv_line([path.to_owned()].into_iter().chain(given).chain(scores))
-            }
+        if self.args.json {
+            let mut object = self.outputs.to_json(prediction);
+            object.insert("path".to_owned(), path.into());
+            report::data(Value::Object(object).to_string())
+        } else if self.args.csv {
+            let given = self.has_labels().then(|| self.given(prediction));
+            let scores = prediction.scores.iter().map(f64::to_string);
+            csv_line([path.to_owned()].into_iter().chain(given).chain(scores))
+        } else {
+            report::data(self.table_row(path, prediction))
         }
-    }
-
-    fn names<'a>(&'a self, columns: &'a [usize]) -> impl Iterator<Item = &'a str> {
-        columns.iter().map(|it| self.outputs.labels[*it].as_str())
     }
 
     /// The labels that are given, as they would stand in a manifest.
     fn given(&self, prediction: &Prediction) -> String {
-        let names: Vec<String> = self.names(&prediction.given).map(str::to_owned).collect();
-        names.into_iter().map(|it| Label::Class(it).to_string()).collect::<Vec<_>>().join("|")
-    }
-
-    fn json(&self, path: &str, prediction: &Prediction) -> Value {
-        let scores = self.outputs.labels.iter().cloned().zip(prediction.scores.iter().map(|it| json!(it)));
-        let scores: Map<String, Value> = scores.collect();
-        let mut names = self.names(&prediction.given);
-        match self.outputs.task {
-            Task::Classification => json!({"path": path, "label": names.next(), "probabilities": scores}),
-            Task::Multilabel => {
-                json!({"path": path, "labels": names.collect::<Vec<_>>(), "probabilities": scores})
-            }
-            Task::Regression => json!({"path": path, "predictions": scores}),
-        }
+        let names = self.outputs.names(&prediction.given);
+        names.map(|it| Label::Class(it.to_owned()).to_string()).collect::<Vec<_>>().join("|")
     }
 
     fn table_row(&self, path: &str, prediction: &Prediction) -> String {
-        let shown = match (self.outputs.task, self.top) {
+        let shown = match (self.outputs.task, self.args.top) {
             (Task::Regression, _) => (0..prediction.scores.len()).collect(),
             (Task::Multilabel, None) => prediction.given.clone(),
             (_, top) => prediction.ranking().into_iter().take(top.unwrap_or(1).max(1)).collect::<Vec<_>>(),
         };
+        let width = self.label_width;
         let cell = |column: usize| {
             let (label, score) = (&self.outputs.labels[column], prediction.scores[column]);
-            match self.outputs.task {
-                Task::Regression => {
-                    format!("  {:<width$}", format!("{label} {score:.4}"), width = self.label_width + 11)
-                }
-                _ => format!("  {label:<width$}  {:>6}", report::percent(score), width = self.label_width),
+            match self.has_labels() {
+                true => format!("  {label:<width$}  {:>6}", report::percent(score)),
+                false => format!("  {:<width$}", format!("{label} {score:.4}"), width = width + 11),
             }
         };
         let cells: String = shown.into_iter().map(cell).collect();

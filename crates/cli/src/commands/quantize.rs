@@ -59,30 +59,16 @@ pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
     let config = QuantizeConfig { n_calibrate: number(args.calibrate), n_compare: number(args.compare) };
     let quantized = quantize(&engine, &mut floats, dataset, &args.out, &config, &mut hear)?;
     listener.finish();
-    say(args, &quantized);
+    say(&quantized);
     if args.json {
-        let [speed_f32, speed] = quantized.inputs_per_second;
-        let value = json!({
-            "out": args.out,
-            "n_calibrated": quantized.n_calibrated,
-            "n_compared": quantized.n_compared,
-            "n_compared_calibrated": quantized.n_compared_calibrated,
-            "n_failed": quantized.failures.len(),
-            "cosine_mean": quantized.cosine_mean,
-            "cosine_min": quantized.cosine_min,
-            "accuracy": quantized.accuracy.map(|it| it[1]),
-            "accuracy_f32": quantized.accuracy.map(|it| it[0]),
-            "images_per_second": speed,
-            "images_per_second_f32": speed_f32,
-            "device": quantized.device.to_string(),
-            "notes": listener.to_json(),
-        });
+        let mut value = json!(quantized);
+        value["notes"] = listener.to_json();
         report::data(value.to_string())?;
     }
     Ok(if quantized.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })
 }
 
-fn say(args: &QuantizeArgs, quantized: &Quantized) {
+fn say(quantized: &Quantized) {
     let n_failed = quantized.failures.len();
     say_first(&quantized.failures);
     if n_failed > 0 {
@@ -90,13 +76,13 @@ fn say(args: &QuantizeArgs, quantized: &Quantized) {
     }
     report::say(format!(
         "wrote {} ({}) and {}: ranges of {} images",
-        args.out.display(),
-        report::bytes(args.out.metadata().map_or(0, |it| it.len())),
+        quantized.out.display(),
+        report::bytes(quantized.out.metadata().map_or(0, |it| it.len())),
         quantized.description.display(),
         quantized.n_calibrated,
     ));
-    let accuracy = match quantized.accuracy {
-        Some([floats, integers]) => format!(
+    let accuracy = match quantized.accuracy.zip(quantized.accuracy_f32) {
+        Some((integers, floats)) => format!(
             "accuracy of a logistic head in {N_FOLDS}-fold cross-validation {} instead of {}",
             percent(integers),
             percent(floats)
@@ -111,6 +97,8 @@ fn say(args: &QuantizeArgs, quantized: &Quantized) {
         "int8 against f32 on {} images{seen}: cosine {:.4} on average, {:.4} at least; {accuracy}",
         quantized.n_compared, quantized.cosine_mean, quantized.cosine_min
     ));
-    let [old, new] = quantized.inputs_per_second;
-    report::say(format!("{new:.0} images/s instead of {old:.0} on {} (the model alone)", quantized.device));
+    let Quantized { images_per_second, images_per_second_f32, device, .. } = quantized;
+    report::say(format!(
+        "{images_per_second:.0} images/s instead of {images_per_second_f32:.0} on {device} (the model alone)"
+    ));
 }

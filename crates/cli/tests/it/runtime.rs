@@ -92,9 +92,9 @@ fn a_file_that_is_no_library_is_an_error() {
 fn a_device_the_runtime_does_not_have_is_an_error_and_nothing_falls_back() {
     let place = Place::new();
     place.photos(1);
-    let library = headstart::find(headstart::Kind::Cpu, &headstart::Places::from_environment())
-        .unwrap()
-        .expect("a runtime, by `cargo xtask setup`");
+    let places = headstart::Places::from_environment();
+    let runtime = headstart::load_runtime(headstart::Kind::Cpu, &places).expect("by `cargo xtask setup`");
+    let library = runtime.path();
     for (device, provider) in [("cuda", "CUDAExecutionProvider"), ("openvino", "OpenVINOExecutionProvider")] {
         let arguments = ["extract", "photos", "--store", "store", "--device", device];
         let said = |name: &str, value: &Path| {
@@ -105,7 +105,7 @@ fn a_device_the_runtime_does_not_have_is_an_error_and_nothing_falls_back() {
             String::from_utf8(output.stderr).unwrap()
         };
         let hint = format!("`headstart setup --device {device}`");
-        let named = said("ORT_DYLIB_PATH", &library);
+        let named = said("ORT_DYLIB_PATH", library);
         assert!(named.contains(&format!("device `{device}` cannot be used")), "{named}");
         assert!(named.contains(provider) && named.contains(&hint), "{named}");
         let missing = said("HEADSTART_CACHE", &place.path("empty"));

@@ -56,7 +56,10 @@ fn the_help_of_every_command() {
     let all = place.run(&["--help"]).expect(0).stdout;
     let listed = all.lines().skip_while(|it| *it != "Commands:").skip(1).take_while(|it| !it.is_empty());
     let listed: Vec<&str> = listed.filter_map(|it| it.split_whitespace().next()).collect();
-    assert_eq!(listed, ["setup", "doctor", "models", "extract", "fit-head", "eval", "predict", "export", "help"]);
+    assert_eq!(
+        listed,
+        ["setup", "doctor", "models", "extract", "fit-head", "eval", "predict", "export", "help"]
+    );
 }
 
 /// The commands of the README's tour, on pictures drawn by code.
@@ -65,7 +68,8 @@ fn the_tour() {
     let place = Place::new();
     for (split, n, first) in [("train", 10, 0), ("val", 4, 10)] {
         for (class, colour) in [("ants", [150, 40, 30]), ("bees", [40, 130, 60])] {
-            (first..first + n).for_each(|it| place.picture(&format!("photos/{split}/{class}/{it}.png"), colour, it));
+            (first..first + n)
+                .for_each(|it| place.picture(&format!("photos/{split}/{class}/{it}.png"), colour, it));
         }
     }
     fs::write(place.path("photos/SOURCE.txt"), "where from").expect("written");
@@ -102,9 +106,13 @@ fn errors() {
     place.picture("splits/train/a/1.png", [1; 3], 1);
     place.picture("splits/val/a/2.png", [2; 3], 2);
     place.picture("splits/extra/3.png", [3; 3], 3);
-    for (name, text) in
-        [("no.onnx", "no model"), ("no.head", "no head"), ("a.csv", "file,label\n"), ("b.csv", "path\n,\n"), ("a.txt", "")]
-    {
+    for (name, text) in [
+        ("no.onnx", "no model"),
+        ("no.head", "no head"),
+        ("a.csv", "file,label\n"),
+        ("b.csv", "path\n,\n"),
+        ("a.txt", ""),
+    ] {
         fs::write(place.path(name), text).expect("written");
     }
     fs::create_dir(place.path("empty")).expect("it is made");

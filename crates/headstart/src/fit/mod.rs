@@ -223,8 +223,8 @@ fn choose_alpha(
     events: &mut Events<'_>,
 ) -> Result<(f64, Option<AlphaPath>), Error> {
     // An alpha of raw features says nothing of standardised ones.
-    let is_comparable = |it: &&Box<HeadModel>| it.metadata.fit.standardized == logistic.standardize;
-    let of_start = logistic.start.as_ref().filter(is_comparable).and_then(|it| it.metadata.fit.alpha);
+    let is_comparable = |it: &&HeadModel| it.metadata.fit.standardized == logistic.standardize;
+    let of_start = logistic.start.as_deref().filter(is_comparable).and_then(|it| it.metadata.fit.alpha);
     if let Some(alpha) = logistic.alpha.or(of_start.filter(|_| logistic.alphas.is_none())) {
         return Ok((alpha, None));
     }

@@ -9,6 +9,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::builds::{Build, Source, Wheel};
+use super::error::ProvisionError;
 use super::network::{download, hash_of};
 use crate::error::{Error, io as io_error};
 use crate::event::{Events, Note, note};
@@ -54,7 +55,7 @@ pub(super) fn install(build: &Build, folder: &Path, events: &mut Events<'_>) -> 
     }
     if !staged.join(build.library).is_file() {
         let reason = "it is not in what was fetched".to_owned();
-        return Err(Error::Package { path: PathBuf::from(build.library), reason });
+        return Err(ProvisionError::Package { path: PathBuf::from(build.library), reason }.into());
     }
     write_known(&staged)?;
     let destination = folder.join(build.folder);
@@ -157,22 +158,26 @@ fn fetch_wheel(wheel: &Wheel, temporary: &Path, events: &mut Events<'_>) -> Resu
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
         let message = text.lines().last().unwrap_or("failed without a word").to_owned();
-        return Err(Error::Pip { message });
+        return Err(ProvisionError::Pip { message }.into());
     }
     let mut files = fs::read_dir(&folder).map_err(io_error("read", &folder))?.flatten().map(|it| it.path());
     let Some(path) = files.find(|it| it.extension().is_some_and(|it| it == "whl")) else {
-        return Err(Error::Pip { message: "downloaded no wheel".to_owned() });
+        return Err(ProvisionError::Pip { message: "downloaded no wheel".to_owned() }.into());
     };
     let found = hash_of(&path)?;
     if found != *sha256 {
-        return Err(Error::Package { path, reason: format!("has SHA-256 {found}, expected {sha256}") });
+        return Err(ProvisionError::Package {
+            path,
+            reason: format!("has SHA-256 {found}, expected {sha256}"),
+        }
+        .into());
     }
     Ok(path)
 }
 
 /// A package that does not read.
 fn damaged<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
-    |err| Error::Package { path: path.to_owned(), reason: err.to_string() }
+    |err| ProvisionError::Package { path: path.to_owned(), reason: err.to_string() }.into()
 }
 
 /// Writes a wheel's shared libraries into one folder: they find each other there.
@@ -214,7 +219,7 @@ fn member_of_tar(path: &Path, member: &str) -> Result<Vec<u8>, Error> {
             return Ok(bytes);
         }
     }
-    Err(Error::Package { path: path.to_owned(), reason: format!("has no {member}") })
+    Err(ProvisionError::Package { path: path.to_owned(), reason: format!("has no {member}") }.into())
 }
 
 /// Writes a file of a folder that is renamed as a whole.

@@ -1,6 +1,7 @@
 //! ONNX Runtime: where it is found, and how it gets there.
 
 mod builds;
+mod error;
 mod install;
 mod network;
 
@@ -10,33 +11,36 @@ use std::path::PathBuf;
 use headstart_backbone::{BackboneError, Device, MINIMUM_VERSION, Precision, Runtime, has_cuda_driver};
 
 use crate::environment::Places;
-use crate::error::{Error, Unusable, io};
+use crate::error::{Error, io};
 use crate::event::{Events, Note, note};
 use builds::builds;
 use install::{State, chain, check, cut_short, install};
 
 pub use builds::Kind;
+pub use error::{ProvisionError, Unusable};
 pub(crate) use network::{download, hash_of};
 
 /// Loads ONNX Runtime for a kind of device, from where [`find`] finds it.
 ///
 /// # Errors
-/// [`Error::NoRuntime`], [`Error::NoDriver`] when there is none; [`Error::RuntimeDamaged`],
-/// [`Error::Runtime`] when it cannot be loaded.
+/// [`ProvisionError::NoRuntime`], [`ProvisionError::NoDriver`] when there is none; [`ProvisionError::RuntimeDamaged`],
+/// [`ProvisionError::Runtime`] when it cannot be loaded.
 pub fn load_runtime(kind: Kind, places: &Places) -> Result<Runtime, Error> {
     let path = find(kind, places)?.ok_or_else(|| match kind {
-        Kind::Cuda if !has_cuda_driver() => Error::NoDriver,
-        kind => Error::NoRuntime { kind, needed: MINIMUM_VERSION },
+        Kind::Cuda if !has_cuda_driver() => ProvisionError::NoDriver,
+        kind => ProvisionError::NoRuntime { kind, needed: MINIMUM_VERSION },
     })?;
     let is_named = places.runtime.is_some();
     // A library that is cut short is mapped all the same, and ends the process.
     if let (false, Some(reason)) = (is_named, cut_short(&path)) {
-        return Err(Error::RuntimeDamaged { kind, reason });
+        return Err(ProvisionError::RuntimeDamaged { kind, reason }.into());
     }
     Runtime::load(&path).map_err(|cause| match cause {
         BackboneError::RuntimeMissing { .. }
         | BackboneError::RuntimeTooOld { .. }
-        | BackboneError::RuntimeLoad { .. } => Error::Runtime(Box::new(Unusable { kind, is_named, cause })),
+        | BackboneError::RuntimeLoad { .. } => {
+            ProvisionError::Runtime(Box::new(Unusable { kind, is_named, cause })).into()
+        }
         cause => cause.into(),
     })
 }
@@ -45,7 +49,7 @@ pub fn load_runtime(kind: Kind, places: &Places) -> Result<Runtime, Error> {
 ///
 /// # Errors
 /// [`Error::NoCache`].
-pub fn find(kind: Kind, places: &Places) -> Result<Option<PathBuf>, Error> {
+pub(crate) fn find(kind: Kind, places: &Places) -> Result<Option<PathBuf>, Error> {
     match &places.runtime {
         Some(path) => Ok(Some(path.clone())),
         None => in_cache(kind, places),
@@ -56,7 +60,7 @@ pub fn find(kind: Kind, places: &Places) -> Result<Option<PathBuf>, Error> {
 ///
 /// # Errors
 /// [`Error::NoCache`].
-pub fn in_cache(kind: Kind, places: &Places) -> Result<Option<PathBuf>, Error> {
+pub(crate) fn in_cache(kind: Kind, places: &Places) -> Result<Option<PathBuf>, Error> {
     let folder = places.runtimes()?;
     Ok(builds(kind).map(|it| folder.join(it.folder).join(it.library)).find(|it| it.is_file()))
 }
@@ -96,7 +100,7 @@ pub(crate) fn best_device(precision: Precision, places: &Places) -> Result<(Devi
 /// pip, else from the release archive. Two processes at once are safe: one waits for the other.
 ///
 /// # Errors
-/// [`Error::NoBuild`], [`Error::Setup`] when it cannot be had; [`Error::Io`], [`Error::NoCache`].
+/// [`ProvisionError::NoBuild`], [`ProvisionError::Setup`] when it cannot be had; [`Error::Io`], [`Error::NoCache`].
 pub fn setup(kind: Kind, places: &Places, events: &mut Events<'_>) -> Result<PathBuf, Error> {
     let folder = places.runtimes()?;
     fs::create_dir_all(&folder).map_err(io("create", &folder))?;
@@ -135,8 +139,8 @@ pub fn setup(kind: Kind, places: &Places, events: &mut Events<'_>) -> Result<Pat
             note(events, Note::RuntimeUnchecked);
             Ok(path)
         }
-        _ if reasons.is_empty() => Err(Error::NoBuild { kind }),
-        _ => Err(Error::Setup { kind, reasons }),
+        _ if reasons.is_empty() => Err(ProvisionError::NoBuild { kind }.into()),
+        _ => Err(ProvisionError::Setup { kind, reasons }.into()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::error::ProvisionError;
 use crate::error::{Error, io as io_error};
 use crate::event::{Event, Events};
 
@@ -52,11 +53,13 @@ pub(crate) fn download(
         n_total: bytes,
         is_over: true,
     });
-    fetched.map_err(|source| Error::Download { url: url.to_owned(), source })?;
+    fetched.map_err(|source| ProvisionError::Download { url: url.to_owned(), source })?;
     let found = hash_of(part)?;
     if found != sha256 {
         fs::remove_file(part).ok();
-        return Err(Error::DownloadHash { url: url.to_owned(), found, expected: sha256.to_owned() });
+        return Err(
+            ProvisionError::DownloadHash { url: url.to_owned(), found, expected: sha256.to_owned() }.into()
+        );
     }
     fs::rename(part, path).map_err(io_error("write", path))
 }

@@ -1,5 +1,7 @@
 //! How a picture becomes the input of a backbone, as a value.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::RecipeError;
@@ -160,5 +162,38 @@ impl ImageRecipe {
     pub fn mean_std_levels(&self) -> (Vec<f32>, Vec<f32>) {
         let range = if self.unit_range { 255.0 } else { 1.0 };
         (self.mean.iter().map(|it| it * range).collect(), self.std.iter().map(|it| it * range).collect())
+    }
+}
+
+/// Reads a word as one of some values, and says which there are.
+fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|it| it.0 == text).map(|it| it.1);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = words.iter().map(|it| it.0).collect();
+        format!("expected one of: {}", names.join(", "))
+    })
+}
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        word(text, &[("bilinear", Self::Bilinear), ("bicubic", Self::Bicubic)])
+    }
+}
+
+impl FromStr for Channels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        word(text, &[("rgb", Self::Rgb), ("bgr", Self::Bgr), ("grey", Self::Grey)])
+    }
+}
+
+impl FromStr for Background {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        word(text, &[("white", Self::White), ("black", Self::Black)])
     }
 }

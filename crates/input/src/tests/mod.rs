@@ -1,4 +1,6 @@
-//! Pixels of every format, orientation, limits; recipes; what is refused.
+//! Pixels of every format, orientation, limits; what is refused.
+
+mod recipes;
 
 use std::io::Cursor;
 
@@ -315,87 +317,4 @@ fn a_large_jpeg_may_be_decoded_at_a_fraction_of_its_size() {
     let off = serde_json::to_string(&full).unwrap();
     assert!(!off.contains("scaled"), "the fingerprints of before would change: {off}");
     assert!(serde_json::to_string(&scaled).unwrap().contains("\"scaled-jpeg\":true"));
-}
-
-#[test]
-fn a_recipe_is_written_and_read_with_and_without_its_kind() {
-    let recipe = Recipe::Image(ImageRecipe { size: [96, 80], short_side: None, ..ImageRecipe::imagenet() });
-    let text = serde_json::to_string(&recipe).unwrap();
-    assert!(!text.contains("kind"), "files and fingerprints of before would change: {text}");
-    assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
-    let named = text.replacen('{', r#"{"kind":"image","#, 1);
-    assert_eq!(serde_json::from_str::<Recipe>(&named).unwrap(), recipe);
-    let err = serde_json::from_str::<Recipe>(r#"{"kind":"smell"}"#).unwrap_err().to_string();
-    assert!(err.contains("expected kind `image`, found \"smell\""), "{err}");
-    // TOML leaves out what is none, which would then be the default.
-    let squeezed: Recipe = toml::from_str("short-side = 0").unwrap();
-    assert_eq!(squeezed, Recipe::Image(ImageRecipe { short_side: None, ..ImageRecipe::imagenet() }));
-    let err = toml::from_str::<Recipe>("sise = 3").unwrap_err().to_string();
-    assert!(err.contains("unknown field `sise`"), "{err}");
-}
-
-/// What a backbone is fed is the same whichever way it is asked for.
-#[test]
-fn tensors_of_a_picture_are_its_pixels() {
-    let image = as_is(3, 2);
-    let recipe = Recipe::Image(image.clone());
-    let bytes = encode(&picture().into(), ImageFormat::Png);
-    let tensors = recipe.apply(&bytes, &Limits::default()).unwrap();
-    let pixels = Data::U8(picture().into_raw());
-    assert_eq!(tensors, [Tensor { name: "image".to_owned(), shape: vec![3, 2, 3], data: pixels }]);
-    let alike = |a: &Tensor, b: &Tensor| a.name == b.name && a.shape == b.shape;
-    let made_up = recipe.probes(3).into_iter().chain([recipe.neutral()]).collect::<Vec<_>>();
-    assert!(made_up.iter().all(|it| it.len() == 1 && alike(&it[0], &tensors[0])));
-    assert!(made_up.iter().enumerate().all(|(index, it)| !made_up[..index].contains(it)));
-    assert_eq!(recipe.identity()["preprocess"], serde_json::to_value(&image).unwrap());
-}
-
-#[test]
-fn tensors_that_are_not_alike_are_not_stacked() {
-    let tensor = |name: &str, shape: &[usize], data| Tensor::new(name, shape.to_vec(), data);
-    let a = || tensor("x", &[2], Data::F32(vec![1.0, 2.0]));
-    let batch = Tensor::stack([&a(), &a()]).unwrap();
-    assert_eq!(batch, tensor("x", &[2, 2], Data::F32(vec![1.0, 2.0, 1.0, 2.0])));
-    assert_eq!((batch.n_bytes(), batch.data.dtype()), (16, "float32"));
-    assert_eq!(Tensor::stack([]), None);
-    for other in [
-        tensor("y", &[2], Data::F32(vec![1.0, 2.0])),
-        tensor("x", &[1, 2], Data::F32(vec![1.0, 2.0])),
-        tensor("x", &[2], Data::I64(vec![1, 2])),
-    ] {
-        assert_eq!(Tensor::stack([&a(), &other]), None);
-    }
-}
-
-proptest::proptest! {
-    /// A recipe comes back from JSON as it was, and so does what it adds to a fingerprint.
-    #[test]
-    fn recipes_round_trip(
-        size in proptest::array::uniform2(1_u32..512),
-        more in proptest::option::of(0_u32..300),
-        bicubic: bool,
-        channels in 0..3_usize,
-        unit_range: bool,
-        levels in proptest::array::uniform6(0.001_f32..300.0),
-        flags in proptest::array::uniform3(proptest::bool::ANY),
-    ) {
-        let channels = [Channels::Rgb, Channels::Bgr, Channels::Grey][channels];
-        let n = if channels == Channels::Grey { 1 } else { 3 };
-        let recipe = Recipe::Image(ImageRecipe {
-            size,
-            short_side: more.map(|it| size[0].max(size[1]) + it),
-            filter: if bicubic { Filter::Bicubic } else { Filter::Bilinear },
-            channels,
-            unit_range,
-            mean: levels[..n].to_vec(),
-            std: levels[3..3 + n].to_vec(),
-            background: if flags[0] { Background::White } else { Background::Black },
-            orientation: flags[1],
-            scaled_jpeg: flags[2],
-        });
-        recipe.check().unwrap();
-        let read: Recipe = serde_json::from_str(&serde_json::to_string(&recipe).unwrap()).unwrap();
-        proptest::prop_assert_eq!(read.identity(), recipe.identity());
-        proptest::prop_assert_eq!(read, recipe);
-    }
 }
