@@ -1,12 +1,14 @@
 //! Tests over the crates together: golden parity, surgery on real weights, real photos, references.
 
 mod errors;
+mod examples;
 mod extraction;
 mod golden;
 mod heads;
 mod house;
 mod logistic;
 mod manifest;
+mod named_inputs;
 mod odd_models;
 mod quantization;
 mod regressions;

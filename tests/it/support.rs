@@ -5,30 +5,7 @@ use std::process::{Command, Stdio};
 
 use headstart::{Kind, Places, load_runtime};
 use headstart_backbone::{Backbone, CutModel, ModelSpec, Registry, Runtime, SessionConfig, embedded_model};
-
-/// The repository.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package lies in the repository").to_owned()
-}
-
-/// Something a test needs and may miss: the test says so and passes, unless `HEADSTART_STRICT` is set,
-/// as it is in CI.
-fn or_skip<T>(found: Option<T>, what: &str) -> Option<T> {
-    if found.is_none() {
-        assert!(std::env::var_os("HEADSTART_STRICT").is_none(), "{what}, and HEADSTART_STRICT is set");
-        #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-        {
-            eprintln!("SKIPPED: {what}");
-        }
-    }
-    found
-}
-
-/// Real weights and photos.
-pub(crate) fn shared() -> Option<PathBuf> {
-    let folder = root().join("../shared");
-    or_skip(folder.is_dir().then_some(folder), "no ../shared with real weights and photos")
-}
+pub(crate) use headstart_tests::{or_skip, python, root, shared};
 
 /// The arrays `cargo xtask golden` writes.
 pub(crate) fn golden() -> Option<PathBuf> {
@@ -38,12 +15,6 @@ pub(crate) fn golden() -> Option<PathBuf> {
         folder.join("script.blake3").exists().then_some(folder),
         "no reference arrays; run `cargo xtask golden`",
     )
-}
-
-/// Python with the packages of `tests/python/requirements.txt`.
-pub(crate) fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("HEADSTART_PYTHON").map(PathBuf::from);
-    or_skip(python, "HEADSTART_PYTHON is not set; `cargo xtask test` sets it")
 }
 
 /// Runs a script of `tests/python` and reads the JSON lines it prints.

@@ -45,6 +45,17 @@ pub(crate) fn check() -> Result<()> {
     packages()
 }
 
+/// Those that are published, each after those it uses.
+const PACKAGES: [&str; 7] = [
+    "headstart-onnx",
+    "headstart-store",
+    "headstart-head",
+    "headstart-input",
+    "headstart-backbone",
+    "headstart",
+    "headstart-cli",
+];
+
 /// Packs every crate and checks it from its own package, as a user of crates.io would build it.
 ///
 /// `cargo package` can verify that itself, but it unpacks the crates into the machine's registry cache,
@@ -58,7 +69,7 @@ fn packages() -> Result<()> {
     fs::create_dir_all(&folder)?;
     let mut manifest =
         String::from("[workspace]\nresolver = \"3\"\nmembers = [\"headstart*\"]\n\n[patch.crates-io]\n");
-    for name in ["headstart-onnx", "headstart-store", "headstart-backbone", "headstart-head", "headstart"] {
+    for name in PACKAGES {
         let package = format!("{name}-{}", env!("CARGO_PKG_VERSION"));
         let packed = target().join("package").join(format!("{package}.crate"));
         // `m`: cargo goes by the time of a file, and those in a package are the same in every package.

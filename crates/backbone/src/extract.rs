@@ -86,10 +86,11 @@ pub fn extract(
     let mut writer = store.writer(part)?;
     let mut found = unchanged(&writer, &root, &inputs);
     // What is left to do, and where it is noted that it was found: by one index.
-    let todo = inputs.iter().zip(&mut found).filter(|it| it.1.is_none());
-    let (files, mut places): (Vec<Source<'_>>, Vec<Todo<'_>>) =
-        todo.map(|(input, place)| (Source::from(&input.file), Todo { input, place })).unzip();
-    let n_unchanged = inputs.len() - files.len();
+    let n_unchanged = found.iter().flatten().count();
+    // As long as they get, no longer: there may be millions.
+    let mut places: Vec<Todo<'_>> = Vec::with_capacity(inputs.len() - n_unchanged);
+    places.extend(inputs.iter().zip(&mut found).filter(|it| it.1.is_none()).map(Todo::from));
+    let files: Vec<Source<'_>> = places.iter().map(|it| Source::from(&it.input.file)).collect();
     let mut state = Progress { n_inputs: inputs.len(), n_unchanged, n_done: 0, n_embedded: 0, n_failed: 0 };
     progress(state);
     let is_long = files.len() >= ROOF_FROM;
@@ -150,6 +151,12 @@ struct Todo<'a> {
     place: &'a mut Option<(Digest, FileStat)>,
 }
 
+impl<'a> From<(&'a Input, &'a mut Option<(Digest, FileStat)>)> for Todo<'a> {
+    fn from((input, place): (&'a Input, &'a mut Option<(Digest, FileStat)>)) -> Self {
+        Self { input, place }
+    }
+}
+
 /// The digests of inputs that look exactly as they did in the last run.
 fn unchanged(writer: &Writer, root: &str, inputs: &[Input]) -> Vec<Option<(Digest, FileStat)>> {
     let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| stat_of(&it.file)).collect();
@@ -167,7 +174,6 @@ fn stat_of(file: &Path) -> Option<FileStat> {
 }
 
 fn samples(inputs: Vec<Input>, found: Vec<Option<(Digest, FileStat)>>) -> Vec<Sample> {
-    // As long as it gets, no longer: there may be millions.
     let mut samples = Vec::with_capacity(inputs.len());
     samples.extend(inputs.into_iter().zip(found).filter_map(|(input, place)| {
         let Input { path, label, split, group, .. } = input;

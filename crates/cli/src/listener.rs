@@ -59,14 +59,16 @@ impl Listener {
         }
     }
 
-    /// All notes, for a program: what they are, and in words.
-    pub(crate) fn to_json(&self) -> Value {
+    /// Adds all notes to an object for a program, where there are any: what they are, and in words.
+    pub(crate) fn add_to(&self, object: &mut Value) {
         let value = |it: &Note| {
             let mut value = json!(it);
             value["text"] = json!(words::note(it));
             value
         };
-        self.notes.iter().map(value).collect()
+        if !self.notes.is_empty() {
+            object["notes"] = self.notes.iter().map(value).collect();
+        }
     }
 }
 

@@ -15,8 +15,7 @@ fn main() -> Result<(), Error> {
         println!("accuracy {:.1}% of {}", 100.0 * it.accuracy, it.n_samples);
     }
     headstart::export(&mut backbone, &fitted.head, &file, &[])?;
-    let mut predictor = Predictor::open(&engine, &file, quiet)?;
-    predictor.predict(&[(&new).into()], &mut |_, said| {
+    Predictor::open(&engine, &file, quiet)?.predict(&[(&new).into()], &mut |_, said| {
         println!("{new}: {said:?}");
         Ok::<(), Error>(())
     })

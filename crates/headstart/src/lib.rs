@@ -18,6 +18,8 @@ mod quantize;
 mod rate;
 mod samples;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use dataset::{Columns, Dataset, Layout, Pictures, key};
 pub use engine::{DeviceChoice, Engine, EngineConfig, Extraction, Shard};

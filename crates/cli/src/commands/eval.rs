@@ -39,7 +39,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Ended> {
         let mut value = json!(evaluation.judged);
         value["split"] = json!(evaluation.split);
         value["n_trained_on"] = json!(evaluation.n_trained_on);
-        value["notes"] = listener.to_json();
+        listener.add_to(&mut value);
         report::data(serde_json::to_string_pretty(&value)?)?;
     } else {
         let what = format!("samples of `{}`", evaluation.split);

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     summarise(&backbone, &result, seconds);
     if args.json {
         let mut value = to_json(&backbone, &result, seconds);
-        value["notes"] = listener.to_json();
+        listener.add_to(&mut value);
         report::data(value.to_string())?;
     }
     Ok(if result.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })

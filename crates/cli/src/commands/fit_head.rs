@@ -66,7 +66,7 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
     write_head(&fitted.head, &args.out)?;
     report::say(format!("wrote {}", args.out.display()));
     if args.json {
-        let value = json!({
+        let mut value = json!({
             "out": args.out,
             "fit": fitted.head.metadata.fit,
             "labels": fitted.head.metadata.outputs.labels,
@@ -74,8 +74,8 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
             "validation": fitted.validation,
             "baselines": fitted.baselines,
             "seconds": time.as_secs_f64(),
-            "notes": listener.to_json(),
         });
+        listener.add_to(&mut value);
         report::data(value.to_string())?;
     }
     Ok(Ended::Good)

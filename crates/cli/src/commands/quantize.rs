@@ -62,7 +62,7 @@ pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
     say(&quantized);
     if args.json {
         let mut value = json!(quantized);
-        value["notes"] = listener.to_json();
+        listener.add_to(&mut value);
         report::data(value.to_string())?;
     }
     Ok(if quantized.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })

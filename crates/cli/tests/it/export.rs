@@ -1,34 +1,15 @@
 //! The exported file in Python: onnxruntime and Pillow, nothing of ours.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::program::Place;
 
-/// What the test needs and may miss: it says so and passes, unless `HEADSTART_STRICT` is set, as in CI.
-fn or_skip(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
-    if found.is_none() {
-        assert!(std::env::var_os("HEADSTART_STRICT").is_none(), "{what}, and HEADSTART_STRICT is set");
-        #[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-        {
-            eprintln!("SKIPPED: {what}");
-        }
-    }
-    found
-}
-
 #[test]
 fn an_exported_model_predicts_in_python_what_the_head_predicts_here() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let shared = Some(root.join("../shared")).filter(|it| it.is_dir());
-    let Some(shared) = or_skip(shared, "no ../shared with real weights and photos") else { return };
-    let python = std::env::var_os("HEADSTART_PYTHON").map(PathBuf::from);
-    let Some(python) = or_skip(python, "HEADSTART_PYTHON is not set; `cargo xtask test` sets it") else {
-        return;
-    };
-
+    let Some(shared) = headstart_tests::shared() else { return };
+    let Some(python) = headstart_tests::python() else { return };
     let place = Place::new();
     let headstart = |arguments: &[&str]| {
         let output =
@@ -50,7 +31,7 @@ fn an_exported_model_predicts_in_python_what_the_head_predicts_here() {
     }
     photos.sort();
     let output = Command::new(python)
-        .arg(root.join("tests/python/predict_exported.py"))
+        .arg(headstart_tests::root().join("tests/python/predict_exported.py"))
         .arg(place.path("a.onnx"))
         .args(&photos)
         .output()

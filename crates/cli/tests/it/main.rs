@@ -7,6 +7,7 @@ mod faults;
 mod fits;
 mod heads;
 mod kill;
+mod labels;
 mod memory;
 mod program;
 mod quantized;

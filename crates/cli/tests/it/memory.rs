@@ -1,10 +1,11 @@
 //! Memory: what one picture may take, whatever its format.
 
 use std::fs;
+use std::process::Stdio;
 
 use image::{DynamicImage, ImageFormat};
 
-use crate::program::{Place, Ran};
+use crate::program::{Place, Ran, extract};
 
 fn peak(ran: &Ran) -> u64 {
     ran.json()["peak_memory_bytes"].as_u64().expect("a number")
@@ -104,4 +105,43 @@ fn memory_does_not_grow_with_the_number_of_pictures() {
         linked <= 600 && different <= 1400,
         "{linked} bytes a linked picture, {different} a different one"
     );
+}
+
+/// A program that is not read from stands still once its pipe is full. What it said until then came while it
+/// ran: a picture that goes away after the first line is missed by the last. And it remembers none of them.
+#[cfg(target_os = "linux")]
+#[test]
+fn predictions_come_as_they_are_made_and_take_no_memory() {
+    use std::io::{BufRead, BufReader};
+    let place = Place::new();
+    place.photos(4);
+    extract(&place, "photos").expect(0);
+    place.run(&["fit-head", "--store", "store", "--out", "a.head"]).expect(0);
+    let peak_of = |n: u32| {
+        let folder = format!("new-{n}");
+        fs::create_dir_all(place.path(&folder)).unwrap();
+        let file = |index: u32| place.path(&format!("{folder}/{index:05}.bmp"));
+        for index in 0..n {
+            let [a, b, c, _] = index.to_le_bytes();
+            image::RgbImage::from_pixel(8, 8, image::Rgb([a, b, c])).save(file(index)).unwrap();
+        }
+        let mut command = place.command(&["predict", "--head", "a.head", "--json", &folder]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().expect("a line").unwrap();
+        assert!(first.contains("00000.bmp"), "{first}");
+        fs::remove_file(file(n - 1)).unwrap();
+        // What is left does not fit into the pipe: it is still at work.
+        lines.by_ref().take(n as usize - 1000).for_each(|it| drop(it.unwrap()));
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        let n_left = lines.map(Result::unwrap).inspect(|it| assert!(!it.contains("error"), "{it}")).count();
+        assert_eq!(n_left, 1000 - 2, "all but the one that went away");
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        1024 * peak
+    };
+    // What is remembered for copies is full with the first ones already; a path and its place are left.
+    let for_each = peak_of(24_000).saturating_sub(peak_of(4000)) / 20_000;
+    assert!(for_each <= 500, "{for_each} bytes a picture");
 }

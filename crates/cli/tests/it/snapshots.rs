@@ -102,7 +102,7 @@ fn errors() {
     place.run(&["extract", "one", "--store", "one-class"]).expect(0);
     place.picture("flat/1.png", [9; 3], 2);
     place.run(&["extract", "flat", "--store", "unlabelled"]).expect(0);
-    place.run(&["extract", "photos", "--store", "other", "--size", "64"]).expect(0);
+    place.run(&["extract", "photos", "--store", "other", "--filter", "bicubic"]).expect(0);
     place.picture("splits/train/a/1.png", [1; 3], 1);
     place.picture("splits/val/a/2.png", [2; 3], 2);
     place.picture("splits/extra/3.png", [3; 3], 3);
@@ -124,7 +124,7 @@ fn errors() {
         vec!["extract", "a.csv", "--store", "s"],
         vec!["extract", "b.csv", "--store", "s"],
         vec!["extract", "splits", "--store", "s"],
-        vec!["extract", "photos", "--store", "store", "--size", "64"],
+        vec!["extract", "photos", "--store", "store", "--filter", "bicubic"],
         vec!["extract", "photos", "--store", "s", "--model", "resnet5000"],
         vec!["extract", "photos", "--store", "s", "--model", "nowhere.onnx"],
         vec!["extract", "photos", "--store", "s", "--model", "./no.onnx"],
@@ -153,11 +153,11 @@ fn errors() {
         vec!["eval", "--store", "store", "--head", "a.head", "--split", "holdout"],
         vec!["eval", "--store", "store", "--head", "a.head", "--split", "test"],
         vec!["predict", "--head", "a.head", "empty"],
-        vec!["predict", "--head", "a.head", "--size", "64", "photos/red/0.png"],
+        vec!["predict", "--head", "a.head", "--filter", "bicubic", "photos/red/0.png"],
         vec!["predict", "photos/red/0.png"],
         vec!["predict", "--model", "no.onnx", "photos/red/0.png"],
         vec!["export", "--head", "a.head", "--out", "a.onnx", "--samples", "a.txt"],
-        vec!["export", "--head", "a.head", "--out", "a.onnx", "--size", "64"],
+        vec!["export", "--head", "a.head", "--out", "a.onnx", "--filter", "bicubic"],
         vec!["models", "pull", "nothing"],
         vec!["models", "inspect", "no.onnx"],
         vec!["models", "quantize", "--dataset", "photos", "--out", "b.bin"],

@@ -1,6 +1,7 @@
 //! What is fitted on and judged by: in memory, or read from the store again for every pass.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use headstart_head::{
     Baselines, HeadError, HeadModel, RowSource, Task, Visit, stratified_folds, stratified_split,
@@ -115,8 +116,9 @@ impl<'a> Training<'a> {
             return Ok((scores(head, x)?, scores(head, held_out)?));
         }
         let both = self.samples.scores(head, &[self.rows.as_slice(), &self.held_out].concat())?;
-        let (train, held_out) = both.view().split_at(Axis(0), self.rows.len());
-        Ok((train.to_owned(), held_out.to_owned()))
+        // Not `split_at`: a copy of its part of no rows fails an assertion of ndarray 0.16.
+        let part = |rows: Range<usize>| both.select(Axis(0), &rows.collect::<Vec<_>>());
+        Ok((part(0..self.rows.len()), part(self.rows.len()..both.nrows())))
     }
 
     /// What needs no fit, on the held-out samples: for classes, by the training samples in memory.

@@ -173,3 +173,20 @@ fn a_fixed_batch_is_freed_in_shapes_and_in_reshapes_of_activations_only() {
     assert_eq!((summary.inputs[0].shape[0].as_str(), summary.outputs[0].shape[0].as_str()), ("N", "N"));
     assert!(!make_batch_dynamic(&mut model).unwrap(), "a second time there is nothing to do");
 }
+
+#[test]
+fn the_batch_of_every_input_is_freed() {
+    let nodes: &[(&str, &[&str], &str)] = &[("Mul", &["x", "weights"], "y")];
+    let mut model = model(nodes, vec![], &[tensor("y", &[1, 3, 8, 8])]);
+    model.graph_mut().input.push(tensor("weights", &[1, 3, 1, 1]));
+    model.graph_mut().input.push(tensor("free", &[0, 5]));
+    assert!(make_batch_dynamic(&mut model).unwrap());
+    let summary = Summary::of(&model);
+    let shapes: Vec<String> = summary.inputs.iter().map(|it| it.shape.join("×")).collect();
+    assert_eq!(shapes, ["N×3×8×8", "N×3×1×1", "N×5"]);
+    assert_eq!(summary.outputs[0].shape.join("×"), "N×3×8×8");
+    model.graph_mut().input.clear();
+    assert!(
+        matches!(make_batch_dynamic(&mut model), Err(OnnxError::InputCount { names }) if names.is_empty())
+    );
+}

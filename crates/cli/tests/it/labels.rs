@@ -1,0 +1,99 @@
+//! Labels as they are written in folders, CSV, Parquet, and as they are given back.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::program::{Place, counts, extract, settle};
+
+/// A class is what its folder is called, whatever stands between several labels in a CSV.
+#[cfg(unix)]
+#[test]
+fn a_class_may_contain_what_separates_labels() {
+    let place = Place::new();
+    for index in 0..8 {
+        place.picture(&format!("photos/cats|dogs/{index}.png"), [200, 40, 40], index);
+        place.picture(&format!("photos/back\\slash/{index}.png"), [40, 40, 200], index);
+    }
+    settle();
+    extract(&place, "photos").expect(0);
+    let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0);
+    assert_eq!(fit.json()["labels"], json!(["back\\slash", "cats|dogs"]));
+    place.run(&["export", "--head", "a.head", "--out", "a.onnx"]).expect(0);
+    for arguments in [["--head", "a.head"], ["--model", "a.onnx"]] {
+        let picture = "photos/cats|dogs/0.png";
+        let predict = |more| place.run(&[&["predict", picture], &arguments[..], &[more]].concat()).expect(0);
+        assert_eq!(predict("--json").json()["label"], "cats|dogs");
+        // As a manifest would have it: what is read back is one class.
+        let csv = predict("--csv").stdout;
+        assert_eq!(csv.lines().next(), Some("path,label,back\\slash,cats|dogs"));
+        assert!(csv.lines().nth(1).unwrap().starts_with("photos/cats|dogs/0.png,cats\\|dogs,"), "{csv}");
+    }
+}
+
+/// Several labels of which one contains what separates them: escaped in a CSV, as they are in JSON and in
+/// the store, whose table is a manifest like any other.
+#[test]
+fn several_labels_are_the_same_from_csv_json_and_the_store_itself() {
+    let place = Place::new();
+    let (mut csv, mut lines) = ("path,label\n".to_owned(), String::new());
+    for index in 0..24_u32 {
+        let (colour, labels) = match index % 3 {
+            0 => ([200, 40, 40], vec!["red", "a|b"]),
+            1 => ([40, 40, 200], vec!["blue"]),
+            _ => ([200, 200, 40], vec!["red", "x\\"]),
+        };
+        let name = format!("{index}.png");
+        place.picture(&name, colour, index);
+        let written: Vec<String> =
+            labels.iter().map(|it| it.replace('\\', "\\\\").replace('|', "\\|")).collect();
+        csv += &format!("{name},{}\n", written.join("|"));
+        lines += &(json!({"path": name, "label": labels}).to_string() + "\n");
+    }
+    fs::write(place.path("a.csv"), csv).unwrap();
+    fs::write(place.path("b.jsonl"), lines).unwrap();
+    settle();
+    let fit = |dataset: &str| {
+        let [n_embedded, _, n_failed, _] = counts(&extract(&place, dataset).expect(0));
+        let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0);
+        (n_embedded, n_failed, fs::read(place.path("a.head")).unwrap(), fit.json())
+    };
+    let (n_embedded, n_failed, of_csv, told) = fit("a.csv");
+    assert_eq!((n_embedded, n_failed), (24, 0));
+    assert_eq!(told["labels"], json!(["a|b", "blue", "red", "x\\"]));
+    assert_eq!(told["validation"]["exact_match"], 1.0, "{told}");
+    assert!(told["notes"][0]["text"].as_str().unwrap().contains("a sample may have several"), "{told}");
+    let (n_embedded, _, of_json, _) = fit("b.jsonl");
+    assert!(n_embedded == 0 && of_json == of_csv, "the same labels give the same head");
+    // The store's own table: a manifest beside the pictures.
+    let samples = fs::read_dir(place.path("store/samples")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(samples, place.path("c.parquet")).unwrap();
+    let (n_embedded, _, of_store, _) = fit("c.parquet");
+    assert!(n_embedded == 0 && of_store == of_csv, "the same labels give the same head");
+}
+
+/// Numbers, one and several, from the columns of a CSV and from the store's `targets`.
+#[test]
+fn numbers_are_the_same_from_csv_and_the_store_itself() {
+    let place = Place::new();
+    let mut csv = "path,x,y\n".to_owned();
+    for index in 0..24_u8 {
+        place.picture(&format!("{index}.png"), [10 * index, 40, 200 - 5 * index], u32::from(index));
+        csv += &format!("{index}.png,{}.5,-{}\n", index, 2 * index);
+    }
+    fs::write(place.path("a.csv"), csv).unwrap();
+    settle();
+    let columns = ["--store", "store", "--label-columns", "x,y"];
+    place.run(&[&["extract", "a.csv"], &columns[..]].concat()).expect(0);
+    let fit = || {
+        let fit = ["fit-head", "--store", "store", "--out", "a.head", "--head", "linear", "--json"];
+        let told = place.run(&fit).expect(0).json();
+        (fs::read(place.path("a.head")).unwrap(), told)
+    };
+    let (of_csv, told) = fit();
+    assert!(told["validation"]["r2"].as_f64().is_some(), "{told}");
+    let samples = fs::read_dir(place.path("store/samples")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(samples, place.path("c.parquet")).unwrap();
+    extract(&place, "c.parquet").expect(0);
+    assert!(fit().0 == of_csv, "the same numbers give the same head");
+}

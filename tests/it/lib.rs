@@ -1,1 +1,0 @@
-//! Nothing: this package exists for its tests, which need the crates and the shared data.
