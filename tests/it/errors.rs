@@ -247,7 +247,7 @@ fn errors_of_the_whole_job() {
             &Error::Store(StoreError::NotAStore { path: path() }),
             &Error::Onnx(OnnxError::NoGraph),
             &Error::Device(unusable()),
-            &Error::Sample { path: path(), source: ItemError::NotAFile },
+            &Error::Sample { path: path(), reason: ItemError::NotAFile },
             &Error::ExportDiffers { difference: 0.5, tolerance: 1e-4 },
             &Error::ExportShape { found: 2, expected: 3 },
             &Error::NotExported { path: path(), reason: text() },

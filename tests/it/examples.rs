@@ -65,7 +65,7 @@ fn the_examples_of_the_crates_print_what_they_promise() {
     let photos = shared.join("datasets/hymenoptera/val/ants");
     let photo = photos.join("10308379_1b6c72e180.jpg");
     let cases: [(&str, Vec<PathBuf>, &str); 6] = [
-        ("cut", vec![model.clone(), out.path().join("cut.onnx")], "of 3504872 parameters"),
+        ("cut", vec![model.clone(), out.path().join("cut.onnx")], "2206818 of 3487818 parameters"),
         ("prepare", vec![photo], "image: uint8 [224, 224, 3]"),
         ("certified_fit", vec![], "above its minimum"),
         ("embed_folder", vec![library(), photos], "10308379_1b6c72e180.jpg ["),

@@ -53,7 +53,7 @@ pub struct Row<'a> {
 pub enum ItemError {
     /// The file could not be read.
     #[error("cannot be read: {0}")]
-    Read(#[source] std::io::Error),
+    Read(std::io::Error),
     /// A folder, a pipe, a device: no regular file.
     #[error("is no regular file")]
     NotAFile,

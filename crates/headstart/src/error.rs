@@ -291,12 +291,12 @@ pub enum Error {
     #[error(transparent)]
     Device(Box<Unusable>),
     /// A picture to compare on that cannot be used.
-    #[error("{} {source}", path.display())]
+    #[error("{} {reason}", path.display())]
     Sample {
         /// The picture.
         path: PathBuf,
         /// Why.
-        source: ItemError,
+        reason: ItemError,
     },
     /// An exported graph that gives other scores than the head.
     #[error(

@@ -82,7 +82,7 @@ fn inputs(backbone: &Backbone, samples: &[PathBuf]) -> Result<Vec<Vec<Tensor>>, 
     let mut inputs = recipe.probes(N_PROBES);
     for path in samples {
         let tensors = read_input(path, &limits).and_then(|it| Ok(recipe.apply(&it, &limits)?));
-        inputs.push(tensors.map_err(|source| Error::Sample { path: path.clone(), source })?);
+        inputs.push(tensors.map_err(|reason| Error::Sample { path: path.clone(), reason })?);
     }
     Ok(inputs)
 }

@@ -46,18 +46,20 @@ impl Label {
     /// ```
     /// use headstart_store::Label;
     ///
-    /// let read = |texts: &[&str]| Label::from_texts(texts.iter().copied());
+    /// fn read(texts: &[&str]) -> Vec<Label> {
+    ///     Label::from_texts(texts.iter().copied()).collect()
+    /// }
     /// let names = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
-    /// assert_eq!(read(&["cat", r"black\|white"]).collect::<Vec<_>>(), [
+    /// assert_eq!(read(&["cat", r"black\|white"]), [
     ///     Label::Class("cat".to_owned()),
     ///     Label::Class("black|white".to_owned()),
     /// ]);
-    /// assert_eq!(read(&["cat", "cat|dog", "|"]).collect::<Vec<_>>(), [
+    /// assert_eq!(read(&["cat", "cat|dog", "|"]), [
     ///     Label::Classes(names(&["cat"])),
     ///     Label::Classes(names(&["cat", "dog"])),
     ///     Label::Classes(vec![]),
     /// ]);
-    /// assert_eq!(read(&["1.5|2"]).next(), Some(Label::Numbers(vec![1.5, 2.0])));
+    /// assert_eq!(read(&["1.5|2"]), [Label::Numbers(vec![1.5, 2.0])]);
     /// ```
     pub fn from_texts<'a>(
         texts: impl IntoIterator<Item = &'a str, IntoIter: Clone>,

@@ -19,7 +19,8 @@ use crate::{Ended, report, words};
 /// Embed every picture of a dataset that the store does not have yet.
 ///
 /// DATASET is a folder (`<class>/*` or `<split>/<class>/*`), a manifest (.csv, .tsv, .jsonl, .parquet
-/// with columns path, label, split, group) or `-` for a list of paths on stdin.
+/// with columns path, label, split, group) or `-` for a list of paths on stdin. Several labels are a
+/// list in JSON and Parquet, and one text in CSV, `|` between them; a label's own is written `\|`.
 #[derive(Debug, Args)]
 pub(crate) struct ExtractArgs {
     /// Folder, manifest, or - for a list on stdin.

@@ -142,6 +142,6 @@ fn predictions_come_as_they_are_made_and_take_no_memory() {
         1024 * peak
     };
     // What is remembered for copies is full with the first ones already; a path and its place are left.
-    let for_each = peak_of(24_000).saturating_sub(peak_of(4000)) / 20_000;
+    let for_each = peak_of(24_000).saturating_sub(peak_of(8000)) / 16_000;
     assert!(for_each <= 500, "{for_each} bytes a picture");
 }
