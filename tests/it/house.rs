@@ -194,10 +194,10 @@ fn functions(path: &str, text: &str) -> Vec<(String, usize)> {
         let indent = line.len() - line.trim_start().len();
         let words: Vec<&str> = line.trim_start().split(['(', '<', ' ']).collect();
         let Some(at) = words.iter().position(|it| *it == "fn") else { continue };
-        let is_declared = words[..at].iter().all(|it| {
-            ["const", "unsafe", "extern", "pub"].contains(it)
-                || it.starts_with("crate)")
-                || it.starts_with("super)")
+        let is_declared = words[..at].iter().all(|word| {
+            ["const", "unsafe", "extern", "pub"].contains(word)
+                || word.starts_with("crate)")
+                || word.starts_with("super)")
         });
         if !is_declared || line.trim_end().ends_with('}') || line.trim_end().ends_with(';') {
             continue;

@@ -15,10 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut session =
         Session::load(&Runtime::load(Path::new(&library))?, &cut, &SessionConfig::default(), 0)?;
     // Any length will do where the graph takes any: a batch of two.
-    let zeros = session.inputs().iter().map(|it| {
-        let shape: Vec<usize> = it.shape.iter().map(|it| it.unwrap_or(2)).collect();
+    let zeros = session.inputs().iter().map(|input| {
+        let shape: Vec<usize> = input.shape.iter().map(|it| it.unwrap_or(2)).collect();
         let n = shape.iter().product();
-        Tensor::new(it.name.clone(), shape, Data::F32(vec![0.0; n]))
+        Tensor::new(input.name.clone(), shape, Data::F32(vec![0.0; n]))
     });
     let zeros: Vec<Tensor> = zeros.collect();
     for output in session.run(&zeros)? {

@@ -160,9 +160,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         // A file of each byte: no two are equal.
         let paths: Vec<_> = (1..=40_u8)
-            .map(|it| {
-                let path = folder.path().join(it.to_string());
-                std::fs::write(&path, vec![it; if it % 10 == 0 { 900 } else { 100 }]).expect("it is written");
+            .map(|byte| {
+                let path = folder.path().join(byte.to_string());
+                std::fs::write(&path, vec![byte; if byte % 10 == 0 { 900 } else { 100 }])
+                    .expect("it is written");
                 path
             })
             .collect();

@@ -40,4 +40,4 @@ pub use row::{ItemError, Known, Row, Source};
 pub use runner::Runner;
 pub use runtime::{MINIMUM_VERSION, Outlet, Runtime, Session, SessionConfig, has_cuda_driver};
 pub use stages::StageTimes;
-pub use stat::{file_stat, read_input};
+pub use stat::read_input;

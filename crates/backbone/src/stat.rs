@@ -12,7 +12,7 @@ use crate::row::ItemError;
 
 /// Size and times of a file.
 #[must_use]
-pub fn file_stat(metadata: &Metadata) -> FileStat {
+pub(crate) fn file_stat(metadata: &Metadata) -> FileStat {
     let mtime_ns = metadata
         .modified()
         .ok()

@@ -51,7 +51,7 @@ impl Scaler {
     /// # Panics
     /// When there are other outputs than were standardised.
     #[must_use]
-    pub fn unscale(&self, coef: &Array2<f64>, intercept: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {
+    pub(crate) fn unscale(&self, coef: &Array2<f64>, intercept: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {
         (coef * &self.std, intercept * &self.std + &self.mean)
     }
 

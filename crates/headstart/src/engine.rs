@@ -119,7 +119,7 @@ impl Engine {
 
     /// Batches, and what one input may cost.
     #[must_use]
-    pub fn run_config(&self) -> &RunConfig {
+    pub(crate) fn run_config(&self) -> &RunConfig {
         &self.config.run
     }
 

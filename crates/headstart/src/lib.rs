@@ -21,7 +21,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use dataset::{Columns, Dataset, Layout, Pictures, key};
+pub use dataset::{Columns, Dataset, Layout, key};
 pub use engine::{DeviceChoice, Engine, EngineConfig, Extraction, Shard};
 pub use environment::Places;
 pub use error::Error;

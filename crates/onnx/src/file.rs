@@ -86,7 +86,7 @@ impl OnnxModel {
 
     /// The files external data lies in, each once, as the model names them.
     #[must_use]
-    pub fn external_data_locations(&self) -> Vec<String> {
+    pub(crate) fn external_data_locations(&self) -> Vec<String> {
         let mut locations = BTreeSet::new();
         collect_locations(self.graph(), &mut locations);
         locations.into_iter().collect()

@@ -98,8 +98,8 @@ fn to_half(model: &OnnxModel, tensor: &mut TensorProto) -> Result<(), OnnxError>
         return Ok(());
     }
     let bytes = model.tensor_bytes(tensor)?;
-    let halves = bytes.as_chunks().0.iter().map(|it| {
-        let value = f32::from_le_bytes(*it);
+    let halves = bytes.as_chunks().0.iter().map(|bytes| {
+        let value = f32::from_le_bytes(*bytes);
         // NaN stays what it is.
         f16::from_f32(if value.is_nan() { value } else { value.clamp(f16::MIN.into(), f16::MAX.into()) })
     });

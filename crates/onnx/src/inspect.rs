@@ -48,9 +48,9 @@ impl Summary {
         for node in &model.graph().node {
             *operators.entry(node.operator()).or_default() += 1;
         }
-        let opsets = proto.opset_import.iter().map(|it| {
-            let domain = it.domain.as_deref().filter(|it| !it.is_empty()).unwrap_or("ai.onnx");
-            (domain.to_owned(), it.version.unwrap_or(1))
+        let opsets = proto.opset_import.iter().map(|opset| {
+            let domain = opset.domain.as_deref().filter(|it| !it.is_empty()).unwrap_or("ai.onnx");
+            (domain.to_owned(), opset.version.unwrap_or(1))
         });
         let metadata = proto
             .metadata_props

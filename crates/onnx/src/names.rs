@@ -17,9 +17,9 @@ pub(crate) fn free_names(graph: &mut GraphProto, wanted: &[&str]) {
         }
         let candidates = (1..).map(|it| format!("{name}__{it}"));
         let free = candidates.into_iter().find(|it| !taken.contains(it)).expect("names never run out");
-        visit_names(graph, &mut |it| {
-            if it == name {
-                free.clone_into(it);
+        visit_names(graph, &mut |found| {
+            if found == name {
+                free.clone_into(found);
             }
         });
         taken.insert(free);

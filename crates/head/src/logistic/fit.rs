@@ -71,7 +71,7 @@ impl<'a, S: RowSource> Logistic<'a, S> {
     ///
     /// # Errors
     /// [`HeadError::SampleCountMismatch`], [`HeadError::UnknownClass`], [`HeadError::TooFewClasses`].
-    pub fn with_classes(&self, y: &'a [usize], n_classes: usize) -> Result<Self, HeadError> {
+    pub(crate) fn with_classes(&self, y: &'a [usize], n_classes: usize) -> Result<Self, HeadError> {
         check_shape(self.source().dim(), y.len())?;
         check_classes(y, n_classes)?;
         let targets = Targets { y, n_classes, weights: self.targets.weights };

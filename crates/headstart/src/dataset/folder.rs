@@ -18,13 +18,13 @@ const SPLITS: [&str; 8] = ["train", "training", "val", "valid", "validation", "d
 
 /// The pictures of a folder, whatever its layout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pictures {
+pub(crate) struct Pictures {
     /// The files, sorted.
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// Files that are no pictures by their extension.
-    pub n_ignored: usize,
+    pub(crate) n_ignored: usize,
     /// Entries that cannot be looked at, with the reason.
-    pub unreadable: Vec<Failure>,
+    pub(crate) unreadable: Vec<Failure>,
 }
 
 /// How a folder was understood.
@@ -41,7 +41,7 @@ pub struct Layout {
 impl Pictures {
     /// Lists the pictures of a folder and of those below it, hidden ones left out.
     #[must_use]
-    pub fn of_folder(folder: &Path) -> Self {
+    pub(crate) fn of_folder(folder: &Path) -> Self {
         let mut found = Self::default();
         // Following links finds pictures kept elsewhere; walkdir notices loops.
         let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();

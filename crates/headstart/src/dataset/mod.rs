@@ -9,7 +9,8 @@ use headstart_backbone::{Input, Listing};
 
 use crate::error::{Error, io};
 
-pub use folder::{Layout, Pictures};
+pub use folder::Layout;
+pub(crate) use folder::Pictures;
 
 /// A listed dataset.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,8 +69,8 @@ impl Dataset {
     pub fn from_list(list: &[u8]) -> Result<Self, Error> {
         let separator = if list.contains(&0) { 0 } else { b'\n' };
         let paths = list.split(|it| *it == separator).map(|it| it.strip_suffix(b"\r").unwrap_or(it));
-        let inputs = paths.filter(|it| !it.is_empty()).map(|it| {
-            let file = path_from_bytes(it);
+        let inputs = paths.filter(|it| !it.is_empty()).map(|path| {
+            let file = path_from_bytes(path);
             Input { path: key(&file), file, label: None, split: None, group: None }
         });
         let (root, unreadable) = (absolute(Path::new("."))?, Vec::new());

@@ -20,7 +20,7 @@ pub use builds::Kind;
 pub use error::{ProvisionError, Unusable};
 pub(crate) use network::{download, hash_of};
 
-/// Loads ONNX Runtime for a kind of device, from where [`find`] finds it.
+/// Loads ONNX Runtime for a kind of device: the library that [`Places::runtime`] names, else the one in the cache.
 ///
 /// # Errors
 /// [`ProvisionError::NoRuntime`], [`ProvisionError::NoDriver`] when there is none; [`ProvisionError::RuntimeDamaged`],

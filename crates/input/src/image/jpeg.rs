@@ -57,8 +57,8 @@ pub(crate) fn decode(
 /// (`cmyk2rgb` in `libImaging/Convert.c`).
 fn cmyk_to_rgb(pixel: &[u8]) -> [u8; 3] {
     let paper = u32::from(pixel[3]);
-    [0, 1, 2].map(|it| {
-        let product = u32::from(255 - pixel[it]) * paper + 128;
+    [0, 1, 2].map(|ink| {
+        let product = u32::from(255 - pixel[ink]) * paper + 128;
         (paper - (((product >> 8) + product) >> 8)).to_le_bytes()[0]
     })
 }

@@ -202,8 +202,8 @@ mod tests {
     fn plain(data: &[u8], n_inner: usize, n_channels: usize, along: &Coefficients) -> Vec<u8> {
         let outer = data.chunks_exact(n_inner * n_channels);
         let resized = outer.flat_map(|row| {
-            (0..along.bounds.len() * n_channels).map(move |it| {
-                let (position, channel) = (it / n_channels, it % n_channels);
+            (0..along.bounds.len() * n_channels).map(move |index| {
+                let (position, channel) = (index / n_channels, index % n_channels);
                 let (first, n_taps) = along.bounds[position];
                 let pixels = row.chunks_exact(n_channels).skip(first).map(|it| i64::from(it[channel]));
                 let weights = along.weights[position * along.n_taps..][..n_taps].iter();

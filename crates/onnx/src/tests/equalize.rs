@@ -26,8 +26,8 @@ fn run(model: &OnnxModel, x: &[f32]) -> HashMap<String, Vec<f32>> {
             "Clip" => input(0).iter().map(|it| it.clamp(input(1)[0], input(2)[0])).collect(),
             "MaxPool" => input(0).clone(),
             "BatchNormalization" => (0..input(0).len())
-                .map(|it| {
-                    let of = |index: usize| input(index)[it];
+                .map(|element| {
+                    let of = |index: usize| input(index)[element];
                     of(1) * (of(0) - of(3)) / (of(4) + 1e-5).sqrt() + of(2)
                 })
                 .collect(),
