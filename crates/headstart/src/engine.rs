@@ -59,6 +59,10 @@ impl FromStr for DeviceChoice {
 }
 
 /// Loads models, and runs them on datasets.
+///
+/// A process can load one ONNX Runtime, and that of a device stays when its engine is gone: one for CUDA and one
+/// for the CPU exclude each other, unless [`Places::runtime`] names a library that does both. A model is
+/// loaded once for every thread that runs it; [`limited_to`](Self::limited_to) spares that for a few inputs.
 #[derive(Debug, Clone)]
 pub struct Engine {
     config: EngineConfig,
@@ -140,7 +144,8 @@ impl Engine {
     /// Finds, prepares and loads a backbone, and the runtime for it.
     ///
     /// # Errors
-    /// [`Error::NoModelFile`], [`Error::UnknownModel`], [`Error::ModelHash`], [`Error::Model`], [`Error::Pull`]; [`Error::Provision`] when there is no runtime that works; [`Error::Device`] when the
+    /// [`Error::NoModelFile`], [`Error::UnknownModel`], [`Error::ModelHash`], [`Error::Model`],
+    /// [`Error::Pull`]; [`Error::Provision`] when there is no runtime that works; [`Error::Device`] when the
     /// device cannot be used as asked; [`Error::Backbone`].
     pub fn backbone(&self, config: &ModelConfig, events: &mut Events<'_>) -> Result<Backbone, Error> {
         let model = prepare(config, &self.places, events)?;
@@ -204,6 +209,7 @@ impl Engine {
     /// Embeds what a store does not have yet of a dataset, or of one shard of it.
     ///
     /// # Errors
+    /// [`Error::NoInputs`] for an empty dataset, which would take the place of what the store lists;
     /// [`Error::Store`] when the store cannot be written or belongs to another space; [`Error::Backbone`]
     /// when the runtime fails. An input that cannot be embedded is in the report.
     pub fn extract(
@@ -214,6 +220,7 @@ impl Engine {
         shard: Option<Shard>,
         events: &mut Events<'_>,
     ) -> Result<Extraction, Error> {
+        dataset.check_not_empty(Path::new(&dataset.listing.root))?;
         let store = Store::create(store.as_ref(), backbone.space())?;
         let (listing, run) = match shard {
             Some(Shard { index, count }) => dataset.listing.shard(index, count),

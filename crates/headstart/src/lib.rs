@@ -40,6 +40,10 @@ pub use rate::Rate;
 pub use samples::Samples;
 pub use survey::{Cpu, ModelFound, RuntimeFound, Survey};
 
+pub use headstart_backbone::{Backbone, Device, Precision, RunConfig, Source};
+pub use headstart_head::{HeadModel, Outputs, Prediction, Task};
+pub use headstart_store::{Failure, Label, Store};
+
 /// The crates beneath, for what this one does not wrap.
 pub use {
     headstart_backbone as backbone, headstart_head as head, headstart_input as input, headstart_onnx as onnx,

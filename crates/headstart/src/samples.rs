@@ -1,6 +1,7 @@
 //! A store's samples with their labels, splits and embeddings, ready for a fit or an evaluation.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use headstart_head::{HeadModel, Task, stratified_split};
 use headstart_store::{Digest, EmbeddingBatch, Label, Sample, Store, Unfinished};
@@ -34,6 +35,14 @@ pub struct Samples {
 }
 
 impl Samples {
+    /// Opens a store, and reads its labelled samples.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn open(store: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::read(&Store::open(store.as_ref())?)
+    }
+
     /// Reads the labelled samples of a store; embeddings are read when they are needed.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ pub(crate) fn best_device(precision: Precision, places: &Places) -> Result<(Devi
             (Device::Cpu, "the one that computes in int8 as it is; OpenVINO is quicker, where it is set up")
         }
         Precision::F32 if is_named => {
-            (Device::Cpu, "ORT_DYLIB_PATH names a library; --device cuda tries its GPU")
+            (Device::Cpu, "ORT_DYLIB_PATH names a library; asked for by its name, a GPU is tried with it")
         }
         Precision::F32 => match (is_set_up(Kind::Cuda)?, has_cuda_driver()) {
             (true, true) => (Device::Cuda(0), "its runtime is set up and its driver answers"),
@@ -88,9 +88,7 @@ pub(crate) fn best_device(precision: Precision, places: &Places) -> Result<(Devi
                 (Device::OpenVino, "it is set up, and the runtime for the CPU alone is not")
             }
             (true, false) => (Device::Cpu, "CUDA is set up, but no driver answers"),
-            (false, true) => {
-                (Device::Cpu, "there is a GPU; `headstart setup --device cuda` gets its runtime")
-            }
+            (false, true) => (Device::Cpu, "there is a GPU, but no runtime for it; `setup` for CUDA gets it"),
             (false, false) => (Device::Cpu, "there is no GPU"),
         },
     })
