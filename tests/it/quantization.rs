@@ -145,3 +145,29 @@ fn the_compiled_in_twin_in_integers_is_close_to_the_one_in_floats() {
     let mean = mean_cosine(&rows(&mut floats, &pixels), &rows(&mut integers, &pixels));
     assert!(mean > 0.998, "{mean}");
 }
+
+/// Nothing is computed for a file that could not be used, or would take another's place.
+#[test]
+fn a_quantised_backbone_is_not_written_over_what_it_is_made_of() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = folder.path().join("a.onnx");
+    std::fs::write(&model, embedded_model(headstart_backbone::EMBEDDED_ID).expect("compiled in"))
+        .expect("written");
+    std::fs::write(folder.path().join("pyproject.toml"), "[project]").expect("written");
+    let engine = headstart::Engine::new(headstart::EngineConfig::default());
+    let quiet = &mut |_| ();
+    let mut floats = engine.backbone(&headstart::ModelConfig::default(), quiet).expect("it loads");
+    let refused = |out: &str, floats: &mut Backbone| {
+        let (dataset, config) = (headstart::Dataset::default(), headstart::QuantizeConfig::default());
+        let out = folder.path().join(out);
+        headstart::quantize(&engine, floats, dataset, &out, &config, &mut |_| ()).expect_err("it is refused")
+    };
+    use headstart::Error;
+    assert!(matches!(refused("a.bin", &mut floats), Error::NotOnnx { .. }));
+    assert!(matches!(refused("a.onnx", &mut floats), Error::IsModel { .. }));
+    assert!(matches!(refused("pyproject.onnx", &mut floats), Error::NotADescription { .. }));
+    let dataset = headstart::Dataset::default();
+    let store = folder.path().join("store");
+    let empty = engine.extract(&mut floats, dataset, &store, None, quiet).expect_err("it is refused");
+    assert!(matches!(empty, Error::NoInputs { .. }) && !store.exists());
+}

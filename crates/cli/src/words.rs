@@ -43,6 +43,11 @@ pub(crate) fn note(note: &Note) -> String {
 /// A note of a fit or of an evaluation.
 fn of_samples(note: &Note) -> String {
     match note {
+        Note::Unlabelled { n } => format!("{n} samples without a label are left out"),
+        Note::NewerDataset { store, missing } => format!(
+            "{} has a newer dataset in the making, which is not used; shards are missing of {missing}",
+            store.display()
+        ),
         Note::SplitIgnored { n, example } => {
             format!("{n} samples are left out: `{example}`, for one, is none of train, val, test")
         }

@@ -91,6 +91,18 @@ pub enum Note {
     },
     /// Nothing says whether the runtime that is there is whole, and it cannot be got again.
     RuntimeUnchecked,
+    /// Samples without a label are left out.
+    Unlabelled {
+        /// How many.
+        n: usize,
+    },
+    /// A newer dataset is in the making, and is not used.
+    NewerDataset {
+        /// The store.
+        store: PathBuf,
+        /// Its folder, and the shards that are missing.
+        missing: String,
+    },
     /// Samples are in a split that is none of train, val, test, and are left out.
     SplitIgnored {
         /// How many.

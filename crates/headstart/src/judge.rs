@@ -1,6 +1,6 @@
 //! How good a head is on samples of a store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use headstart_head::{ClassificationReport, HeadModel, MultilabelReport, RegressionReport, Task, argmax};
 use ndarray::{Array2, Axis, concatenate};
@@ -47,6 +47,7 @@ pub fn judge(
     events: &mut Events<'_>,
 ) -> Result<Evaluation, Error> {
     check_space(head, samples.store().space())?;
+    samples.note_newer(events);
     let trained_on: Vec<bool> = (0..samples.len()).map(|it| samples.was_trained_on(head, it)).collect();
     let drawn = |it: &bool| if *it { Role::Train } else { Role::Validation };
     let roles = samples.own_roles().unwrap_or_else(|| trained_on.iter().map(drawn).collect());
@@ -70,7 +71,7 @@ pub fn judge(
         note(events, Note::JudgedTrainedOn { n: n_trained_on, n_samples });
     }
     if head.metadata.outputs.task == Task::Classification {
-        let labels = &head.metadata.outputs.labels;
+        let labels: HashSet<&String> = head.metadata.outputs.labels.iter().collect();
         let mut unknown = rows.iter().map(|it| samples.class(*it)).filter(|it| !labels.contains(it));
         if let Some(example) = unknown.next() {
             note(events, Note::UnknownLabels { n: 1 + unknown.count(), n_samples, example });

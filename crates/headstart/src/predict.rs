@@ -74,8 +74,8 @@ impl Predictor {
     /// Predicts every input, and tells of each in the order of the sources, as soon as those before it are
     /// done. Copies share a prediction, or the reason that there is none.
     ///
-    /// Memory does not grow with the number of inputs: what waits for one before it, and what is remembered
-    /// for copies ([`Known::REMEMBERED_BYTES`]), is bounded by what runs at once.
+    /// Memory does not grow with the number of inputs: what is remembered for copies is bounded
+    /// ([`Known::REMEMBERED_BYTES`]), and what waits is what was done while one input before it took longer.
     ///
     /// # Errors
     /// [`Error::Backbone`] when the runtime fails on every input, and whatever `each` returns.

@@ -20,6 +20,7 @@ use crate::error::{Error, io};
 use crate::event::{Event, Events, as_text};
 use crate::files::{check_out, folder_of, write_file};
 use crate::model::description;
+use crate::provision::hash_of;
 
 /// Folds of the comparison.
 pub const N_FOLDS: usize = 5;
@@ -83,12 +84,18 @@ pub struct Quantized {
 /// # Errors
 /// [`Error::NotOnnx`], [`Error::IsModel`], [`Error::NotADescription`], [`Error::IsFolder`] and its like.
 pub fn check_quantized_out(out: &Path, model: &Path) -> Result<(), Error> {
+    check_place(out)?;
+    if model.canonicalize().is_ok_and(|it| out.canonicalize().is_ok_and(|out| out == it)) {
+        return Err(Error::IsModel { path: out.to_owned() });
+    }
+    Ok(())
+}
+
+/// Refuses what cannot be a model, or has beside it what is no description of one.
+fn check_place(out: &Path) -> Result<(), Error> {
     check_out(out)?;
     if !out.extension().is_some_and(|it| it.eq_ignore_ascii_case("onnx")) {
         return Err(Error::NotOnnx { path: out.to_owned() });
-    }
-    if model.canonicalize().is_ok_and(|it| out.canonicalize().is_ok_and(|out| out == it)) {
-        return Err(Error::IsModel { path: out.to_owned() });
     }
     let path = out.with_extension("toml");
     check_out(&path)?;
@@ -104,7 +111,7 @@ pub fn check_quantized_out(out: &Path, model: &Path) -> Result<(), Error> {
 /// to `out` with a description beside it, so that its path is all it takes to use it.
 ///
 /// # Errors
-/// As [`check_quantized_out`]; [`Error::NothingReadable`], [`Error::Quantize`],
+/// As [`check_quantized_out`], the model told by its hash; [`Error::NothingReadable`], [`Error::Quantize`],
 /// [`Error::NothingToCompare`]; [`Error::Backbone`] when a runtime fails.
 ///
 /// # Determinism
@@ -117,7 +124,10 @@ pub fn quantize(
     config: &QuantizeConfig,
     events: &mut Events<'_>,
 ) -> Result<Quantized, Error> {
-    check_out(out)?;
+    check_place(out)?;
+    if out.is_file() && hash_of(out)? == floats.model().sha256 {
+        return Err(Error::IsModel { path: out.to_owned() });
+    }
     let device = floats.config().device;
     device.check(Precision::Int8)?;
     let mut inputs = Inputs::drawn(dataset.listing);

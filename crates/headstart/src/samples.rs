@@ -8,6 +8,7 @@ use headstart_store::{Digest, EmbeddingBatch, Label, Sample, Store, Unfinished};
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::Error;
+use crate::event::{Events, Note, note};
 
 /// What a split is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,6 +282,22 @@ impl Samples {
         }
     }
 
+    /// Notes what of the store is left out.
+    pub(crate) fn note_left_out(&self, events: &mut Events<'_>) {
+        self.note_newer(events);
+        if self.n_unlabelled > 0 {
+            note(events, Note::Unlabelled { n: self.n_unlabelled });
+        }
+    }
+
+    /// Notes a newer dataset in the making.
+    pub(crate) fn note_newer(&self, events: &mut Events<'_>) {
+        if let Some(newer) = &self.newer {
+            let (store, missing) = (self.store.dir().to_owned(), newer.to_string());
+            note(events, Note::NewerDataset { store, missing });
+        }
+    }
+
     /// Embeddings of some samples, `(n_rows, n_features)`.
     pub(crate) fn embeddings(&self, rows: &[usize]) -> Result<Array2<f32>, Error> {
         let digests: Vec<_> = rows.iter().map(|it| self.samples[*it].digest).collect();
@@ -302,6 +319,7 @@ impl Samples {
         let both = self.embeddings(&[some, others].concat())?;
         let mut values = both.into_raw_vec_and_offset().0;
         let of_others = values.split_off(some.len() * n_features);
+        values.shrink_to_fit();
         let array =
             |n: usize, values| Array2::from_shape_vec((n, n_features), values).expect("a row a sample");
         Ok((array(some.len(), values), array(others.len(), of_others)))

@@ -19,7 +19,7 @@ pub enum Cell {
     Text(String),
     /// A list of texts.
     Texts(Vec<String>),
-    /// A list of numbers.
+    /// A list of numbers; NaN where one is missing.
     Numbers(Vec<f64>),
 }
 
@@ -83,7 +83,9 @@ fn cells(column: &ArrayRef) -> Result<Vec<Option<Cell>>, arrow::error::ArrowErro
     let lists = cast(column, &DataType::List(std::sync::Arc::new(item.as_ref().clone().with_data_type(to))))?;
     let lists = lists.as_list::<i32>().iter();
     let cell = |list: ArrayRef| match is_number {
-        true => Cell::Numbers(list.as_primitive::<Float64Type>().iter().flatten().collect()),
+        true => Cell::Numbers(
+            list.as_primitive::<Float64Type>().iter().map(|it| it.unwrap_or(f64::NAN)).collect(),
+        ),
         false => Cell::Texts(list.as_string::<i32>().iter().flatten().map(str::to_owned).collect()),
     };
     Ok(lists.map(|it| it.map(cell)).collect())

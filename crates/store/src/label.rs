@@ -82,13 +82,23 @@ impl Label {
     /// Makes labels of several kinds labels of one, as their texts would be read.
     pub fn make_alike<'a>(labels: impl IntoIterator<Item = &'a mut Self>) {
         let labels: Vec<&mut Self> = labels.into_iter().collect();
-        let is_alike = |it: &[&mut Self]| std::mem::discriminant(&*it[0]) == std::mem::discriminant(&*it[1]);
-        if labels.windows(2).all(is_alike) {
+        // As many numbers for each, or none of them are numbers.
+        let kind =
+            |it: &Self| (std::mem::discriminant(it), if let Self::Numbers(it) = it { it.len() } else { 0 });
+        if labels.windows(2).all(|it| kind(it[0]) == kind(it[1])) {
             return;
         }
         let texts: Vec<String> = labels.iter().map(ToString::to_string).collect();
         let alike = Self::from_texts(texts.iter().map(String::as_str));
         labels.into_iter().zip(alike).for_each(|(label, alike)| *label = alike);
+    }
+
+    /// Makes of the only label of several a class, and of others the class of their text.
+    pub fn make_class(&mut self) {
+        *self = match self {
+            Self::Classes(names) if names.len() == 1 => Self::Class(names.swap_remove(0)),
+            _ => Self::Class(self.to_string()),
+        };
     }
 
     /// Shows the bytes that make this label what it is to `update`: labels of different meaning have
@@ -139,7 +149,14 @@ fn split(text: &str) -> impl Iterator<Item = String> + use<> {
     parts.into_iter()
 }
 
-/// The numbers of a text, where it is nothing else.
+/// The numbers of a text, where it is nothing else. What begins with zeros, or is longer than a float keeps, is a
+/// name made of digits.
 fn numbers(text: &str) -> Option<Vec<f64>> {
-    split(text).map(|it| it.trim().parse::<f64>().ok().filter(|it| it.is_finite())).collect()
+    let is_name = |it: &str| {
+        let digits = it.trim_start_matches(['-', '+']);
+        let is_integer = digits.bytes().all(|it| it.is_ascii_digit());
+        is_integer && (digits.len() > 15 || (digits.len() > 1 && digits.starts_with('0')))
+    };
+    let number = |it: &str| it.parse::<f64>().ok().filter(|value| value.is_finite() && !is_name(it));
+    split(text).map(|it| number(it.trim())).collect()
 }

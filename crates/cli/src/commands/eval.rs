@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use headstart::{judge, read_head};
+use headstart::{Samples, judge, read_head};
 use serde_json::json;
 
-use super::fit_head::read_samples;
 use crate::listener::Listener;
 use crate::{Ended, judged, report};
 
@@ -30,7 +29,7 @@ pub(crate) struct EvalArgs {
 }
 
 pub(crate) fn run(args: &EvalArgs) -> Result<Ended> {
-    let samples = read_samples(&args.store)?;
+    let samples = Samples::open(&args.store)?;
     let head = read_head(&args.head)?;
     let mut listener = Listener::default();
     let evaluation = judge(&head, &samples, args.split.as_deref(), &mut |it| listener.hear(it))?;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use headstart::head::{AlphaPath, Baselines, HeadModel};
-use headstart::store::Store;
 use headstart::{
     FitConfig, HeadConfig, Judged, Note, Samples, check_out, fit, peak_memory_bytes, write_head,
 };
@@ -40,10 +39,7 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
     let start = Instant::now();
     check_out(&args.out)?;
     let config = args.fit.config()?;
-    let samples = read_samples(&args.store)?;
-    if samples.n_unlabelled > 0 {
-        report::say(format!("{} samples without a label are left out", samples.n_unlabelled));
-    }
+    let samples = Samples::open(&args.store)?;
     let before = start.elapsed();
     let mut listener = Listener::default();
     let fitted = fit(&samples, &config, &mut |it| listener.hear(it))?;
@@ -79,18 +75,6 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
         report::data(value.to_string())?;
     }
     Ok(Ended::Good)
-}
-
-/// The labelled samples of a store; says what is not among them.
-pub(super) fn read_samples(dir: &std::path::Path) -> Result<Samples> {
-    let samples = Samples::read(&Store::open(dir)?)?;
-    if let Some(newer) = &samples.newer {
-        report::say(format!(
-            "{} has a newer dataset in the making, which is not used; shards are missing of {newer}",
-            dir.display()
-        ));
-    }
-    Ok(samples)
 }
 
 fn say_fit(head: &HeadModel, time: Duration) {

@@ -148,7 +148,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// The labels that are given, as they would stand in a manifest.
+    /// The labels that are given, bars between them and escaped in them.
     fn given(&self, prediction: &Prediction) -> String {
         let names = self.outputs.names(&prediction.given);
         names.map(|it| Label::Class(it.to_owned()).to_string()).collect::<Vec<_>>().join("|")

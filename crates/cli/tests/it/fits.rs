@@ -169,7 +169,17 @@ fn more_embeddings_than_may_be_in_memory_give_the_same_head() {
     // Strong convexity: a gap of 1e-6 of the objective bounds how far apart the solutions are.
     assert!(difference < 1e-2 * largest, "{difference} of {largest}");
 
-    let linear = fit("c.head", &["--max-memory", "0", "--head", "linear"]).expect(2);
+    // Held-out samples that do not fit beside the others are read to be scored, which changes nothing.
+    let n = |it: &Value| it["n_samples"].as_u64().unwrap();
+    let n_features = a.n_features() as u64;
+    let (train, held_out) = (12 * n_features * n(&whole["fit"]), 4 * n_features * n(&whole["validation"]));
+    assert!(train <= 1 << 20 && train + held_out > 1 << 20, "{train} and {held_out} bytes");
+    let scored = fit("c.head", &["--max-memory", "1"]).expect(0);
+    assert!(!scored.stderr.contains("read again"), "{}", scored.stderr);
+    assert_eq!(scored.json()["validation"], whole["validation"]);
+    assert!(fs::read(place.path("a.head")).unwrap() == fs::read(place.path("c.head")).unwrap());
+
+    let linear = fit("d.head", &["--max-memory", "0", "--head", "linear"]).expect(2);
     assert!(linear.stderr.contains("raise --max-memory"), "{}", linear.stderr);
 }
 

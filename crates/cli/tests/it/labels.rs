@@ -97,3 +97,72 @@ fn numbers_are_the_same_from_csv_and_the_store_itself() {
     extract(&place, "c.parquet").expect(0);
     assert!(fit().0 == of_csv, "the same numbers give the same head");
 }
+
+/// What is told apart by how it is written: bars are a CSV's, digits may be names, lists may be of any length.
+#[test]
+fn labels_are_what_their_file_says_they_are() {
+    let place = Place::new();
+    for index in 0..24 {
+        let colour = [[200, 40, 40], [40, 40, 200], [40, 200, 40]][index as usize % 3];
+        place.picture(&format!("{index}.png"), colour, index);
+    }
+    settle();
+    let fit = |manifest: &str, labels: [&str; 3]| {
+        let is_csv = manifest.ends_with("csv");
+        let line = |it: usize| match is_csv {
+            true => format!("{it}.png,{}\n", labels[it % 3]),
+            false => format!("{{\"path\":\"{it}.png\",\"label\":{}}}\n", labels[it % 3]),
+        };
+        let header = if is_csv { "path,label\n" } else { "" };
+        fs::write(place.path(manifest), header.to_owned() + &(0..24).map(line).collect::<String>()).unwrap();
+        extract(&place, manifest).expect(0);
+        let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0).json();
+        let task = if fit["validation"]["exact_match"].is_null() { "classes" } else { "labels" };
+        (task, fit["labels"].clone())
+    };
+    let cases = [
+        // Lists of numbers, not as many for each: labels that are digits.
+        ("a.jsonl", ["[3, 7]", "[5]", "[3]"], "labels", json!(["3", "5", "7"])),
+        // Lists of one name each: a class.
+        ("b.jsonl", ["[\"x\"]", "[\"y\"]", "[\"z\"]"], "classes", json!(["x", "y", "z"])),
+        // A text is a class, bars and all, where there are lists for several.
+        ("c.jsonl", ["\"x|y\"", "\"y\"", "\"z\\\\\""], "classes", json!(["x|y", "y", "z\\"])),
+        // Names made of digits keep their zeros.
+        ("d.csv", ["007|012", "007|007", "012|3"], "labels", json!(["007", "012", "3"])),
+        // A bar with nothing behind it says that there could be more.
+        ("e.csv", ["x|", "y|", "z|"], "labels", json!(["x", "y", "z"])),
+    ];
+    let n_cases = cases.len();
+    for (manifest, labels, task, expected) in cases {
+        assert_eq!(fit(manifest, labels), (task, expected), "{manifest}");
+    }
+    assert_eq!(n_cases, 5);
+    // A target that is missing makes its row unreadable, and moves no other into its place.
+    let rows = "{\"path\":\"0.png\",\"label\":[1,null,3]}\n{\"path\":\"1.png\",\"label\":[1,2,3]}\n";
+    fs::write(place.path("f.jsonl"), rows).unwrap();
+    let ran = extract(&place, "f.jsonl").expect(1);
+    assert!(
+        counts(&ran)[2] == 1 && ran.stderr.contains("has a target that is no finite number"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// A store's own table of classes, which may contain bars, is a manifest too.
+#[cfg(unix)]
+#[test]
+fn classes_are_the_same_from_folders_and_the_store_itself() {
+    let place = Place::new();
+    for index in 0..8 {
+        place.picture(&format!("photos/cats|dogs/{index}.png"), [200, 40, 40], index);
+        place.picture(&format!("photos/birds/{index}.png"), [40, 40, 200], index);
+    }
+    settle();
+    let of_folder = extract(&place, "photos").expect(0);
+    assert!(of_folder.stderr.contains("2 classes (birds, cats|dogs)"), "{}", of_folder.stderr);
+    let samples = fs::read_dir(place.path("store/samples")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(samples, place.path("photos/a.parquet")).unwrap();
+    assert_eq!(counts(&extract(&place, "photos/a.parquet").expect(0))[..2], [0, 16]);
+    let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0);
+    assert_eq!(fit.json()["labels"], json!(["birds", "cats|dogs"]));
+}

@@ -118,7 +118,7 @@ fn has_splits(folder: &Path, files: &[PathBuf]) -> Result<bool, Error> {
 
 fn layout(inputs: &[Input]) -> Layout {
     let splits: BTreeSet<&String> = inputs.iter().filter_map(|it| it.split.as_ref()).collect();
-    let class = |it: &Input| it.label.as_ref().map(ToString::to_string);
+    let class = |it: &Input| if let Some(Label::Class(it)) = &it.label { Some(it.clone()) } else { None };
     let classes: BTreeSet<String> = inputs.iter().filter_map(class).collect();
     Layout {
         splits: splits.into_iter().cloned().collect(),

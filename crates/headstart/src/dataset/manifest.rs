@@ -19,23 +19,18 @@ type Rows = Vec<Result<HashMap<String, Cell>, Failure>>;
 /// Lists a manifest, its kind told by its extension.
 pub(super) fn list(manifest: &Path, columns: &Columns) -> Result<Listing, Error> {
     let extension = manifest.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let rows = match extension.as_str() {
-        "csv" => read_delimited(manifest, b',', columns)?,
-        "tsv" => read_delimited(manifest, b'\t', columns)?,
-        "jsonl" | "ndjson" => read_json_lines(manifest, columns)?,
-        "parquet" => {
-            let required: Vec<&str> = columns.required().collect();
-            let known = ["split", "group", "labels", "targets"];
-            let labels = columns.labels.iter().map(String::as_str).filter(|it| !required.contains(it));
-            let optional: Vec<&str> = known.into_iter().chain(labels).collect();
-            read_columns(manifest, &required, &optional)?.into_iter().map(Ok).collect()
-        }
+    // Only a table of texts has no other way to write several labels than bars between them.
+    let (rows, has_bars) = match extension.as_str() {
+        "csv" => (read_delimited(manifest, b',', columns)?, true),
+        "tsv" => (read_delimited(manifest, b'\t', columns)?, true),
+        "jsonl" | "ndjson" => (read_json_lines(manifest, columns)?, false),
+        "parquet" => (read_parquet(manifest, columns)?, false),
         _ => return Err(Error::NotAManifest { path: manifest.to_owned() }),
     };
-    from_rows(manifest, rows, columns)
+    from_rows(manifest, rows, columns, has_bars)
 }
 
-fn from_rows(manifest: &Path, rows: Rows, columns: &Columns) -> Result<Listing, Error> {
+fn from_rows(manifest: &Path, rows: Rows, columns: &Columns, has_bars: bool) -> Result<Listing, Error> {
     let folder = manifest.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut listing = Listing { root: absolute(folder)?, ..Listing::default() };
     let mut labels: Vec<Option<Labelled>> = Vec::new();
@@ -57,27 +52,44 @@ fn from_rows(manifest: &Path, rows: Rows, columns: &Columns) -> Result<Listing, 
             trimmed if trimmed != path && !folder.join(&path).exists() => trimmed.to_owned(),
             _ => path,
         };
-        labels.push(label_of(&mut row, columns));
+        let label = label_of(&mut row, columns, has_bars);
+        if let Some(Labelled::Typed(Label::Numbers(numbers))) = &label
+            && !numbers.iter().all(|it| it.is_finite())
+        {
+            let reason = "has a target that is no finite number".to_owned();
+            listing.unreadable.push(Failure { path, reason });
+            continue;
+        }
+        labels.push(label);
         let [split, group] = ["split", "group"].map(|it| trimmed(row.remove(it)));
         listing.inputs.push(Input { file: folder.join(&path), path, label: None, split, group });
     }
     if let (true, Some(first)) = (listing.inputs.is_empty(), listing.unreadable.first()) {
         return Err(Error::NoUsableRow { path: manifest.to_owned(), first: first.clone() });
     }
-    // What a text stands for depends on all of them.
+    settle(&mut listing.inputs, &labels, has_bars);
+    Ok(listing)
+}
+
+/// Gives inputs their labels: what a text stands for depends on all of them.
+fn settle(inputs: &mut [Input], labels: &[Option<Labelled>], has_bars: bool) {
     let texts =
         labels.iter().flatten().filter_map(|it| if let Labelled::Text(it) = it { Some(&**it) } else { None });
     let texts: Vec<&str> = texts.collect();
     let mut of_texts = Label::from_texts(texts.iter().copied()).collect::<Vec<_>>().into_iter();
-    for (input, label) in listing.inputs.iter_mut().zip(&labels) {
+    for (input, label) in inputs.iter_mut().zip(labels) {
         input.label = match label {
             Some(Labelled::Text(_)) => of_texts.next(),
             Some(Labelled::Typed(label)) => Some(label.clone()),
             None => None,
         };
     }
-    Label::make_alike(listing.inputs.iter_mut().filter_map(|it| it.label.as_mut()));
-    Ok(listing)
+    let mut labels: Vec<&mut Label> = inputs.iter_mut().filter_map(|it| it.label.as_mut()).collect();
+    // Lists that all hold one name; the bar in `cat|` says that there could be more.
+    if !has_bars && labels.iter().all(|it| matches!(it, Label::Classes(names) if names.len() == 1)) {
+        labels.iter_mut().for_each(|it| it.make_class());
+    }
+    Label::make_alike(labels);
 }
 
 /// What a row says of its label.
@@ -88,20 +100,21 @@ enum Labelled {
     Typed(Label),
 }
 
-fn label_of(row: &mut HashMap<String, Cell>, columns: &Columns) -> Option<Labelled> {
+fn label_of(row: &mut HashMap<String, Cell>, columns: &Columns, has_bars: bool) -> Option<Labelled> {
     if let [column] = &columns.labels[..] {
-        // A store's own table has several labels and numbers in columns of their own.
-        let others = if *columns == Columns::default() { &["labels", "targets"][..] } else { &[] };
-        let names = [column.as_str()].into_iter().chain(others.iter().copied());
-        return match names.filter_map(|it| row.remove(it)).find(|it| *it != Cell::Text(String::new()))? {
+        return match row.remove(column)? {
             Cell::Texts(names) => Some(Labelled::Typed(Label::Classes(names))),
             Cell::Numbers(numbers) => Some(Labelled::Typed(Label::Numbers(numbers))),
-            text => trimmed(Some(text)).map(Labelled::Text),
+            text if has_bars => trimmed(Some(text)).map(Labelled::Text),
+            text => trimmed(Some(text)).map(|it| Labelled::Typed(Label::Class(it))),
         };
     }
     let texts: Vec<String> = columns.labels.iter().filter_map(|it| trimmed(row.remove(it))).collect();
+    if texts.len() < columns.labels.len() {
+        return None;
+    }
     // As one text: whether these are numbers, all rows together say.
-    (texts.len() == columns.labels.len()).then(|| Labelled::Text(Label::Classes(texts).to_string()))
+    Some(Labelled::Text(if has_bars { texts.join("|") } else { Label::Classes(texts).to_string() }))
 }
 
 /// The text of a cell without the spaces around it; none where nothing is left.
@@ -116,6 +129,27 @@ fn text_of(cell: Cell) -> String {
         Cell::Texts(texts) => Label::Classes(texts).to_string(),
         Cell::Numbers(numbers) => Label::Numbers(numbers).to_string(),
     }
+}
+
+fn read_parquet(path: &Path, columns: &Columns) -> Result<Rows, Error> {
+    let required: Vec<&str> = columns.required().collect();
+    let labels = columns.labels.iter().map(String::as_str).filter(|it| !required.contains(it));
+    let optional: Vec<&str> = ["split", "group"].into_iter().chain(labels).collect();
+    let mut rows = read_columns(path, &required, &optional)?;
+    // A store's own table has several labels, and numbers, in columns of their own.
+    let label = Columns::default().labels.swap_remove(0);
+    for own in ["labels", "targets"] {
+        if *columns != Columns::default() || rows.iter().any(|it| it.contains_key(&label)) {
+            break;
+        }
+        // In another's table, what has this name may be anything.
+        let lists = read_columns(path, &[own], &[]).unwrap_or_default();
+        for (row, mut cells) in rows.iter_mut().zip(lists) {
+            let list = cells.remove(own).filter(|it| !matches!(it, Cell::Text(_)));
+            row.extend(list.map(|it| (label.clone(), it)));
+        }
+    }
+    Ok(rows.into_iter().map(Ok).collect())
 }
 
 fn read_delimited(path: &Path, delimiter: u8, columns: &Columns) -> Result<Rows, Error> {
@@ -172,15 +206,16 @@ fn read_json_lines(path: &Path, columns: &Columns) -> Result<Rows, Error> {
     Ok(rows)
 }
 
-/// A JSON value as a cell: lists of numbers are numbers, other lists are texts.
+/// A JSON value as a cell: lists of numbers are numbers, other lists are texts. A number that is missing is NaN.
 fn cell(value: Value) -> Option<Cell> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(Cell::Text(text)),
         Value::Array(items) => {
-            let numbers: Option<Vec<f64>> = items.iter().map(Value::as_f64).collect();
+            let number = |it: &Value| if it.is_null() { Some(f64::NAN) } else { it.as_f64() };
+            let numbers: Option<Vec<f64>> = items.iter().map(number).collect();
             let text = |it: Value| if let Value::String(it) = it { it } else { it.to_string() };
-            Some(match numbers.filter(|it| !it.is_empty()) {
+            Some(match numbers.filter(|it| it.iter().any(|it| !it.is_nan())) {
                 Some(numbers) => Cell::Numbers(numbers),
                 None => Cell::Texts(items.into_iter().filter(|it| !it.is_null()).map(text).collect()),
             })

@@ -121,12 +121,15 @@ impl FitConfig {
         if !(0.0..1.0).contains(&self.validation) {
             return invalid("the share that is held out must be at least 0 and below 1");
         }
-        if let HeadConfig::Logistic(LogisticHead { n_folds, solver, .. }) = &self.head {
+        if let HeadConfig::Logistic(LogisticHead { n_folds, solver, start, .. }) = &self.head {
             if *n_folds < 2 {
                 return invalid("cross-validation needs at least 2 folds");
             }
             if *solver == Solver::Linfa && (task != Task::Classification || self.balanced()) {
                 return invalid("linfa-logistic fits classes that are not balanced, and nothing else");
+            }
+            if *solver == Solver::Linfa && start.is_some() {
+                return invalid("linfa-logistic does not start from an older head");
             }
         }
         if self.balanced() && task != Task::Classification {

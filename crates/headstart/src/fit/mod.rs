@@ -58,6 +58,7 @@ pub fn fit(samples: &Samples, config: &FitConfig, events: &mut Events<'_>) -> Re
     let start = Instant::now();
     let task = choose_task(config, samples, events)?;
     config.check(task)?;
+    samples.note_left_out(events);
     let roles = samples.roles(task, config.validation, config.seed);
     let others = rows_of(&roles, Role::Other);
     if let Some(first) = others.first() {

@@ -59,9 +59,15 @@ impl<'a> Training<'a> {
     ) -> Result<Self, Error> {
         let n_features = samples.store().space().n_features;
         let needed = config.bytes_per_feature() * (n_features * train.len()) as u64;
+        let needed_held_out = (size_of::<f32>() * n_features * held_out.len()) as u64;
         // Of what the machine has, not of what is free: the same settings give the same head.
         let default = machine::memory_bytes().map_or(u64::MAX, |it| it / 2);
         let limit = config.max_memory.unwrap_or(default);
+        if needed <= limit && needed_held_out > limit - needed {
+            // Those are only scored, and can be read for that.
+            let x = Features::InMemory(samples.embeddings(&train)?);
+            return Ok(Self { samples, rows: train, x, part: None, held_out, x_held_out: None });
+        }
         if needed <= limit {
             let (x, x_held_out) = samples.embeddings_of_both(&train, &held_out)?;
             let (x, x_held_out) = (Features::InMemory(x), Some(x_held_out));

@@ -49,7 +49,7 @@ pub(crate) fn download(
     let fetched = fetch(url, part, bytes, events);
     events(Event::Download {
         url: url.to_owned(),
-        n_bytes: bytes.unwrap_or(0),
+        n_bytes: part.metadata().map_or(0, |it| it.len()),
         n_total: bytes,
         is_over: true,
     });
