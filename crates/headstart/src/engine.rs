@@ -78,7 +78,7 @@ pub(crate) struct Loaded {
 /// A part of a dataset: `index` of `count`, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
-    /// From 0.
+    /// Index of the part, from 0.
     pub index: u32,
     /// How many there are.
     pub count: u32,

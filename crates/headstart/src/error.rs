@@ -133,7 +133,7 @@ pub enum Error {
     MissingEmbeddings {
         /// How many.
         n: usize,
-        /// Of how many.
+        /// Samples that were wanted.
         n_samples: usize,
         /// The store.
         store: PathBuf,

@@ -300,7 +300,7 @@ impl Comparison {
     }
 }
 
-/// Of rows that are both zero 1, of one that is 0.
+/// The cosine of two rows: 1 where both are zero, 0 where one is.
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let [a, b] = [a, b].map(|it| ArrayView1::from(it).mapv(f64::from));
     let lengths = (a.dot(&a) * b.dot(&b)).sqrt();

@@ -57,6 +57,9 @@ impl Recipe {
     ///
     /// # Errors
     /// [`InputError`] when the bytes do not decode, or would take more memory than `limits` allow.
+    ///
+    /// # Panics
+    /// May, as all of these functions may, for a recipe that [`check`](Self::check) refuses.
     pub fn apply(&self, bytes: &[u8], limits: &Limits) -> Result<Vec<Tensor>, InputError> {
         self.tensors(self.decode(bytes, limits)?)
     }

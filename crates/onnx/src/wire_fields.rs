@@ -191,9 +191,9 @@ impl<M: Message> Field for Option<M> {
 impl<M: Message> Field for Vec<M> {
     fn merge(&mut self, value: Value, budget: &mut Budget) -> Result<(), OnnxError> {
         budget.charge::<M>(0)?;
-        let mut it = M::default();
-        it.merge(expect_bytes(value)?, budget)?;
-        self.push(it);
+        let mut message = M::default();
+        message.merge(expect_bytes(value)?, budget)?;
+        self.push(message);
         Ok(())
     }
     fn len(&self, number: u32) -> usize {

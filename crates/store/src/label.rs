@@ -20,7 +20,9 @@ const BETWEEN: char = '|';
 const ESCAPE: char = '\\';
 
 /// As one text, the form that tables of text have it in: a class as it is, several joined by `|`, none of
-/// several as a lone `|`; a `|` or `\` within a class has a `\` before it. [`Label::from_texts`] reads it.
+/// several as a lone `|`; a `|` or `\` within a class has a `\` before it.
+/// [`Label::from_texts`] reads it, but for what texts cannot tell: a single number is a class, several names that
+/// are all numbers are numbers, and spaces around names are nobody's.
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts = match self {
@@ -149,14 +151,15 @@ fn split(text: &str) -> impl Iterator<Item = String> + use<> {
     parts.into_iter()
 }
 
-/// The numbers of a text, where it is nothing else. What begins with zeros, or is longer than a float keeps, is a
-/// name made of digits.
+/// The numbers of a text, where it is nothing else. Digits that begin with a zero, or that a float does not keep,
+/// are a name.
 fn numbers(text: &str) -> Option<Vec<f64>> {
-    let is_name = |it: &str| {
+    let is_name = |it: &str, value: f64| {
         let digits = it.trim_start_matches(['-', '+']);
         let is_integer = digits.bytes().all(|it| it.is_ascii_digit());
-        is_integer && (digits.len() > 15 || (digits.len() > 1 && digits.starts_with('0')))
+        let is_kept = digits.len() <= 15 || value.to_string() == it;
+        is_integer && (!is_kept || (digits.len() > 1 && digits.starts_with('0')))
     };
-    let number = |it: &str| it.parse::<f64>().ok().filter(|value| value.is_finite() && !is_name(it));
+    let number = |it: &str| it.parse::<f64>().ok().filter(|value| value.is_finite() && !is_name(it, *value));
     split(text).map(|it| number(it.trim())).collect()
 }

@@ -15,7 +15,7 @@ pub enum Run {
     Whole,
     /// One of several fixed parts of a listing.
     Shard {
-        /// From 0.
+        /// Index of the shard, from 0.
         index: u32,
         /// How many there are.
         count: u32,

@@ -11,7 +11,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// A float that the solver computes in.
 pub(crate) trait Real: Copy + Send + Sync + Add<Output = Self> + Mul<Output = Self> + 'static {
-    /// As many as a register holds.
+    /// As many floats as a register holds.
     type Lanes<S: Simd>: Copy;
     /// How far a sum over samples may be off, relative to itself.
     const NOISE: f64;

@@ -28,7 +28,7 @@ pub(crate) struct Solution {
 /// What a step has taught.
 struct Pair {
     step: Vec<f64>,
-    /// Of the gradient.
+    /// What the step changed of the gradient.
     change: Vec<f64>,
     /// The approximate inverse Hessian times it.
     preconditioned_change: Vec<f64>,

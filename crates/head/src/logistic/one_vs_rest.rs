@@ -37,7 +37,7 @@ pub struct OneVsRestFit {
     pub coef: Array2<f64>,
     /// `(n_labels,)`.
     pub intercept: Array1<f64>,
-    /// Of all labels together: objectives, gaps and iterations summed, the largest gradient.
+    /// The certificates of all labels together: objectives, gaps and iterations summed, the largest gradient.
     pub certificate: Certificate,
 }
 

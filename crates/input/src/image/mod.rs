@@ -29,6 +29,9 @@ impl ImageRecipe {
     ///
     /// # Errors
     /// [`InputError`] when the bytes do not decode, or would take more memory than `limits` allow.
+    ///
+    /// # Panics
+    /// May, for a recipe that [`check`](Self::check) refuses.
     pub fn apply(&self, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, InputError> {
         self.resize_and_crop(&self.decode(bytes, limits)?)
     }

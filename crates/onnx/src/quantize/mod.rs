@@ -87,12 +87,12 @@ impl Quantizer {
         hoist_constants(&mut model);
         fold_batch_norms(&mut model, &names)?;
         let (scale_of, bounded) = (HashMap::new(), HashMap::new());
-        let mut it = Self { model, tensors: Vec::new(), scale_of, bounded, names };
-        it.find();
-        if it.tensors.is_empty() {
+        let mut quantizer = Self { model, tensors: Vec::new(), scale_of, bounded, names };
+        quantizer.find();
+        if quantizer.tensors.is_empty() {
             return Err(refused("it has no Conv, Gemm or MatMul with constant f32 weights"));
         }
-        Ok(it)
+        Ok(quantizer)
     }
 
     /// The model with every tensor that is to be quantised among its outputs, before the others.
