@@ -90,9 +90,14 @@ fn memory_does_not_grow_with_the_number_of_pictures() {
             }
             std::os::unix::fs::symlink(&original, folder.join(format!("{index}.bmp"))).unwrap();
         }
-        let ran = place.run(&["extract", &name, "--store", &format!("store-{name}"), "--json"]).expect(0);
-        assert_eq!(ran.json()["n_embedded"], n_different);
-        peak(&ran)
+        // The least of three: threads that happen to decode at once, and the allocator, add 2 MiB now and then.
+        let peaks = (0..3).map(|run| {
+            let store = format!("store-{name}-{run}");
+            let ran = place.run(&["extract", &name, "--store", &store, "--json"]).expect(0);
+            assert_eq!(ran.json()["n_embedded"], n_different);
+            peak(&ran)
+        });
+        peaks.min().expect("three")
     };
     // Bytes for each picture more: of 4 linked ones, and of different ones.
     let for_each = |n_different: [u32; 2], size: u32| {
