@@ -3,17 +3,19 @@
 /// Most memory this process has had resident, in bytes; `None` where the system does not say.
 #[must_use]
 pub fn peak_memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    bytes_of("/proc/self/status", "VmHWM:")
 }
 
 /// Memory of this machine, in bytes; `None` where the system does not say.
 #[must_use]
 pub(crate) fn memory_bytes() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|it| it.strip_prefix("MemTotal:"))?;
+    bytes_of("/proc/meminfo", "MemTotal:")
+}
+
+/// Bytes that a line of a file of the kernel's gives in kB; none where there is no such file or line.
+fn bytes_of(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|it| it.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

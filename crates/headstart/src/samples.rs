@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use headstart_head::{HeadModel, Task, stratified_split};
 use headstart_store::{Digest, EmbeddingBatch, Label, Sample, Store, Unfinished};
@@ -29,6 +30,8 @@ pub struct Samples {
     store: Store,
     /// The samples; every one has a label, all of one kind.
     samples: Vec<Sample>,
+    /// What [`groups`](Self::groups) gives: a split, folds and a penalty all ask for it.
+    groups: OnceLock<Vec<u64>>,
     /// Samples of the store without a label.
     pub n_unlabelled: usize,
     /// A newer dataset in the making, which is not used.
@@ -62,7 +65,7 @@ impl Samples {
         samples.sort_by(|a, b| a.path.cmp(&b.path));
         Label::make_alike(samples.iter_mut().filter_map(|it| it.label.as_mut()));
         let (n_unlabelled, newer) = (n - samples.len(), store.unfinished()?);
-        Ok(Self { store: store.clone(), samples, n_unlabelled, newer })
+        Ok(Self { store: store.clone(), samples, groups: OnceLock::new(), n_unlabelled, newer })
     }
 
     /// The store they are of.
@@ -162,13 +165,17 @@ impl Samples {
             // One stratum: numbers have no classes to keep in proportion.
             Task::Regression => vec![0; self.samples.len()],
         };
-        let held_out = stratified_split(&classes, &self.groups(), fraction, seed);
+        let held_out = stratified_split(&classes, self.groups(), fraction, seed);
         held_out.into_iter().map(|it| if it { Role::Validation } else { Role::Train }).collect()
     }
 
     /// A number for each sample, the same for those that a split must keep together: samples of one
     /// group, and equal files.
-    pub(crate) fn groups(&self) -> Vec<u64> {
+    pub(crate) fn groups(&self) -> &[u64] {
+        self.groups.get_or_init(|| self.connected_groups())
+    }
+
+    fn connected_groups(&self) -> Vec<u64> {
         fn root(parents: &HashMap<u64, u64>, mut key: u64) -> u64 {
             while let Some(parent) = parents.get(&key) {
                 key = *parent;

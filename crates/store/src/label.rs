@@ -95,14 +95,6 @@ impl Label {
         labels.into_iter().zip(alike).for_each(|(label, alike)| *label = alike);
     }
 
-    /// Makes of the only label of several a class, and of others the class of their text.
-    pub fn make_class(&mut self) {
-        *self = match self {
-            Self::Classes(names) if names.len() == 1 => Self::Class(names.swap_remove(0)),
-            _ => Self::Class(self.to_string()),
-        };
-    }
-
     /// Shows the bytes that make this label what it is to `update`: labels of different meaning have
     /// different bytes, and so has none.
     pub fn identify(label: Option<&Self>, update: &mut dyn FnMut(&[u8])) {

@@ -6,16 +6,21 @@ use serde_json::json;
 
 use crate::program::{Place, counts, extract, settle};
 
+/// Eight reddish pictures in one folder of `photos`, eight bluish ones in another.
+#[cfg(unix)]
+fn two_folders(place: &Place, classes: [&str; 2]) {
+    for (class, colour) in classes.into_iter().zip([[200, 40, 40], [40, 40, 200]]) {
+        (0..8).for_each(|it| place.picture(&format!("photos/{class}/{it}.png"), colour, it));
+    }
+    settle();
+}
+
 /// A class is what its folder is called, whatever stands between several labels in a CSV.
 #[cfg(unix)]
 #[test]
 fn a_class_may_contain_what_separates_labels() {
     let place = Place::new();
-    for index in 0..8 {
-        place.picture(&format!("photos/cats|dogs/{index}.png"), [200, 40, 40], index);
-        place.picture(&format!("photos/back\\slash/{index}.png"), [40, 40, 200], index);
-    }
-    settle();
+    two_folders(&place, ["cats|dogs", "back\\slash"]);
     extract(&place, "photos").expect(0);
     let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0);
     assert_eq!(fit.json()["labels"], json!(["back\\slash", "cats|dogs"]));
@@ -153,11 +158,7 @@ fn labels_are_what_their_file_says_they_are() {
 #[test]
 fn classes_are_the_same_from_folders_and_the_store_itself() {
     let place = Place::new();
-    for index in 0..8 {
-        place.picture(&format!("photos/cats|dogs/{index}.png"), [200, 40, 40], index);
-        place.picture(&format!("photos/birds/{index}.png"), [40, 40, 200], index);
-    }
-    settle();
+    two_folders(&place, ["cats|dogs", "birds"]);
     let of_folder = extract(&place, "photos").expect(0);
     assert!(of_folder.stderr.contains("2 classes (birds, cats|dogs)"), "{}", of_folder.stderr);
     let samples = fs::read_dir(place.path("store/samples")).unwrap().next().unwrap().unwrap().path();

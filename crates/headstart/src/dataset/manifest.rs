@@ -87,7 +87,11 @@ fn settle(inputs: &mut [Input], labels: &[Option<Labelled>], has_bars: bool) {
     let mut labels: Vec<&mut Label> = inputs.iter_mut().filter_map(|it| it.label.as_mut()).collect();
     // Lists that all hold one name; the bar in `cat|` says that there could be more.
     if !has_bars && labels.iter().all(|it| matches!(it, Label::Classes(names) if names.len() == 1)) {
-        labels.iter_mut().for_each(|it| it.make_class());
+        for label in &mut labels {
+            if let Label::Classes(names) = &mut **label {
+                **label = Label::Class(names.swap_remove(0));
+            }
+        }
     }
     Label::make_alike(labels);
 }

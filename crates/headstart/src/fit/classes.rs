@@ -35,8 +35,7 @@ pub(super) fn fit(
         }
         HeadConfig::Mlp(head) => {
             let weights = head.balanced.then(|| balanced_weights(&y, labels.len()));
-            let of_samples: Option<Vec<f64>> =
-                weights.as_ref().map(|by_class| y.iter().map(|it| by_class[*it]).collect());
+            let of_samples = weights.as_ref().map(|it| weigh(it, &y));
             let targets = one_hot(&y, labels.len());
             let samples =
                 hidden::Targets { targets: targets.view(), strata: &y, weights: of_samples.as_deref() };
@@ -61,16 +60,13 @@ fn logistic(
 ) -> Result<(Vec<DenseLayer>, How), Error> {
     let n_classes = labels.len();
     let class_weights = head.balanced.then(|| balanced_weights(y, n_classes));
-    let weigh = |y: &[usize]| -> Option<Vec<f64>> {
-        class_weights.as_ref().map(|by_class| y.iter().map(|it| by_class[*it]).collect())
-    };
-    let weights = weigh(y);
+    let weights = class_weights.as_ref().map(|it| weigh(it, y));
     let samples = Logistic::new(&training.x, y, n_classes, weights.as_deref(), head.standardize)?;
     let path = || match &training.part {
         None => samples.cross_validate(&training.folds(head, y, seed), &head.alphas()),
         Some(part) => {
             let y = part.classes(&part.rows, labels);
-            let weights = weigh(&y);
+            let weights = class_weights.as_ref().map(|it| weigh(it, &y));
             Logistic::new(&part.x, &y, n_classes, weights.as_deref(), head.standardize)?
                 .cross_validate(&part.folds(head, &y, seed), &head.alphas())
         }
@@ -91,4 +87,9 @@ fn logistic(
     let layer = DenseLayer { weight: fit.coef, bias: fit.intercept, activation: Activation::Softmax };
     let certificate = Some(fit.certificate);
     Ok((vec![layer], How { alpha: Some(alpha), path, certificate, training: None }))
+}
+
+/// The weight of each sample, by those of the classes.
+fn weigh(by_class: &[f64], y: &[usize]) -> Vec<f64> {
+    y.iter().map(|it| by_class[*it]).collect()
 }
