@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use headstart::{Error, Kind, ProvisionError, Unusable};
+use headstart::{DatasetError, Error, Kind, ProvisionError, Unusable};
 use headstart_backbone::{BackboneError, ItemError};
 use headstart_head::{Activation, HeadError, LossName, Task};
 use headstart_input::{InputError, RecipeError};
@@ -51,6 +51,7 @@ fn check(crate_: &str, n_foreign: usize, errors: &[&dyn std::error::Error]) {
     let name = crate_.split('/').next().unwrap_or_default();
     let name = match crate_.rsplit('/').nth(1) {
         Some("provision") => "provision",
+        Some("dataset") => "dataset",
         _ if crate_.ends_with("row.rs") => "backbone-items",
         _ => name,
     };
@@ -96,6 +97,7 @@ fn errors_of_graphs_stores_and_inputs() {
             &StoreError::IncompleteListing { path: path(), last, n_listings: 2 },
             &StoreError::FeatureCountMismatch { expected: 3, actual: 4 },
             &StoreError::MissingColumn { path: path(), column: text(), found: vec![text()] },
+            &StoreError::Unpacked { path: path(), unpacked: 2 << 30, limit: 256 << 20 },
         ],
     );
     check(
@@ -103,12 +105,14 @@ fn errors_of_graphs_stores_and_inputs() {
         2,
         &[
             &InputError::UnknownFormat,
+            &InputError::FormatNotRead { format: "HEIC" },
             &InputError::Unsupported(text()),
             &InputError::TooLarge { width: 9, height: 8, limit_bytes: 1 << 20 },
             &InputError::DecoderPanic,
             &InputError::Empty,
             &RecipeError::ChannelCount { n_channels: 3, n_means: 1, n_stds: 2 },
             &RecipeError::MeanStd { mean: vec![0.5], std: vec![0.0] },
+            &RecipeError::Scale { unit_range: true, mean: vec![123.0], std: vec![58.0] },
             &RecipeError::Size { size: [0, 9] },
             &RecipeError::ShortSide { short_side: 3, size: [9, 9] },
         ],
@@ -174,6 +178,9 @@ fn errors_of_backbones() {
             &BackboneError::Model { model: text(), source: Box::new(OnnxError::NoGraph) },
             &BackboneError::Shape { model: text(), expected: text(), actual: text() },
             &toml,
+            &BackboneError::Random { model: text(), node: "Dropout `drop`".to_owned() },
+            &BackboneError::Irreproducible { model: text() },
+            &BackboneError::MapLayout { model: text(), tensor: text() },
             &BackboneError::Recipe(RecipeError::Size { size: [0, 9] }),
             &BackboneError::Read { path: path(), source: gone() },
             &BackboneError::Store(StoreError::NotAStore { path: path() }),
@@ -200,8 +207,28 @@ fn errors_of_the_whole_job() {
         let cause = BackboneError::Device { device: text(), reason: text(), source: None };
         Box::new(Unusable { kind: Kind::Cuda, is_named: false, cause })
     };
-    let first = Failure { path: text(), reason: "has no `path`".to_owned() };
     let (task, wanted) = (Task::Multilabel, Task::Classification);
+    let first = Failure { path: text(), reason: "is none".to_owned() };
+    check(
+        "headstart/src/dataset/error.rs",
+        0,
+        &[
+            &DatasetError::NoDataset { path: path() },
+            &DatasetError::NotAManifest { path: path() },
+            &DatasetError::MissingColumn { path: path(), column: text(), found: vec![text()] },
+            &DatasetError::RepeatedColumn { path: path(), column: text() },
+            &DatasetError::SeveralColumns { path: path(), what: "the path", found: vec![text(), text()] },
+            &DatasetError::Table { path: path(), line: 3, reason: "has no end".to_owned() },
+            &DatasetError::NoUsableRow { path: path(), first },
+            &DatasetError::FolderBesideSplits { path: path(), splits: vec![text(), text()], other: text() },
+            &DatasetError::WhichAreClasses {
+                path: path(),
+                folders: vec![text(); 2],
+                inside: vec![text(); 7],
+            },
+            &DatasetError::NoInputs { path: path() },
+        ],
+    );
     let no_head = || HeadError::Malformed { reason: text() };
     let no_model = || BackboneError::Read { path: path(), source: gone() };
     let pull = ProvisionError::Download { url: text(), source: Box::new(gone()) };
@@ -212,13 +239,8 @@ fn errors_of_the_whole_job() {
             &Error::Io { action: "read", path: path(), source: gone() },
             &Error::IsFolder { path: path() },
             &Error::NotRegular { path: path() },
+            &Error::FileTooLarge { path: path(), bytes: 9 << 30, limit: 4 << 30 },
             &Error::NoCache,
-            &Error::NoDataset { path: path() },
-            &Error::NotAManifest { path: path() },
-            &Error::MissingColumn { path: path(), column: text(), found: vec![text()] },
-            &Error::NoUsableRow { path: path(), first },
-            &Error::FolderBesideSplits { path: path(), splits: vec![text(), text()], other: text() },
-            &Error::NoInputs { path: path() },
             &Error::NoSamples { path: path() },
             &Error::NoLabels { path: path(), n: 3 },
             &Error::NotANumber { path: text(), label: text() },
@@ -249,6 +271,7 @@ fn errors_of_the_whole_job() {
             &Error::Device(unusable()),
             &Error::Sample { path: path(), reason: ItemError::NotAFile },
             &Error::ExportDiffers { difference: 0.5, tolerance: 1e-4 },
+            &Error::ExportBatch { reason: "it takes one image at a time".to_owned() },
             &Error::ExportShape { found: 2, expected: 3 },
             &Error::NotExported { path: path(), reason: text() },
             &Error::NotOnnx { path: path() },

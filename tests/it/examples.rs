@@ -96,7 +96,7 @@ fn a_store_reads_as_its_example_does() {
     });
     let quiet = &mut |_| ();
     let mut backbone = engine.backbone(&headstart::ModelConfig::default(), quiet).expect("it loads");
-    let dataset = headstart::Dataset::open(out.path().join("photos"), &headstart::Columns::default());
+    let dataset = headstart::Dataset::open(out.path().join("photos"), &headstart::DatasetConfig::default());
     let store = out.path().join("store");
     engine.extract(&mut backbone, dataset.expect("a folder"), &store, None, quiet).expect("it is made");
     let Some(printed) = example("read_store", &[&store]) else { return };

@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// Libraries, and the only files that name them: paths below `crates`, or the beginnings of such.
-const NAMED: [(&str, &[&str]); 26] = [
+const NAMED: [(&str, &[&str]); 28] = [
     ("ort", &["backbone/src/runtime/", "backbone/src/error.rs"]),
     ("libloading", &["backbone/src/runtime/library.rs"]),
     ("crossbeam_channel", &["backbone/src/pipeline.rs"]),
@@ -41,7 +41,9 @@ const NAMED: [(&str, &[&str]); 26] = [
     ("safetensors", &["head/src/head.rs"]),
     ("half", &["onnx/src/half_floats.rs"]),
     ("atomic_write_file", &["onnx/src/file.rs", "headstart/src/files.rs"]),
-    ("csv", &["headstart/src/dataset/manifest.rs", "headstart/src/error.rs", "cli/src/commands/predict.rs"]),
+    ("csv", &["cli/src/commands/predict.rs"]),
+    ("csv_core", &["headstart/src/dataset/delimited.rs"]),
+    ("unicode_normalization", &["headstart/src/dataset/mod.rs"]),
     ("etcetera", &["headstart/src/environment.rs"]),
     ("ureq", &["headstart/src/provision/network.rs"]),
     ("tar", &["headstart/src/provision/install.rs"]),

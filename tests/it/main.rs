@@ -1,8 +1,10 @@
 //! Tests over the crates together: golden parity, surgery on real weights, real photos, references.
 
+mod certified;
 mod errors;
 mod examples;
 mod extraction;
+mod foreign;
 mod golden;
 mod heads;
 mod house;

@@ -15,7 +15,7 @@ use image::{Rgb, RgbImage};
 use crate::support::{python, root, runtime};
 
 /// The models of `tests/python/odd_models.py`, in a folder.
-fn models() -> Option<tempfile::TempDir> {
+pub(crate) fn models() -> Option<tempfile::TempDir> {
     let folder = tempfile::tempdir().expect("a folder");
     let script = root().join("tests/python/odd_models.py");
     let status = Command::new(python()?).arg(script).arg(folder.path()).status().expect("python starts");
@@ -37,7 +37,7 @@ fn spec(path: &Path, pool: Option<Pool>) -> ModelSpec {
     ModelSpec { pool, recipe, ..spec }
 }
 
-fn load(folder: &Path, name: &str, pool: Option<Pool>) -> Result<Backbone, BackboneError> {
+pub(crate) fn load(folder: &Path, name: &str, pool: Option<Pool>) -> Result<Backbone, BackboneError> {
     let path = folder.join(name);
     let model = CutModel::load(&path, &spec(&path, pool))?;
     Backbone::load(&runtime(), model, &SessionConfig::default(), 2)
@@ -167,7 +167,8 @@ fn files_that_are_too_long_and_models_that_cannot_run_are_refused() {
     let reason = format!("has {length} bytes, above the limit of {}", length - 1);
     assert_eq!(reasons, [reason.clone(), reason], "in a file, and in memory");
 
-    let err = load(folder.path(), "unknown_operator.onnx", None).err().expect("nothing can run it");
+    let err =
+        load(folder.path(), "unknown_operator.onnx", Some(Pool::Mean)).err().expect("nothing can run it");
     assert!(matches!(err, BackboneError::Session { .. }), "{err}");
     assert_eq!(err.to_string(), "ONNX Runtime failed to load the model");
     let path = folder.path().join("nowhere.onnx");

@@ -169,5 +169,5 @@ fn a_quantised_backbone_is_not_written_over_what_it_is_made_of() {
     let dataset = headstart::Dataset::default();
     let store = folder.path().join("store");
     let empty = engine.extract(&mut floats, dataset, &store, None, quiet).expect_err("it is refused");
-    assert!(matches!(empty, Error::NoInputs { .. }) && !store.exists());
+    assert!(matches!(empty, Error::Dataset(headstart::DatasetError::NoInputs { .. })) && !store.exists());
 }

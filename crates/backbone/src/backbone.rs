@@ -92,13 +92,18 @@ fn load_cut(
     let load = |it: &CutModel| {
         Runner::load_with(runtime, &it.id, &it.graph, &it.recipe, it.one_by_one.clone(), config, n_workers)
     };
-    let loaded = load(&model)?;
-    match model.pooled_by_rank(loaded.output_rank())? {
-        Some(pooled) => {
-            drop(loaded);
-            let loaded = load(&pooled)?;
-            Ok((pooled, loaded))
-        }
-        None => Ok((model, loaded)),
+    let mut loaded = load(&model)?;
+    let mut model = model;
+    if let Some(pooled) = model.pooled_by_rank(loaded.output_rank())? {
+        drop(loaded);
+        loaded = load(&pooled)?;
+        model = pooled;
     }
+    // A session that was asked for more than it can do may give anything from then on.
+    if let Some(reason) = loaded.one_by_one().map(str::to_owned) {
+        drop(loaded);
+        model = model.one_at_a_time(&reason)?;
+        loaded = load(&model)?;
+    }
+    Ok((model, loaded))
 }

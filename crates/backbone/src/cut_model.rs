@@ -6,8 +6,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use headstart_input::Recipe;
-use headstart_onnx::{OnnxModel, Pool, Tap, cut, find_tap, is_quantized, make_batch_dynamic, tap_at, to_f16};
+use headstart_input::{ImageOptions, Recipe};
+use headstart_onnx::{
+    OnnxModel, Pool, Tap, channels_last, cut, find_tap, fix_batch_at_one, is_quantized, make_batch_dynamic,
+    randomness, rescaling, tap_at, to_f16,
+};
 
 use crate::error::BackboneError;
 use crate::front::Front;
@@ -32,8 +35,16 @@ pub struct CutModel {
     pub sha256: String,
     /// Why samples must be run one by one, if they must.
     pub one_by_one: Option<String>,
+    /// Whether the embedding is the model's own output, for no classifier was found.
+    pub has_no_classifier: bool,
+    /// What the model does to its input first, where that is arithmetic with a constant: operator and constant.
+    pub rescaling: Option<(String, f32)>,
     /// Whether the pooling was asked for; else it is chosen by the rank of the tap.
     pool_is_chosen: bool,
+    /// Whether the channels of a map at the tap come last; none where the graph does not tell.
+    channels_last: Option<bool>,
+    /// The model as it came, where its batch was fixed.
+    original: Option<OnnxModel>,
 }
 
 impl CutModel {
@@ -74,29 +85,45 @@ impl CutModel {
     }
 
     fn from_model(mut model: OnnxModel, sha256: String, spec: &ModelSpec) -> Result<Self, BackboneError> {
-        let failed = |err| model_error(&spec.id, err);
-        let front = Front::new(&spec.id, &model, &spec.recipe)?;
-        make_batch_dynamic(&mut model).map_err(failed)?;
-        let mut tap = match &spec.tap {
+        let id = spec.id.clone();
+        let failed = |err| model_error(&id, err);
+        let recipe = recipe_of(spec, &model);
+        let front = Front::new(&id, &model, &recipe)?;
+        let rescaling = rescaling(&model);
+        let original = model.clone();
+        let was_fixed = make_batch_dynamic(&mut model).map_err(failed)?;
+        let found = match &spec.tap {
             Some(tensor) => tap_at(&model, tensor),
             None => find_tap(&model),
+        };
+        let mut tap = found.map_err(failed)?;
+        let has_no_classifier = spec.tap.is_none() && model.output_names().contains(&tap.tensor);
+        let channels_last = channels_last(&front.before(&id, &model)?, &tap.tensor);
+        match (spec.pool, tap.pool) {
+            (Some(pool), _) => tap.pool = pool,
+            (None, Pool::Mean) => tap.pool = pool_of_map(&id, &tap.tensor, channels_last)?,
+            _ => {}
         }
-        .map_err(failed)?;
-        let pool_is_chosen = spec.pool.is_some();
-        tap.pool = spec.pool.unwrap_or(tap.pool);
-        let one_by_one = dynamic_quantisation(&model);
         let bare_graph = cut(&model, &tap).map_err(failed)?;
-        let graph = front.before(&spec.id, &bare_graph)?;
+        if let Some(node) = randomness(&bare_graph) {
+            return Err(BackboneError::Random { model: id, node });
+        }
+        let one_by_one = dynamic_quantisation(&bare_graph);
+        let graph = front.before(&id, &bare_graph)?;
         Ok(Self {
-            id: spec.id.clone(),
+            id,
             graph,
             bare_graph,
             front,
             tap,
-            recipe: spec.recipe.clone(),
+            recipe,
             sha256,
             one_by_one,
-            pool_is_chosen,
+            has_no_classifier,
+            rescaling,
+            pool_is_chosen: spec.pool.is_some(),
+            channels_last,
+            original: was_fixed.then_some(original),
         })
     }
 
@@ -115,13 +142,26 @@ impl CutModel {
                 actual: format!("tap `{}` of rank {rank}", self.tap.tensor),
             });
         }
+        let pool = pool_of_map(&self.id, &self.tap.tensor, self.channels_last)?;
         // The tensor itself may have been renamed or cast on the way out.
-        let output = Tap { tensor: self.graph.output_names()[0].clone(), pool: Pool::Mean };
+        let output = Tap { tensor: self.graph.output_names()[0].clone(), pool };
         let [graph, bare_graph] = [&self.graph, &self.bare_graph].map(|it| cut(it, &output));
         let graph = graph.map_err(|err| model_error(&self.id, err))?;
         let bare_graph = bare_graph.map_err(|err| model_error(&self.id, err))?;
-        let tap = Tap { tensor: self.tap.tensor.clone(), pool: Pool::Mean };
+        let tap = Tap { tensor: self.tap.tensor.clone(), pool };
         Ok(Some(Self { graph, bare_graph, tap, ..self.clone() }))
+    }
+
+    /// The same for one input at a time, and declared so: where the batch was fixed, as the model came.
+    pub(crate) fn one_at_a_time(&self, reason: &str) -> Result<Self, BackboneError> {
+        let mut bare_graph = match &self.original {
+            Some(original) => cut(original, &self.tap).map_err(|err| model_error(&self.id, err))?,
+            None => self.bare_graph.clone(),
+        };
+        fix_batch_at_one(&mut bare_graph);
+        let mut graph = self.front.before(&self.id, &bare_graph)?;
+        fix_batch_at_one(&mut graph);
+        Ok(Self { graph, bare_graph, one_by_one: Some(reason.to_owned()), ..self.clone() })
     }
 
     /// The same in half floats: pixels are normalised in f32, embeddings come out as f32.
@@ -132,7 +172,7 @@ impl CutModel {
         let failed = |err| model_error(&self.id, err);
         let bare_graph = to_f16(&self.bare_graph).map_err(failed)?;
         let graph = self.front.before(&self.id, &bare_graph)?;
-        Ok(Self { graph, bare_graph, ..self.clone() })
+        Ok(Self { graph, bare_graph, original: None, ..self.clone() })
     }
 
     /// Whether it computes in 8-bit integers.
@@ -147,6 +187,29 @@ impl CutModel {
         description.insert("model_sha256".to_owned(), json!(self.sha256));
         description.insert("tap".to_owned(), json!(self.tap));
         description
+    }
+}
+
+/// The recipe; with the size that the model states where nobody else does.
+fn recipe_of(spec: &ModelSpec, model: &OnnxModel) -> Recipe {
+    let Recipe::Image(recipe) = &spec.recipe;
+    let dims = model.single_input().ok().and_then(|it| it.dims()).filter(|_| spec.size_is_open);
+    let channels = recipe.n_channels() as i64;
+    let size = match dims.as_deref() {
+        Some([_, Some(first), Some(height), Some(width)]) if *first == channels => [height, width],
+        Some([_, Some(height), Some(width), Some(last)]) if *last == channels => [height, width],
+        _ => return spec.recipe.clone(),
+    };
+    let size = size.map(|it| u32::try_from(*it).unwrap_or(0));
+    Recipe::Image(recipe.clone().with(&ImageOptions { size: Some(size), ..ImageOptions::default() }))
+}
+
+/// How a map becomes one row, by its layout.
+fn pool_of_map(id: &str, tensor: &str, channels_last: Option<bool>) -> Result<Pool, BackboneError> {
+    match channels_last {
+        Some(true) => Ok(Pool::MeanNhwc),
+        Some(false) => Ok(Pool::Mean),
+        None => Err(BackboneError::MapLayout { model: id.to_owned(), tensor: tensor.to_owned() }),
     }
 }
 

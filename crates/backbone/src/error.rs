@@ -142,6 +142,34 @@ pub enum BackboneError {
         #[source]
         source: Box<OnnxError>,
     },
+    /// A model that draws numbers, or was exported in training mode.
+    #[error(
+        "model {model} gives something else each time: {node} is in training mode, or draws numbers; export it for \
+         inference"
+    )]
+    Random {
+        /// Id or path of the model.
+        model: String,
+        /// The node.
+        node: String,
+    },
+    /// A model that gave two rows for one input.
+    #[error("model {model} gives another row each time it runs on the same input")]
+    Irreproducible {
+        /// Id or path of the model.
+        model: String,
+    },
+    /// A map whose channels could be first or last.
+    #[error(
+        "model {model}: the graph does not tell how the map at tap `{tensor}` is laid out; pooling `mean` is for \
+         (n, c, h, w), `mean-nhwc` for (n, h, w, c)"
+    )]
+    MapLayout {
+        /// Id or path of the model.
+        model: String,
+        /// The tap.
+        tensor: String,
+    },
     /// The model does not take what its recipe makes, or its shape is not known.
     #[error("model {model}: expected {expected}, found {actual}")]
     Shape {

@@ -21,6 +21,9 @@ const EMBEDDED: [(&str, &[u8]); 2] = [
     ("headstart-distilled-96-int8", include_bytes!("../models/headstart-distilled-96-int8.onnx")),
 ];
 
+/// Longest description beside a model, in bytes.
+const MAX_DESCRIPTION: u64 = 1 << 20;
+
 /// A model: where it comes from, how to check it, how to feed it, where to cut it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -49,6 +52,9 @@ pub struct ModelSpec {
     /// How bytes become its inputs.
     #[serde(default, rename = "preprocess")]
     pub recipe: Recipe,
+    /// Whether nobody says how large its input is: where the model itself does, that counts.
+    #[serde(skip)]
+    pub size_is_open: bool,
 }
 
 /// Models known by name.
@@ -102,10 +108,18 @@ impl ModelSpec {
     pub fn of_file(path: &Path) -> Result<(Self, Option<PathBuf>), BackboneError> {
         let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let description = path.with_extension("toml");
-        let text = match std::fs::read_to_string(&description) {
+        let read = std::fs::metadata(&description).and_then(|it| {
+            match it.is_file() && it.len() <= MAX_DESCRIPTION {
+                true => std::fs::read_to_string(&description),
+                false => {
+                    Err(std::io::Error::other(format!("it is no file of at most {MAX_DESCRIPTION} bytes")))
+                }
+            }
+        });
+        let text = match read {
             Ok(text) => text,
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-                return Ok((Self::named(id), None));
+                return Ok((Self { size_is_open: true, ..Self::named(id) }, None));
             }
             Err(source) => {
                 return Err(BackboneError::Read { path: description, source });
@@ -113,7 +127,10 @@ impl ModelSpec {
         };
         let described: Described = toml::from_str(&text)
             .map_err(|err| BackboneError::Description { path: description.clone(), source: Box::new(err) })?;
+        let says_size =
+            |text: &str| Some(text.parse::<toml::Table>().ok()?.get("preprocess")?.get("size").is_some());
         let spec = Self {
+            size_is_open: !says_size(&text).unwrap_or(false),
             tap: described.tap,
             pool: described.pool,
             recipe: described.recipe,
@@ -135,6 +152,7 @@ impl ModelSpec {
             pool: None,
             n_features: None,
             recipe: Recipe::default(),
+            size_is_open: false,
         }
     }
 }

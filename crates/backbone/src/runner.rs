@@ -75,7 +75,10 @@ impl Runner {
         let sessions = threads.par_iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let (n_threads, recipe, device) = (threads.iter().sum(), recipe.clone(), config.device);
         let mut runner = Self { sessions, recipe, width: 0, one_by_one, device, n_workers, n_threads };
-        runner.probe(name)?;
+        if runner.probe(name)? {
+            // What failed once may fail in silence from then on.
+            runner.sessions[0] = load(&threads[0])?;
+        }
         Ok(runner)
     }
 
@@ -180,11 +183,13 @@ impl Runner {
         Ok(n_inputs as f64 / start.elapsed().as_secs_f64())
     }
 
-    /// Finds the width by a run, and whether rows depend on their batch.
-    fn probe(&mut self, name: &str) -> Result<(), BackboneError> {
+    /// Finds the width by a run, and whether rows depend on their batch. Returns whether the session failed on
+    /// the way.
+    fn probe(&mut self, name: &str) -> Result<bool, BackboneError> {
         let probes = self.recipe.probes(2);
+        let takes_one = self.sessions[0].inputs().iter().any(|it| it.shape.first() == Some(&Some(1)));
         let session = &mut self.sessions[0];
-        let mut alone = Vec::new();
+        let (mut alone, mut again) = (Vec::new(), Vec::new());
         self.width = run_session(session, &probes[..1], &mut alone)?;
         if self.width == 0 {
             return Err(BackboneError::Shape {
@@ -193,22 +198,36 @@ impl Runner {
                 actual: "an empty output".to_owned(),
             });
         }
+        run_session(session, &probes[..1], &mut again)?;
+        if differ(&alone, &again) {
+            return Err(BackboneError::Irreproducible { model: name.to_owned() });
+        }
         if self.one_by_one.is_some() {
-            return Ok(());
+            return Ok(false);
+        }
+        if takes_one {
+            self.one_by_one = Some("it takes one image at a time".to_owned());
+            return Ok(false);
         }
         run_session(session, &probes[1..], &mut alone)?;
         let mut together = Vec::new();
         if let Err(err) = run_session(session, &probes, &mut together) {
             self.one_by_one = Some(format!("it does not take two images at once ({})", cause(&err)));
-            return Ok(());
+            return Ok(true);
         }
-        let largest = alone.iter().fold(f32::MIN_POSITIVE, |a, b| a.max(b.abs()));
-        let differs = |(a, b): (&f32, &f32)| (a - b).abs() > BATCH_TOLERANCE * largest;
-        if alone.len() != together.len() || alone.iter().zip(&together).any(differs) {
+        if differ(&alone, &together) {
             self.one_by_one = Some("its rows depend on the batch they are computed in".to_owned());
         }
-        Ok(())
+        Ok(false)
     }
+}
+
+/// Whether rows differ by more than float sums in another order do. What is no number is equal to itself.
+fn differ(rows: &[f32], others: &[f32]) -> bool {
+    let largest = rows.iter().filter(|it| it.is_finite()).fold(f32::MIN_POSITIVE, |a, b| a.max(b.abs()));
+    let differs =
+        |(a, b): (&f32, &f32)| (a - b).abs() > BATCH_TOLERANCE * largest || a.is_nan() != b.is_nan();
+    rows.len() != others.len() || rows.iter().zip(others).any(differs)
 }
 
 /// The tensors of several inputs as those of a batch.

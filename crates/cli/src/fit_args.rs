@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
-use headstart::head::{LossName, MlpConfig, Task};
+use headstart::head::{LossName, MlpConfig, Task, default_alphas};
 use headstart::{FitConfig, HeadConfig, LinearHead, LogisticHead, MlpHead, Solver, read_head};
 
 /// How a head is to be fitted.
@@ -21,9 +21,10 @@ pub(crate) struct FitArgs {
     /// cross-validated log-loss for logistic, by leave-one-out error for linear.
     #[arg(long, conflicts_with_all = ["alphas", "one_standard_error"])]
     alpha: Option<f64>,
-    /// Alphas to choose from [default: 45 from 1e-6 to 1e5].
-    #[arg(long, value_name = "A,…", value_delimiter = ',')]
-    alphas: Option<Vec<f64>>,
+    /// Alphas to choose from, all of which are looked at; `all` for the 45 from 1e-6 to 1e5 [default: as many
+    /// of these as it takes to find the best].
+    #[arg(long, value_name = "A,…", value_parser = parse_alphas)]
+    alphas: Option<Alphas>,
     /// Folds of the cross-validation; groups stay together [default: 5].
     #[arg(long, value_name = "K")]
     folds: Option<usize>,
@@ -111,11 +112,24 @@ enum SolverName {
     Linfa,
 }
 
+/// Alphas as one argument has them.
+#[derive(Debug, Clone)]
+struct Alphas(Vec<f64>);
+
+fn parse_alphas(text: &str) -> Result<Alphas, String> {
+    if text == "all" {
+        return Ok(Alphas(default_alphas()));
+    }
+    let number = |it: &str| it.trim().parse().map_err(|_| format!("`{it}` is no number"));
+    Ok(Alphas(text.split(',').map(number).collect::<Result<_, _>>()?))
+}
+
 impl FitArgs {
     /// What is to be done; flags that do not go together are refused.
     pub(crate) fn config(&self) -> Result<FitConfig> {
         self.check()?;
-        let (alpha, alphas, standardize) = (self.alpha, self.alphas.clone(), !self.no_standardize);
+        let (alpha, alphas, standardize) =
+            (self.alpha, self.alphas.clone().map(|it| it.0), !self.no_standardize);
         let balanced = self.balanced;
         let head = match self.head {
             HeadKind::Logistic => HeadConfig::Logistic(LogisticHead {

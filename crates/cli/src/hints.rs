@@ -1,7 +1,7 @@
 //! What a user can do about an error, in the program's own commands and flags.
 
 use headstart::backbone::BackboneError;
-use headstart::{Error, Kind, ProvisionError, Unusable};
+use headstart::{DatasetError, Error, Kind, ProvisionError, Unusable};
 
 /// What a user types to get a runtime.
 pub(crate) fn setup_command(kind: Kind) -> String {
@@ -21,6 +21,12 @@ fn hint(err: &Error) -> Option<String> {
         Error::UnknownModel { .. } => "pass a path ending in .onnx for a file of your own".to_owned(),
         Error::NoSamples { .. } => "`headstart extract` fills a store".to_owned(),
         Error::MissingEmbeddings { .. } => "run `headstart extract` again".to_owned(),
+        Error::Dataset(DatasetError::WhichAreClasses { .. }) => {
+            "--label-from top makes the outer ones classes, --label-from parent the inner ones".to_owned()
+        }
+        Error::Dataset(DatasetError::SeveralColumns { .. } | DatasetError::MissingColumn { .. }) => {
+            "--path-column and --label-columns name columns".to_owned()
+        }
         Error::NothingHeldOut { .. } => {
             "`--split train` or `--split all` judges by those it was fitted on".to_owned()
         }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod commands;
+mod dataset_args;
 mod fit_args;
 mod hints;
 mod judged;
@@ -9,7 +10,6 @@ mod model_args;
 mod progress;
 mod report;
 mod run_args;
-mod words;
 
 use std::error::Error;
 use std::ffi::OsString;

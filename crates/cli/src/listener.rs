@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::progress::ExtractProgress;
-use crate::{report, words};
+use crate::report;
 
 /// Says what it hears, and keeps the notes.
 #[derive(Default)]
@@ -13,17 +13,27 @@ pub(crate) struct Listener {
     notes: Vec<Note>,
     /// Warnings that are still to be said: they have their place beside what they are about.
     held: Vec<Note>,
+    holds: bool,
     progress: Option<ExtractProgress>,
     download: Option<ProgressBar>,
 }
 
 impl Listener {
-    /// Says an event. A warning waits for [`say_held`](Self::say_held).
+    /// One whose warnings wait for [`say_held`](Self::say_held).
+    pub(crate) fn holding() -> Self {
+        Self { holds: true, ..Self::default() }
+    }
+
+    /// Says an event.
     pub(crate) fn hear(&mut self, event: Event) {
         match event {
             Event::Note(note) => {
                 self.notes.push(note.clone());
-                if note.is_warning() { self.held.push(note) } else { report::say(words::note(&note)) }
+                if self.holds && note.is_warning() {
+                    self.held.push(note)
+                } else {
+                    report::say(note.to_string())
+                }
             }
             Event::Progress(state) => {
                 self.progress.get_or_insert_with(ExtractProgress::new).update(state);
@@ -31,7 +41,7 @@ impl Listener {
                     self.finish();
                 }
             }
-            Event::Epoch(epoch) => report::say(words::epoch(&epoch)),
+            Event::Epoch(epoch) => report::say(epoch.to_string()),
             Event::Download { is_over: true, .. } => {
                 if let Some(bar) = self.download.take() {
                     bar.finish_and_clear();
@@ -55,7 +65,7 @@ impl Listener {
     /// Says the warnings that are about something.
     pub(crate) fn say_held(&mut self, is_about: impl Fn(&Note) -> bool) {
         for note in self.held.extract_if(.., |it| is_about(it)) {
-            report::say(words::note(&note));
+            report::say(note.to_string());
         }
     }
 
@@ -63,7 +73,7 @@ impl Listener {
     pub(crate) fn add_to(&self, object: &mut Value) {
         let value = |it: &Note| {
             let mut value = json!(it);
-            value["text"] = json!(words::note(it));
+            value["text"] = json!(it.to_string());
             value
         };
         if !self.notes.is_empty() {

@@ -1,10 +1,10 @@
 //! Which model, and how it is fed, as arguments.
 
 use clap::Args;
+use headstart::ModelConfig;
 use headstart::backbone::EMBEDDED_ID;
-use headstart::input::{Background, Channels, Filter};
+use headstart::input::{Background, Channels, Filter, ImageOptions};
 use headstart::onnx::Pool;
-use headstart::{ImageConfig, ModelConfig};
 
 /// Which model, and how to feed it where the registry does not know.
 #[derive(Debug, Clone, Args)]
@@ -23,8 +23,8 @@ struct InputArgs {
     /// Tensor to cut at, by name; found by structure when not given.
     #[arg(long, value_name = "TENSOR")]
     tap: Option<String>,
-    /// How a tap with positions becomes one row: mean, first, or none to take all its numbers. Default:
-    /// mean for (n, c, h, w).
+    /// How a tap with positions becomes one row: mean of (n, c, h, w), mean-nhwc of (n, h, w, c), first
+    /// (token), or none to take all its numbers. Default: the mean that its layout asks for.
     #[arg(long, value_name = "HOW")]
     pool: Option<Pool>,
     /// Height and width of the model's input.
@@ -45,7 +45,8 @@ struct InputArgs {
     /// Standard deviation of each channel.
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     std: Option<Vec<f32>>,
-    /// Pixels keep their grey levels 0–255 instead of being divided by 255.
+    /// Pixels keep their grey levels 0–255 instead of being divided by 255; mean is 0 and std 1 then, unless
+    /// they are given.
     #[arg(long)]
     levels: bool,
     /// What lies behind transparent pixels: white (default) or black.
@@ -67,17 +68,17 @@ impl ModelArgs {
             model: self.model.clone(),
             tap: it.tap,
             pool: it.pool,
-            image: ImageConfig {
+            image: ImageOptions {
                 size: it.size,
                 short_side: it.short_side,
                 filter: it.filter,
                 channels: it.channels,
                 mean: it.mean,
                 std: it.std,
-                levels: it.levels,
+                unit_range: it.levels.then_some(false),
                 background: it.background,
-                no_orientation: it.no_orientation,
-                scaled_jpeg: it.scaled_jpeg,
+                orientation: it.no_orientation.then_some(false),
+                scaled_jpeg: it.scaled_jpeg.then_some(true),
             },
         }
     }

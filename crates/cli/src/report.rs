@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 
+pub(crate) use headstart::bytes_in_words as bytes;
+
 /// Prints a line of data to stdout. A reader that went away (`| head`) ends the program, as a success.
 pub(crate) fn data(line: impl AsRef<str>) -> Result<()> {
     Ok(writeln!(io::stdout().lock(), "{}", line.as_ref())?)
@@ -25,6 +27,9 @@ pub(crate) fn say(line: impl AsRef<str>) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
+/// Widest that a column is made for what stands in it.
+pub(crate) const MAX_WIDTH: usize = 100;
+
 /// Rows as aligned columns, two spaces apart; numbers are for the caller to pad.
 #[must_use]
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
@@ -32,9 +37,11 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    let widths: Vec<usize> = (0..n_columns).map(|it| width(it).min(MAX_WIDTH)).collect();
     let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        // A tab or an end of line within would be one of the table.
+        let cell = |it: &String| it.replace(char::is_control, " ");
+        let cells = row.iter().zip(&widths).map(|(it, width)| format!("{:<width$}", cell(it)));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -44,17 +51,4 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
 #[must_use]
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.1}%", 100.0 * share)
-}
-
-/// Bytes with a binary unit: `13.3 MiB`.
-#[must_use]
-pub(crate) fn bytes(n: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = n as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
 }

@@ -28,6 +28,9 @@ pub struct Baselines {
     /// Votes of the nearest neighbours by cosine, each weighing `exp(cosine / 0.07)`, for each of
     /// [`NEIGHBOURS`] there are samples for.
     pub k_nearest: Vec<(usize, f64)>,
+    /// Which samples each of them is right on, in this order.
+    #[serde(skip)]
+    hits: Vec<Vec<bool>>,
 }
 
 impl Baselines {
@@ -73,36 +76,45 @@ impl Baselines {
         let means = unit_rows(means.view());
         let majority = argmax(counts.iter().map(|it| *it as f32));
         let ks: Vec<usize> = NEIGHBOURS.into_iter().filter(|k| *k <= y_train.len()).collect();
-        let mut hits = vec![0_usize; 1 + ks.len()];
+        let mut hits: Vec<Vec<bool>> = vec![Vec::with_capacity(y_held_out.len()); 2 + ks.len()];
         for (rows, y) in held_out.chunks(BLOCK_ROWS * n_features).zip(y_held_out.chunks(BLOCK_ROWS)) {
             let to_means = cosines(rows, &means, n_features);
             let to_train = if ks.is_empty() { Mat::new() } else { cosines(rows, &train, n_features) };
             let of_row = |(row, class): (usize, &usize)| {
-                let mut hit = vec![argmax((0..n_classes).map(|it| to_means[(row, it)])) == *class];
+                let nearest_mean = argmax((0..n_classes).map(|it| to_means[(row, it)]));
+                let mut hit = vec![majority == *class, nearest_mean == *class];
                 hit.extend(votes(&to_train, row, y_train, n_classes, &ks).map(|it| it == *class));
                 hit
             };
             let of_block: Vec<Vec<bool>> = y.par_iter().enumerate().map(of_row).collect();
             for hit in of_block {
-                hits.iter_mut().zip(hit).for_each(|(a, b)| *a += usize::from(b));
+                hits.iter_mut().zip(hit).for_each(|(all, it)| all.push(it));
             }
         }
         let n = y_held_out.len() as f64;
-        let share = |count: usize| count as f64 / n;
+        let share = |hits: &Vec<bool>| hits.iter().filter(|it| **it).count() as f64 / n;
         Ok(Self {
-            majority: share(y_held_out.iter().filter(|it| **it == majority).count()),
-            nearest_class_mean: share(hits[0]),
-            k_nearest: ks.iter().zip(&hits[1..]).map(|(k, hits)| (*k, share(*hits))).collect(),
+            majority: share(&hits[0]),
+            nearest_class_mean: share(&hits[1]),
+            k_nearest: ks.iter().zip(&hits[2..]).map(|(k, hits)| (*k, share(hits))).collect(),
+            hits,
         })
     }
 
-    /// The best of them, and what it is.
+    /// The best of them, the first of equals: what it is, its accuracy, and which samples it is right on (none where
+    /// these were read from a file).
     #[must_use]
-    pub fn best(&self) -> (String, f64) {
+    pub fn best(&self) -> (String, f64, &[bool]) {
         let neighbours = self.k_nearest.iter().map(|(k, it)| (format!("the {k} nearest neighbours"), *it));
         let means = ("the nearest class mean".to_owned(), self.nearest_class_mean);
-        let majority = ("the majority class".to_owned(), self.majority);
-        neighbours.chain([means]).fold(majority, |best, it| if it.1 > best.1 { it } else { best })
+        let all = [("the majority class".to_owned(), self.majority), means].into_iter().chain(neighbours);
+        let (mut best, mut at) = ((String::new(), f64::NEG_INFINITY), 0);
+        for (index, it) in all.enumerate() {
+            if it.1 > best.1 {
+                (best, at) = (it, index);
+            }
+        }
+        (best.0, best.1, self.hits.get(at).map_or(&[], Vec::as_slice))
     }
 }
 

@@ -1,7 +1,5 @@
 //! Counting every class alike, and taking that back from the probabilities.
 
-use ndarray::Array1;
-
 /// Weights that make every class count alike: `n_samples / (n_classes · count)` for each sample's class,
 /// over the classes that occur (scikit-learn's `class_weight="balanced"`).
 ///
@@ -21,13 +19,22 @@ pub fn balanced_weights(y: &[usize], n_classes: usize) -> Vec<f64> {
     counts.iter().map(|it| if *it > 0 { weight(*it) } else { 0.0 }).collect()
 }
 
-/// Gives a fit with class weights the probabilities of the classes as they are: weights multiply the odds
-/// of a class, so their logarithms go from the intercept, `(n_classes,)`.
+/// Gives the probabilities of a balanced fit, `(n_classes,)`, as they are where classes have these shares: counting
+/// all alike divides the odds of a class by its share.
 ///
 /// # Source
 /// King & Zeng 2001, Political Analysis 9, 137–163 (prior correction).
-pub fn correct_prior(intercept: &mut Array1<f64>, class_weights: &[f64]) {
-    let logs: Vec<f64> = class_weights.iter().map(|it| if *it > 0.0 { it.ln() } else { 0.0 }).collect();
-    let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
-    intercept.iter_mut().zip(&logs).for_each(|(b, log)| *b -= log - mean);
+///
+/// # Examples
+/// ```
+/// let mut probabilities = [0.5, 0.5];
+/// headstart_head::correct_prior(&mut probabilities, &[0.9, 0.1]);
+/// assert_eq!(probabilities, [0.9, 0.1]);
+/// ```
+pub fn correct_prior(probabilities: &mut [f64], shares: &[f64]) {
+    probabilities.iter_mut().zip(shares).for_each(|(p, share)| *p *= share);
+    let sum: f64 = probabilities.iter().sum();
+    if sum > 0.0 {
+        probabilities.iter_mut().for_each(|p| *p /= sum);
+    }
 }

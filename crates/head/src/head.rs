@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ndarray::{Array1, Array2, ArrayView2};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::HeadError;
 use crate::feature::Feature;
@@ -14,8 +15,10 @@ use crate::loss::LossName;
 use crate::mlp::{Epoch, MlpConfig};
 use crate::task::{Outputs, Prediction, Task};
 
-const FORMAT_VERSION: u32 = 1;
+/// Version 2 has a checksum; heads of version 1 are read without.
+const FORMAT_VERSION: u32 = 2;
 const METADATA_KEY: &str = "headstart";
+const CHECKSUM: &str = "sha256";
 const TRAINED_ON: &str = "trained_on";
 
 /// A fitted head: layers on top of an embedding, and everything needed to use and to trust them.
@@ -67,8 +70,7 @@ pub struct FitRecord {
     pub validation: f64,
     /// Seed of that draw.
     pub seed: u64,
-    /// What proves the optimum; a hidden layer has none. Of a balanced fit before its intercept is corrected
-    /// for the classes' shares.
+    /// What proves the optimum of the layer as it is here; a hidden layer has none.
     pub certificate: Option<Certificate>,
     /// How a hidden layer was trained.
     pub training: Option<TrainingRecord>,
@@ -143,8 +145,8 @@ impl HeadModel {
     }
 
     /// Writes the head as a safetensors file: `layers.<i>.weight`, `layers.<i>.bias` (f64),
-    /// `trained_on` (u64), everything else as JSON under the metadata key `headstart`. The same head gives
-    /// the same bytes.
+    /// `trained_on` (u64), everything else as JSON under the metadata key `headstart`, and the SHA-256 of all
+    /// that as `sha256` (u8). The same head gives the same bytes.
     ///
     /// # Errors
     /// [`HeadError::Malformed`] when it would not read back: a number in the metadata is not finite.
@@ -174,6 +176,11 @@ impl HeadModel {
             .chain([trained_on])
             .collect::<Result<Vec<_>, _>>()
             .map_err(|err| malformed(err.to_string()))?;
+        let sum = checksum(&header, views.iter().map(|(name, view)| (*name, view)));
+        let sum =
+            TensorView::new(Dtype::U8, vec![sum.len()], &sum).map_err(|err| malformed(err.to_string()))?;
+        let views: Vec<_> = views.into_iter().chain([(CHECKSUM, sum)]).collect();
+        // One key: a map of several would be written in any order.
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
         safetensors::serialize(views, Some(metadata)).map_err(|err| malformed(err.to_string()))
     }
@@ -185,14 +192,24 @@ impl HeadModel {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadError> {
         let malformed = |reason: String| HeadError::Malformed { reason };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|err| malformed(err.to_string()))?;
-        let header = metadata.metadata().as_ref().and_then(|it| it.get(METADATA_KEY));
-        let header = header.ok_or_else(|| malformed(format!("no `{METADATA_KEY}` in its metadata")))?;
-        let header: Header = serde_json::from_str(header).map_err(|err| malformed(err.to_string()))?;
-        if header.format_version != FORMAT_VERSION {
-            let found = header.format_version;
-            return Err(malformed(format!("format version {found}, this program reads {FORMAT_VERSION}")));
+        let text = metadata.metadata().as_ref().and_then(|it| it.get(METADATA_KEY));
+        let text = text.ok_or_else(|| malformed(format!("no `{METADATA_KEY}` in its metadata")))?;
+        let header: Header = serde_json::from_str(text).map_err(|err| malformed(err.to_string()))?;
+        let version = header.format_version;
+        if !(1..=FORMAT_VERSION).contains(&version) {
+            let expected = format!("this program reads 1 to {FORMAT_VERSION}");
+            return Err(malformed(format!("format version {version}, {expected}")));
         }
         let tensors = SafeTensors::deserialize(bytes).map_err(|err| malformed(err.to_string()))?;
+        let named = tensors.tensors();
+        let others = named.iter().filter(|it| it.0 != CHECKSUM);
+        let sum = checksum(text, others.map(|(name, view)| (name.as_str(), view)));
+        let is_whole = || tensors.tensor(CHECKSUM).is_ok_and(|it| *it.data() == sum);
+        if version > 1 && !is_whole() {
+            return Err(malformed(
+                "its checksum is not that of what it holds: it is damaged, or was edited".to_owned(),
+            ));
+        }
         let mut layers: Vec<DenseLayer> = Vec::new();
         for (index, activation) in header.activations.iter().enumerate() {
             let (weight_shape, weight) = floats(&tensors, &format!("layers.{index}.weight"))?;
@@ -219,9 +236,25 @@ impl HeadModel {
         if n_thresholds != if header.metadata.outputs.task == Task::Multilabel { n_outputs } else { 0 } {
             return Err(malformed(format!("{n_thresholds} thresholds for {n_outputs} outputs")));
         }
+        let n_shares = header.metadata.outputs.shares.len();
+        if n_shares != 0 && n_shares != n_outputs {
+            return Err(malformed(format!("{n_shares} shares for {n_outputs} outputs")));
+        }
         let trained_on = eight_bytes(&tensors, TRAINED_ON, Dtype::U64)?.1.map(u64::from_le_bytes).collect();
         Ok(Self { layers, metadata: header.metadata, trained_on })
     }
+}
+
+/// SHA-256 of all that a head file says.
+fn checksum<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a TensorView<'a>)>) -> [u8; 32] {
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort_by_key(|it| it.0);
+    let mut hasher = Sha256::new_with_prefix(header);
+    for (name, view) in tensors {
+        hasher.update(format!("{name} {:?} {:?}", view.dtype(), view.shape()));
+        hasher.update(view.data());
+    }
+    hasher.finalize().into()
 }
 
 fn bytes<'a>(values: impl Iterator<Item = &'a f64>) -> Vec<u8> {

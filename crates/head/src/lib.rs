@@ -37,7 +37,7 @@ pub use logistic::{
     fit_with_linfa,
 };
 pub use loss::{Loss, LossName, NamedLoss};
-pub use metrics::{ClassificationReport, RegressionReport, argmax, one_hot, wilson_interval};
+pub use metrics::{ClassificationReport, RegressionReport, argmax, mcnemar, one_hot, wilson_interval};
 pub use mlp::{Epoch, MlpConfig, MlpFit, MlpSamples, fit_mlp};
 pub use multilabel::{DEFAULT_THRESHOLD, LabelScore, MultilabelReport, f1_thresholds};
 pub use ridge::{Ridge, RidgeFit};

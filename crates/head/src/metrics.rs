@@ -165,6 +165,38 @@ pub fn wilson_interval(successes: u64, trials: u64) -> [f64; 2] {
     [(centre - half).max(0.0), (centre + half).min(1.0)]
 }
 
+/// How surely one of two predictions is better than the other on the same samples: the two-sided p-value of the exact
+/// sign test on those where just one is right.
+///
+/// # Panics
+/// Where the two are not as long.
+///
+/// # Source
+/// McNemar 1947, Psychometrika 12, 153–157, with the binomial distribution in place of its limit.
+///
+/// # Examples
+/// ```
+/// use headstart_head::mcnemar;
+/// // Five samples that only one is right on: 2 / 2⁵.
+/// assert_eq!(mcnemar(&[true; 5], &[false; 5]), 0.0625);
+/// assert_eq!(mcnemar(&[true, false], &[false, true]), 1.0);
+/// ```
+#[must_use]
+pub fn mcnemar(a: &[bool], b: &[bool]) -> f64 {
+    assert_eq!(a.len(), b.len(), "of the same samples");
+    let count = |x: &[bool], y: &[bool]| x.iter().zip(y).filter(|it| *it.0 && !*it.1).count();
+    let (only_a, only_b) = (count(a, b), count(b, a));
+    let n = only_a + only_b;
+    // The smaller tail of the binomial, its terms by their logarithms: 2⁻ⁿ alone would vanish.
+    let mut log_term = -(n as f64) * std::f64::consts::LN_2;
+    let mut tail = log_term.exp();
+    for k in 0..only_a.min(only_b) {
+        log_term += ((n - k) as f64 / (k + 1) as f64).ln();
+        tail += log_term.exp();
+    }
+    (2.0 * tail).min(1.0)
+}
+
 fn macro_f1(confusion: &[Vec<u64>]) -> f64 {
     let n_classes = confusion.len();
     let scores = (0..n_classes).filter_map(|class| {

@@ -4,13 +4,15 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::class_weight::correct_prior;
 use crate::metrics::argmax;
 
 /// What the outputs mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// One class a sample; the outputs score the classes.
+    #[default]
     Classification,
     /// Any of the labels a sample; each output is the probability of one.
     Multilabel,
@@ -19,7 +21,7 @@ pub enum Task {
 }
 
 /// What the columns of a head's scores mean.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outputs {
     /// What the outputs mean.
     pub task: Task,
@@ -28,6 +30,10 @@ pub struct Outputs {
     /// Probabilities from which on each label is given; empty unless a sample may have several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<f64>,
+    /// Shares of the classes in training, where the fit counted all alike: its probabilities are those of classes
+    /// that are equally frequent, and decide; [`corrected`](Self::corrected) gives those of the classes as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<f64>,
 }
 
 /// A head's answer for one sample.
@@ -55,8 +61,8 @@ impl Outputs {
     /// use ndarray::array;
     ///
     /// let labels = vec!["cat".to_owned(), "dog".to_owned()];
-    /// let classes = Outputs { task: Task::Classification, labels: labels.clone(), thresholds: vec![] };
-    /// let several = Outputs { task: Task::Multilabel, labels, thresholds: vec![0.5, 0.2] };
+    /// let classes = Outputs { task: Task::Classification, labels: labels.clone(), ..Outputs::default() };
+    /// let several = Outputs { task: Task::Multilabel, labels, thresholds: vec![0.5, 0.2], ..Outputs::default() };
     /// let scores = array![[0.6, 0.4]];
     /// assert_eq!(classes.decide(scores.view())[0].given, [0]);
     /// assert_eq!(several.decide(scores.view())[0].given, [0, 1]);
@@ -79,18 +85,33 @@ impl Outputs {
         scores.outer_iter().map(decide).collect()
     }
 
-    /// An answer as JSON: `label` and `probabilities` by label, `labels` and these, or `predictions`.
+    /// Probabilities with the classes' shares in training, of a fit that counted all classes alike; none for others.
+    #[must_use]
+    pub fn corrected(&self, scores: &[f64]) -> Option<Vec<f64>> {
+        (!self.shares.is_empty()).then(|| {
+            let mut probabilities = scores.to_vec();
+            correct_prior(&mut probabilities, &self.shares);
+            probabilities
+        })
+    }
+
+    /// An answer as JSON: `label` and `probabilities` by label, `labels` and these, or `predictions`; of a balanced
+    /// fit also `corrected_probabilities`.
     #[must_use]
     pub fn to_json(&self, prediction: &Prediction) -> Map<String, Value> {
-        let scores = self.labels.iter().cloned().zip(prediction.scores.iter().map(|it| json!(it)));
-        let scores = Value::Object(scores.collect());
+        let by_label = |scores: &[f64]| {
+            Value::Object(self.labels.iter().cloned().zip(scores.iter().map(|it| json!(it))).collect())
+        };
+        let scores = by_label(&prediction.scores);
         let mut names = self.names(&prediction.given);
         let fields = match self.task {
             Task::Classification => vec![("label", json!(names.next())), ("probabilities", scores)],
             Task::Multilabel => vec![("labels", names.collect()), ("probabilities", scores)],
             Task::Regression => vec![("predictions", scores)],
         };
-        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let corrected =
+            self.corrected(&prediction.scores).map(|it| ("corrected_probabilities", by_label(&it)));
+        fields.into_iter().chain(corrected).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Names of some columns.

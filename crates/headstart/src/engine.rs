@@ -150,7 +150,13 @@ impl Engine {
     pub fn backbone(&self, config: &ModelConfig, events: &mut Events<'_>) -> Result<Backbone, Error> {
         let model = prepare(config, &self.places, events)?;
         let Loaded { runtime, session } = self.load_runtime(model.is_quantized(), events)?;
-        self.load(&runtime, &session, model)
+        let backbone = self.load(&runtime, &session, model)?;
+        let (cut, n_features) = (backbone.model(), backbone.space().n_features);
+        if cut.has_no_classifier {
+            let (model, output) = (config.model.clone(), cut.tap.tensor.clone());
+            note(events, Note::NoClassifier { model, output, n_features });
+        }
+        Ok(backbone)
     }
 
     /// Loads a cut model.
@@ -209,7 +215,7 @@ impl Engine {
     /// Embeds what a store does not have yet of a dataset, or of one shard of it.
     ///
     /// # Errors
-    /// [`Error::NoInputs`] for an empty dataset, which would take the place of what the store lists;
+    /// [`DatasetError::NoInputs`](crate::DatasetError::NoInputs) for an empty dataset, which would take the place of what the store lists;
     /// [`Error::Store`] when the store cannot be written or belongs to another space; [`Error::Backbone`]
     /// when the runtime fails. An input that cannot be embedded is in the report.
     pub fn extract(

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use headstart_backbone::{BackboneError, ItemError};
 use headstart_head::{HeadError, Task};
 use headstart_onnx::OnnxError;
-use headstart_store::{Failure, StoreError};
+use headstart_store::StoreError;
 
+use crate::dataset::DatasetError;
 use crate::provision::{ProvisionError, Unusable};
 
 /// Why something could not be done.
@@ -36,65 +37,23 @@ pub enum Error {
         /// What is there.
         path: PathBuf,
     },
+    /// A file that is longer than any of its kind should be.
+    #[error("{} has {bytes} bytes, above the limit of {limit}", path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// Longest that is read.
+        limit: u64,
+    },
     /// There is no folder for a cache.
     #[error("no home folder to keep a cache in; set HEADSTART_CACHE to a folder")]
     NoCache,
 
-    /// Nothing is at the dataset's path.
-    #[error("no dataset at {}", path.display())]
-    NoDataset {
-        /// The path.
-        path: PathBuf,
-    },
-    /// A file that is no manifest by its name.
-    #[error("{} is no folder and no manifest; expected .csv, .tsv, .jsonl, .ndjson or .parquet", path.display())]
-    NotAManifest {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A manifest lacks a column.
-    #[error("{} has no column `{column}`; its columns are: {}", path.display(), found.join(", "))]
-    MissingColumn {
-        /// The manifest.
-        path: PathBuf,
-        /// The column.
-        column: String,
-        /// Columns that are there.
-        found: Vec<String>,
-    },
-    /// A manifest of text does not read.
-    #[error("cannot read {}", path.display())]
-    Csv {
-        /// The manifest.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: csv::Error,
-    },
-    /// A manifest without a usable row.
-    #[error("no row of {} can be used: {first}", path.display())]
-    NoUsableRow {
-        /// The manifest.
-        path: PathBuf,
-        /// What is wrong with the first.
-        first: Failure,
-    },
-    /// A folder that has splits, and others beside them.
-    #[error("{} has the splits {} and beside them the folder {other}; move that elsewhere, or list the pictures in a manifest", path.display(), splits.join(", "))]
-    FolderBesideSplits {
-        /// The dataset.
-        path: PathBuf,
-        /// Its splits.
-        splits: Vec<String>,
-        /// One of the others.
-        other: String,
-    },
-    /// A dataset without an input.
-    #[error("no pictures in {}", path.display())]
-    NoInputs {
-        /// The dataset.
-        path: PathBuf,
-    },
+    /// A dataset that cannot be listed.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
 
     /// A store that lists nothing.
     #[error("{} has no samples; extract a dataset into it, or see the failures that its last run listed there", path.display())]
@@ -111,7 +70,7 @@ pub enum Error {
         n: usize,
     },
     /// A label that is to be a number.
-    #[error("{path}: label `{label}` is no number")]
+    #[error("{}: label `{}` is no number", clip(path), clip(label))]
     NotANumber {
         /// The sample.
         path: String,
@@ -141,7 +100,7 @@ pub enum Error {
         first: String,
     },
     /// A name that is no split's.
-    #[error("split `{split}` is none of train, val, test")]
+    #[error("split `{}` is none of train, val, test", clip(split))]
     UnknownSplit {
         /// The name.
         split: String,
@@ -162,7 +121,7 @@ pub enum Error {
     },
 
     /// Nothing to tell apart.
-    #[error("all training samples have the label `{label}`: nothing to tell apart")]
+    #[error("all training samples have the label `{}`: nothing to tell apart", clip(label))]
     OneClass {
         /// The label.
         label: String,
@@ -308,6 +267,12 @@ pub enum Error {
         /// Largest that is allowed.
         tolerance: f64,
     },
+    /// An exported graph that takes only one input at a time, of a backbone that takes several.
+    #[error("the exported graph is right for one input at a time alone: {reason}; nothing was written")]
+    ExportBatch {
+        /// Why.
+        reason: String,
+    },
     /// An exported graph that gives other outputs than the head.
     #[error("the exported graph gives {found} numbers, expected {expected}")]
     ExportShape {
@@ -364,6 +329,15 @@ pub enum Error {
     /// A runtime or a model could not be got.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+}
+
+/// What somebody else wrote, to be quoted: at most 200 characters of it.
+pub(crate) fn clip(text: &str) -> String {
+    const MAX: usize = 200;
+    if text.chars().nth(MAX).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(MAX - 1).chain(['…']).collect()
 }
 
 pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

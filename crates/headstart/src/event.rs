@@ -1,5 +1,6 @@
 //! What an operation has to say: while it runs, and of what came of it. Values, never printed lines.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use headstart_backbone::{Device, Progress};
@@ -63,6 +64,31 @@ pub enum Note {
         /// Where it was cut.
         tap: Tap,
     },
+    /// A model of the registry is fed otherwise than it was trained.
+    FedOtherwise {
+        /// The model, as it was named.
+        model: String,
+        /// How it was trained.
+        registered: Box<Recipe>,
+    },
+    /// A model that takes pixels of 0–1 does arithmetic with a constant first: it was made for others.
+    RescalesItself {
+        /// The model, as it was named.
+        model: String,
+        /// The operator.
+        operator: String,
+        /// The constant.
+        constant: f32,
+    },
+    /// No classifier was found: what the model gives is the embedding.
+    NoClassifier {
+        /// The model, as it was named.
+        model: String,
+        /// Its output.
+        output: String,
+        /// Numbers of an embedding.
+        n_features: usize,
+    },
     /// The default model is used, which is a small one.
     DefaultModel {
         /// Its id.
@@ -96,6 +122,55 @@ pub enum Note {
         /// How many.
         n: usize,
     },
+    /// Pictures of formats that are not read.
+    PicturesNotRead {
+        /// How many of each format.
+        formats: BTreeMap<String, usize>,
+    },
+    /// All pictures lie in one folder, whose own folders are taken for splits and classes.
+    OneFolder {
+        /// That folder, relative to the dataset.
+        folder: String,
+    },
+    /// Folders that all hold the same are taken for folds: all of them are used.
+    FoldersAreFolds {
+        /// Their names.
+        folders: Vec<String>,
+    },
+    /// Pictures lie deeper than their class, which is the topmost folder.
+    LabelIsTop {
+        /// The folders of one of them.
+        folder: String,
+        /// Its class.
+        label: String,
+    },
+    /// Names that are spelt in two forms of Unicode, and look alike, are taken for one.
+    SpellingsMerged {
+        /// The names.
+        classes: Vec<String>,
+    },
+    /// Columns of a manifest that have other names than `path`, `label`, `split`, `group`.
+    ColumnsTaken {
+        /// All columns that are read.
+        columns: Vec<String>,
+    },
+    /// A table of text is written otherwise than its ending says.
+    TableReadAs {
+        /// What stands between its fields.
+        delimiter: char,
+        /// Whether it is UTF-16.
+        is_utf16: bool,
+    },
+    /// Columns of yes and no are labels of the columns' names.
+    ColumnsAreLabels {
+        /// The columns.
+        columns: Vec<String>,
+    },
+    /// Words in a column of numbers that say that there is none: such rows have no label.
+    MissingNumbers {
+        /// How many of each word.
+        words: BTreeMap<String, usize>,
+    },
     /// A newer dataset is in the making, and is not used.
     NewerDataset {
         /// The store.
@@ -114,6 +189,36 @@ pub enum Note {
     LabelsAreNumbers,
     /// Samples may have several labels.
     LabelsAreSeveral,
+    /// Labels that all training samples have: they are given always, and not fitted.
+    ConstantLabels {
+        /// Training samples.
+        n_samples: usize,
+        /// The labels.
+        labels: Vec<String>,
+    },
+    /// All labels are numbers, and each is taken for a class.
+    NumbersAreClasses {
+        /// How many classes that makes.
+        n_classes: usize,
+    },
+    /// Most labels are numbers, but not all: all are taken for classes.
+    NotAllNumbers {
+        /// Labels that are numbers.
+        n_numbers: usize,
+        /// All labels.
+        n_samples: usize,
+        /// The first sample whose label is none.
+        path: String,
+        /// That label.
+        label: String,
+    },
+    /// Equal files have different labels.
+    SameBytesOtherLabels {
+        /// Samples whose label is not that of an equal file before them.
+        n: usize,
+        /// Two of them, and their labels.
+        example: [(String, String); 2],
+    },
     /// Every combination of numbers is taken for a class.
     CombinationsAreClasses,
     /// A fit begins at an older head.
@@ -210,6 +315,12 @@ impl Note {
         matches!(
             self,
             Self::AlphaOnEdge { .. }
+                | Self::PicturesNotRead { .. }
+                | Self::ConstantLabels { .. }
+                | Self::NotAllNumbers { .. }
+                | Self::SameBytesOtherLabels { .. }
+                | Self::FedOtherwise { .. }
+                | Self::RescalesItself { .. }
                 | Self::HeldOutTrainedOn { .. }
                 | Self::BaselineWins { .. }
                 | Self::UnknownLabels { .. }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use headstart_backbone::{Backbone, Runner, read_input};
 use headstart_head::{Activation, HeadModel};
 use headstart_input::{Limits, Tensor};
-use headstart_onnx::{Layer, Nonlinearity, OnnxModel, attach_head};
+use headstart_onnx::{Layer, Nonlinearity, OnnxModel, attach_head, fix_batch_at_one};
 use ndarray::ArrayView2;
 
 use crate::error::{Error, io};
@@ -23,10 +23,11 @@ const N_PROBES: usize = 16;
 /// Writes backbone and head as one ONNX file.
 ///
 /// The file is run over inputs made up for it, and over `samples`, and compared with the head's own scores
-/// before it is written: one that does not agree is not.
+/// before it is written: one that does not agree is not. Where the backbone runs inputs one by one, the file
+/// takes one at a time. Weights above protobuf's 2 GiB lie in `<file name>.data` beside it.
 ///
 /// # Errors
-/// [`Error::Head`] for a head of another embedding space; [`Error::ExportDiffers`];
+/// [`Error::Head`] for a head of another embedding space; [`Error::ExportDiffers`], [`Error::ExportBatch`];
 /// [`Error::Sample`] for a sample that cannot be used; [`Error::Io`] and its like when the file cannot be
 /// written.
 pub fn export(
@@ -40,6 +41,11 @@ pub fn export(
     check_space(head, backbone.space())?;
     let n_features = backbone.space().n_features;
     let mut graph = attach_head(&backbone.model().graph, n_features, &layers(head))?;
+    if backbone.runner().one_by_one().is_some() {
+        fix_batch_at_one(&mut graph);
+    }
+    // One file, where protobuf's limit lets it be.
+    graph.embed_external_data()?;
     exported::describe(&mut graph, head, backbone.runner().recipe());
     let inputs = inputs(backbone, samples)?;
     // The comparison runs the very bytes that are shipped, as a file, external data and all.
@@ -55,7 +61,7 @@ pub fn export(
     }
     let (n_samples, tolerance) = (inputs.len(), TOLERANCE);
     let verification = Verification { n_samples, max_abs_difference: difference, tolerance };
-    exported::verified(&mut graph, &verification);
+    exported::verified(&mut graph, &verification)?;
     graph.save(out)?;
     Ok(verification)
 }
@@ -98,6 +104,10 @@ fn compare(
     let (_, recipe) = exported::read(&graph, file)?;
     let (runtime, config) = (backbone.runtime().clone(), backbone.config().clone());
     let mut exported = Runner::load(&runtime, &name, &graph, &recipe, &config, 1)?;
+    // Loading it has compared a batch of two with one by one.
+    if let (Some(reason), None) = (exported.one_by_one(), backbone.runner().one_by_one()) {
+        return Err(Error::ExportBatch { reason: reason.to_owned() });
+    }
     let scores = exported.run(inputs)?;
     let embeddings = backbone.runner_mut().run(inputs)?;
     let embeddings = ArrayView2::from_shape((inputs.len(), head.n_features()), &embeddings);

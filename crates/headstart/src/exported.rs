@@ -1,5 +1,6 @@
 //! What an exported file says of itself: the one place that names its keys.
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use headstart_head::{FitRecord, HeadModel, Outputs, Task};
@@ -7,6 +8,7 @@ use headstart_input::Recipe;
 use headstart_onnx::OnnxModel;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 
@@ -16,6 +18,8 @@ const LABELS: &str = "headstart.labels";
 const TASK: &str = "headstart.task";
 /// JSON array of the probabilities from which on each label is given; only where a sample may have several.
 const THRESHOLDS: &str = "headstart.thresholds";
+/// JSON array of the classes' shares in training; only of a fit that counted all classes alike.
+const SHARES: &str = "headstart.shares";
 /// JSON object: how an input becomes what the graph takes.
 const RECIPE: &str = "headstart.preprocess";
 /// Identity of the embedding space.
@@ -24,6 +28,8 @@ const FINGERPRINT: &str = "headstart.fingerprint";
 const FIT: &str = "headstart.fit";
 /// JSON object: how near the graph comes to its head.
 const VERIFICATION: &str = "headstart.verification";
+/// SHA-256 of the file without this entry, and of the file of its weights where they lie in one; hexadecimal.
+const CHECKSUM: &str = "headstart.sha256";
 
 /// How near an exported graph comes to its head.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -38,11 +44,14 @@ pub struct Verification {
 
 /// Writes what is known of the head and of how it is fed.
 pub(crate) fn describe(graph: &mut OnnxModel, head: &HeadModel, recipe: &Recipe) {
-    let Outputs { task, labels, thresholds } = &head.metadata.outputs;
+    let Outputs { task, labels, thresholds, shares } = &head.metadata.outputs;
     set(graph, LABELS, labels);
     set(graph, TASK, task);
     if !thresholds.is_empty() {
         set(graph, THRESHOLDS, thresholds);
+    }
+    if !shares.is_empty() {
+        set(graph, SHARES, shares);
     }
     set(graph, RECIPE, recipe);
     graph.set_metadata(FINGERPRINT, head.metadata.fingerprint.clone());
@@ -50,9 +59,54 @@ pub(crate) fn describe(graph: &mut OnnxModel, head: &HeadModel, recipe: &Recipe)
     set(graph, FIT, fit);
 }
 
-/// Writes the result of the comparison.
-pub(crate) fn verified(graph: &mut OnnxModel, verification: &Verification) {
+/// Writes the result of the comparison, and a checksum of all.
+///
+/// # Errors
+/// [`Error::Onnx`] where weights in another file cannot be read.
+pub(crate) fn verified(graph: &mut OnnxModel, verification: &Verification) -> Result<(), Error> {
     set(graph, VERIFICATION, verification);
+    let sum = checksum(graph)?;
+    graph.set_metadata(CHECKSUM, sum);
+    Ok(())
+}
+
+/// Refuses a file that is not what was written. One of before, which does not name its producer either, has no
+/// checksum and is taken as it is.
+///
+/// # Errors
+/// [`Error::NotExported`].
+pub(crate) fn check(graph: &OnnxModel, path: &Path) -> Result<(), Error> {
+    let expected = graph.metadata(CHECKSUM);
+    let is_of_before = expected.is_none() && graph.proto().producer_name.as_deref() != Some("headstart");
+    if is_of_before || expected == Some(&checksum(graph)?) {
+        return Ok(());
+    }
+    let reason =
+        "its checksum is not that of what it holds: it is damaged, or was changed since it was exported";
+    Err(Error::NotExported { path: path.to_owned(), reason: reason.to_owned() })
+}
+
+/// SHA-256 of a model without its checksum; of weights in another file their elements count, wherever they lie.
+fn checksum(graph: &OnnxModel) -> Result<String, Error> {
+    let mut graph = graph.clone();
+    graph.remove_metadata(CHECKSUM);
+    let mut hashing = Hashing(Sha256::new());
+    graph.write_canonical(&mut hashing)?;
+    Ok(hashing.0.finalize().iter().map(|it| format!("{it:02x}")).collect())
+}
+
+/// Hashes what is written to it.
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What the outputs of an exported graph mean, and how it is fed.
@@ -66,7 +120,9 @@ pub(crate) fn read(graph: &OnnxModel, path: &Path) -> Result<(Outputs, Recipe), 
         let reason = format!("{} thresholds for {} labels", thresholds.len(), labels.len());
         return Err(Error::NotExported { path: path.to_owned(), reason });
     }
-    Ok((Outputs { task, labels, thresholds }, recipe))
+    let shares: Vec<f64> =
+        if graph.metadata(SHARES).is_some() { get(graph, SHARES, path)? } else { Vec::new() };
+    Ok((Outputs { task, labels, thresholds, shares }, recipe))
 }
 
 fn set(graph: &mut OnnxModel, key: &str, value: &impl Serialize) {

@@ -10,13 +10,33 @@ use headstart_store::EmbeddingSpace;
 
 use crate::error::{Error, io};
 
-/// Reads a head file.
+/// Longest head file that is read: 2,048 features of 250,000 classes.
+const MAX_HEAD_BYTES: u64 = 4 << 30;
+
+/// Reads a head file, of at most 4 GiB.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::HeadFile`].
+/// [`Error::Io`], [`Error::NotRegular`], [`Error::FileTooLarge`]; [`Error::HeadFile`] for a file that is none, or
+/// is damaged.
 pub fn read_head(path: &Path) -> Result<HeadModel, Error> {
-    let bytes = fs::read(path).map_err(io("read", path))?;
+    let bytes = read_bounded(path, MAX_HEAD_BYTES)?;
     HeadModel::from_bytes(&bytes).map_err(|source| Error::HeadFile { path: path.to_owned(), source })
+}
+
+/// Reads a regular file of a bounded length.
+///
+/// # Errors
+/// [`Error::NotRegular`], [`Error::FileTooLarge`], [`Error::Io`].
+fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let file = fs::metadata(path).map_err(io("read", path))?;
+    // Looked at before it is opened: opening a pipe would wait for its writer, and a device has no end.
+    if !file.is_file() {
+        return Err(Error::NotRegular { path: path.to_owned() });
+    }
+    if file.len() > limit {
+        return Err(Error::FileTooLarge { path: path.to_owned(), bytes: file.len(), limit });
+    }
+    fs::read(path).map_err(io("read", path))
 }
 
 /// Writes a head file, in one piece.

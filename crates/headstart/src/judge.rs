@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::event::{Events, Note, note};
 use crate::files::check_space;
-use crate::samples::{Role, Samples, role, rows_of};
+use crate::samples::Samples;
+use crate::split::{Role, role, rows_of};
 
 /// How good a head is, by the kind of its labels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,15 +71,21 @@ pub fn judge(
     if n_trained_on > 0 {
         note(events, Note::JudgedTrainedOn { n: n_trained_on, n_samples });
     }
-    if head.metadata.outputs.task == Task::Classification {
-        let labels: HashSet<&String> = head.metadata.outputs.labels.iter().collect();
-        let mut unknown = rows.iter().map(|it| samples.class(*it)).filter(|it| !labels.contains(it));
-        if let Some(example) = unknown.next() {
-            note(events, Note::UnknownLabels { n: 1 + unknown.count(), n_samples, example });
-        }
-    }
+    note_unknown(head, samples, &rows, events);
     let judged = judge_scores(head, samples, &rows, samples.scores(head, &rows)?)?;
     Ok(Evaluation { split: split.to_owned(), n_trained_on, judged })
+}
+
+/// Says how many of some rows have classes that the head does not know.
+pub(crate) fn note_unknown(head: &HeadModel, samples: &Samples, rows: &[usize], events: &mut Events<'_>) {
+    if head.metadata.outputs.task != Task::Classification {
+        return;
+    }
+    let labels: HashSet<&String> = head.metadata.outputs.labels.iter().collect();
+    let mut unknown = rows.iter().map(|it| samples.class(*it)).filter(|it| !labels.contains(it));
+    if let Some(example) = unknown.next() {
+        note(events, Note::UnknownLabels { n: 1 + unknown.count(), n_samples: rows.len(), example });
+    }
 }
 
 /// Judges what a head says of some rows of the samples.

@@ -17,11 +17,13 @@ mod provision;
 mod quantize;
 mod rate;
 mod samples;
+mod split;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod words;
 
-pub use dataset::{Columns, Dataset, Layout, key};
+pub use dataset::{Dataset, DatasetConfig, DatasetError, LabelFrom, Layout, key};
 pub use engine::{DeviceChoice, Engine, EngineConfig, Extraction, Shard};
 pub use environment::Places;
 pub use error::Error;
@@ -31,8 +33,8 @@ pub use exported::Verification;
 pub use files::{check_out, read_head, write_head};
 pub use fit::{FitConfig, Fitted, HeadConfig, LinearHead, LogisticHead, MlpHead, Solver, fit};
 pub use judge::{Evaluation, Judged, judge};
-pub use machine::peak_memory_bytes;
-pub use model::{ImageConfig, ModelConfig, ModelSource, check_hash, find_local, pull};
+pub use machine::{bytes_in_words, peak_memory_bytes};
+pub use model::{ModelConfig, ModelSource, check_hash, find_local, pull};
 pub use predict::{Predicted, Predictor, files_of};
 pub use provision::{Kind, ProvisionError, Unusable, load_runtime, setup};
 pub use quantize::{N_FOLDS, QuantizeConfig, Quantized, check_quantized_out, quantize};

@@ -40,3 +40,16 @@ pub(crate) fn cpu_features() -> Vec<&'static str> {
     }
     features
 }
+
+/// Bytes with a binary unit: `13.3 MiB`.
+#[must_use]
+pub fn bytes_in_words(n: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{CutModel, EMBEDDED_ID, ModelSpec, Registry, embedded_model};
-use headstart_input::{Background, Channels, Filter, Recipe};
+use headstart_input::{ImageOptions, Recipe};
 use headstart_onnx::Pool;
 use serde::Serialize;
 use serde_json::Value;
@@ -23,37 +23,12 @@ pub struct ModelConfig {
     /// How a tap with positions becomes one row.
     pub pool: Option<Pool>,
     /// How pictures are fed.
-    pub image: ImageConfig,
-}
-
-/// What of an image recipe is to be otherwise.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ImageConfig {
-    /// Height and width of the model's input.
-    pub size: Option<[u32; 2]>,
-    /// Length the short side is resized to before the centre crop; 0 squeezes the whole image.
-    pub short_side: Option<u32>,
-    /// Resampling filter.
-    pub filter: Option<Filter>,
-    /// Channels and their order.
-    pub channels: Option<Channels>,
-    /// Mean of each channel.
-    pub mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel.
-    pub std: Option<Vec<f32>>,
-    /// Whether pixels keep their grey levels 0–255.
-    pub levels: bool,
-    /// What lies behind transparent pixels.
-    pub background: Option<Background>,
-    /// Whether the EXIF orientation is ignored.
-    pub no_orientation: bool,
-    /// Whether large JPEGs are decoded at a fraction of their size.
-    pub scaled_jpeg: bool,
+    pub image: ImageOptions,
 }
 
 impl From<&str> for ModelConfig {
     fn from(model: &str) -> Self {
-        Self { model: model.to_owned(), tap: None, pool: None, image: ImageConfig::default() }
+        Self { model: model.to_owned(), tap: None, pool: None, image: ImageOptions::default() }
     }
 }
 
@@ -83,6 +58,7 @@ pub(crate) fn prepare(
     events: &mut Events<'_>,
 ) -> Result<CutModel, Error> {
     let (mut spec, source) = resolve(&config.model, places, events)?;
+    let registered = spec.recipe.clone();
     config.apply(&mut spec)?;
     let model = match &source {
         ModelSource::Embedded(bytes) => CutModel::from_bytes(bytes, &spec),
@@ -98,10 +74,19 @@ pub(crate) fn prepare(
     if let ModelSource::File(path) = &source {
         expect_hash(&spec, path, &model.sha256)?;
     }
+    let name = || config.model.clone();
     // Nothing vouches for what is fed to a file of the user's own but these words.
-    if spec.sha256.is_none() || *config != ModelConfig::from(config.model.as_str()) {
-        let (recipe, tap) = (Box::new(spec.recipe), model.tap.clone());
-        note(events, Note::FedAs { model: config.model.clone(), recipe, tap });
+    let is_own = spec.sha256.is_none();
+    if is_own || *config != ModelConfig::from(config.model.as_str()) {
+        let (recipe, tap) = (Box::new(model.recipe.clone()), model.tap.clone());
+        note(events, Note::FedAs { model: name(), recipe, tap });
+    }
+    if !is_own && spec.recipe != registered {
+        note(events, Note::FedOtherwise { model: name(), registered: Box::new(registered) });
+    }
+    let Recipe::Image(recipe) = &model.recipe;
+    if let (true, true, Some((operator, constant))) = (is_own, recipe.unit_range, model.rescaling.clone()) {
+        note(events, Note::RescalesItself { model: name(), operator, constant });
     }
     if config.model == EMBEDDED_ID {
         note(events, Note::DefaultModel { model: config.model.clone() });
@@ -201,34 +186,8 @@ pub(crate) fn description(id: &str, tap: &str, pool: Pool, recipe: &Recipe) -> S
 impl ModelConfig {
     fn apply(&self, spec: &mut ModelSpec) -> Result<(), Error> {
         let Recipe::Image(recipe) = &mut spec.recipe;
-        let image = &self.image;
-        if let Some([height, width]) = image.size {
-            // As much of the picture as before: ImageNet's 256 for a crop of 224 is 110 for one of 96.
-            let (old, new) = (recipe.size.into_iter().max(), height.max(width));
-            let scaled = |it: u32| u64::from(it) * u64::from(new) / u64::from(old.unwrap_or(new).max(1));
-            recipe.short_side = recipe.short_side.map(|it| u32::try_from(scaled(it)).unwrap_or(new).max(new));
-            recipe.size = [height, width];
-        }
-        if let Some(side) = image.short_side {
-            recipe.short_side = (side > 0).then_some(side);
-        }
-        if let Some(channels) = image.channels {
-            recipe.channels = channels;
-            if recipe.n_channels() != recipe.mean.len() {
-                (recipe.mean, recipe.std) = (vec![0.5], vec![0.5]);
-            }
-        }
-        recipe.filter = image.filter.unwrap_or(recipe.filter);
-        recipe.background = image.background.unwrap_or(recipe.background);
-        recipe.unit_range &= !image.levels;
-        recipe.orientation &= !image.no_orientation;
-        recipe.scaled_jpeg |= image.scaled_jpeg;
-        if let Some(mean) = &image.mean {
-            recipe.mean.clone_from(mean);
-        }
-        if let Some(std) = &image.std {
-            recipe.std.clone_from(std);
-        }
+        *recipe = recipe.clone().with(&self.image);
+        spec.size_is_open &= self.image.size.is_none();
         recipe.check().map_err(headstart_backbone::BackboneError::from)?;
         if self.tap.is_some() {
             spec.tap.clone_from(&self.tap);

@@ -44,6 +44,7 @@ impl Predictor {
         let name = path.display().to_string();
         let failed = |err| Error::Model { model: name.clone(), source: Box::new(err) };
         let graph = OnnxModel::load(path).map_err(failed)?;
+        exported::check(&graph, path)?;
         let (outputs, recipe) = exported::read(&graph, path)?;
         let runner = engine.load_graph(&name, &graph, &recipe, events)?;
         let (n_labels, width) = (outputs.labels.len(), runner.width());

@@ -10,19 +10,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::Error;
 use crate::event::{Events, Note, note};
-
-/// What a split is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Fitted on.
-    Train,
-    /// Chosen by.
-    Validation,
-    /// Judged by.
-    Test,
-    /// None of these.
-    Other,
-}
+use crate::split::{Role, role_of};
 
 /// The labelled samples of a store, ordered by path.
 #[derive(Debug, Clone)]
@@ -106,22 +94,12 @@ impl Samples {
         }
     }
 
-    /// Whether every label is a number, or several, as many for every sample.
-    pub(crate) fn is_numeric(&self) -> bool {
-        self.targets().is_ok()
-    }
-
     /// Numeric labels, `(n_samples, n_targets)`.
     pub(crate) fn targets(&self) -> Result<Array2<f64>, Error> {
         let (mut values, mut expected) = (Vec::new(), 0);
         for (index, sample) in self.samples.iter().enumerate() {
-            let numbers = match self.label(index) {
-                Label::Numbers(numbers) => Some(numbers.clone()),
-                Label::Class(text) => text.trim().parse::<f64>().ok().map(|it| vec![it]),
-                _ => None,
-            };
-            let numbers = numbers.filter(|it| it.iter().all(|it| it.is_finite()));
-            let numbers = numbers
+            let numbers = self
+                .numbers(index)
                 .ok_or_else(|| Error::NotANumber { path: sample.path.clone(), label: self.class(index) })?;
             let found = numbers.len();
             if index == 0 {
@@ -133,6 +111,21 @@ impl Samples {
             values.extend(numbers);
         }
         Ok(Array2::from_shape_vec((self.samples.len(), expected), values).expect("as many for every sample"))
+    }
+
+    /// The label as numbers, where it is some.
+    fn numbers(&self, index: usize) -> Option<Vec<f64>> {
+        let numbers = match self.label(index) {
+            Label::Numbers(numbers) => numbers.clone(),
+            Label::Class(text) => vec![text.trim().parse::<f64>().ok()?],
+            _ => return None,
+        };
+        numbers.iter().all(|it| it.is_finite()).then_some(numbers)
+    }
+
+    /// How many labels are numbers.
+    pub(crate) fn n_numbers(&self) -> usize {
+        (0..self.len()).filter(|it| self.numbers(*it).is_some()).count()
     }
 
     /// The distinct classes, sorted, and the index of each sample's.
@@ -148,7 +141,8 @@ impl Samples {
 
     /// The role of each sample by the dataset's own splits, where it has any.
     pub(crate) fn own_roles(&self) -> Option<Vec<Role>> {
-        let of = |it: &Sample| it.split.as_deref().map_or(Role::Train, |it| role(it).unwrap_or(Role::Other));
+        let of =
+            |it: &Sample| it.split.as_deref().map_or(Role::Train, |it| role_of(it).unwrap_or(Role::Other));
         let has_splits = self.samples.iter().any(|it| it.split.is_some());
         has_splits.then(|| self.samples.iter().map(of).collect())
     }
@@ -295,6 +289,24 @@ impl Samples {
         if self.n_unlabelled > 0 {
             note(events, Note::Unlabelled { n: self.n_unlabelled });
         }
+        self.note_contradictions(events);
+    }
+
+    /// Notes equal files with different labels.
+    fn note_contradictions(&self, events: &mut Events<'_>) {
+        let mut first_of: HashMap<Digest, usize> = HashMap::new();
+        let (mut n, mut pair) = (0, None);
+        for (index, sample) in self.samples.iter().enumerate() {
+            let first = *first_of.entry(sample.digest).or_insert(index);
+            if self.label(first) != self.label(index) {
+                n += 1;
+                pair = pair.or(Some([first, index]));
+            }
+        }
+        if let Some(pair) = pair {
+            let example = pair.map(|it| (self.samples[it].path.clone(), self.class(it)));
+            note(events, Note::SameBytesOtherLabels { n, example });
+        }
     }
 
     /// Notes a newer dataset in the making.
@@ -337,19 +349,4 @@ impl Samples {
 fn identities(sample: &Sample) -> impl Iterator<Item = u64> {
     let group = sample.group.as_ref().map(|it| Digest::of(format!("group {it}").as_bytes()).number());
     [sample.digest.number()].into_iter().chain(group)
-}
-
-/// The role a split's name stands for.
-pub(crate) fn role(split: &str) -> Result<Role, Error> {
-    Ok(match split.to_lowercase().as_str() {
-        "train" | "training" => Role::Train,
-        "val" | "valid" | "validation" | "dev" => Role::Validation,
-        "test" | "testing" => Role::Test,
-        _ => return Err(Error::UnknownSplit { split: split.to_owned() }),
-    })
-}
-
-/// Indices of the samples of one role.
-pub(crate) fn rows_of(roles: &[Role], wanted: Role) -> Vec<usize> {
-    (0..roles.len()).filter(|it| roles[*it] == wanted).collect()
 }

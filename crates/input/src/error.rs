@@ -7,6 +7,12 @@ pub enum InputError {
     /// The bytes are of none of the formats that are read.
     #[error("is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
     UnknownFormat,
+    /// A picture of a format that is not read.
+    #[error("is a picture in {format}, which is not read; convert it to JPEG, PNG or TIFF")]
+    FormatNotRead {
+        /// Name of the format.
+        format: &'static str,
+    },
     /// A picture of a kind its decoder does not know.
     #[error("cannot be decoded: {0}")]
     Unsupported(String),
@@ -51,6 +57,20 @@ pub enum RecipeError {
     /// Means or deviations that cannot be computed with.
     #[error("mean {mean:?} and std {std:?} must be finite, std positive")]
     MeanStd {
+        /// `mean` as it is.
+        mean: Vec<f32>,
+        /// `std` as it is.
+        std: Vec<f32>,
+    },
+    /// Means and deviations of another scale than the pixels they are for.
+    #[error(
+        "mean {mean:?} and std {std:?} are of {}, the pixels of {}",
+        if *unit_range { "grey levels (0–255)" } else { "0–1" },
+        if *unit_range { "0–1 (unit-range; --levels keeps grey levels)" } else { "grey levels (0–255)" }
+    )]
+    Scale {
+        /// Whether pixels are divided by 255 first.
+        unit_range: bool,
         /// `mean` as it is.
         mean: Vec<f32>,
         /// `std` as it is.

@@ -14,7 +14,7 @@ mod tensor;
 )]
 mod tests;
 
-pub use self::image::{Background, Channels, Filter, ImageRecipe};
+pub use self::image::{Background, Channels, Filter, ImageOptions, ImageRecipe, PictureFormat};
 pub use error::{InputError, RecipeError};
 pub use limits::Limits;
 pub use recipe::{Decoded, Recipe};

@@ -1,5 +1,7 @@
 //! How bytes become the tensors a backbone takes: one serialisable value for every kind of input.
 
+use std::fmt;
+
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -111,6 +113,15 @@ impl Recipe {
     pub fn identity(&self) -> Map<String, Value> {
         match self {
             Self::Image(recipe) => recipe.identity(),
+        }
+    }
+}
+
+/// How inputs are fed, in one line.
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(recipe) => recipe.fmt(f),
         }
     }
 }

@@ -97,7 +97,10 @@ pub fn attach_head(
         outputs = vec![tensor.clone(), sum];
     }
     let columns = [Dim::Batch, Dim::Fixed(width)];
+    // Shapes of the tensors in between were those of the batch that the backbone was exported with.
+    graph.value_info.clear();
     graph.output = outputs.iter().map(|it| tensor_info(it, data_type::FLOAT, &columns)).collect();
+    model.set_producer("headstart", env!("CARGO_PKG_VERSION"));
     Ok(model)
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, data_type};
 use crate::proto::{DimensionProto, TensorProto, ValueInfoProto};
-use crate::tap::constants;
+use crate::search::constants;
 
 /// Makes the first dimension of every input and output symbolic, so that one call takes any number of
 /// samples. Returns whether anything had to change.
@@ -47,6 +47,17 @@ pub fn make_batch_dynamic(model: &mut OnnxModel) -> Result<bool, OnnxError> {
     Ok(true)
 }
 
+/// Declares the first dimension of every input and output to be 1: of a model that is right for one sample at a time
+/// alone. Declared shapes of tensors in between are dropped.
+pub fn fix_batch_at_one(model: &mut OnnxModel) {
+    let names: HashSet<String> = model.inputs().into_iter().map(|it| it.name().to_owned()).collect();
+    let graph = model.graph_mut();
+    graph.value_info.clear();
+    let one = || DimensionProto { dim_value: Some(1), ..Default::default() };
+    let inputs = graph.input.iter_mut().filter(|it| names.contains(it.name()));
+    inputs.chain(&mut graph.output).for_each(|it| set_first_dim(it, one()));
+}
+
 /// Names of the constant shapes that reshape activations (and not weights).
 fn reshape_targets(model: &OnnxModel) -> HashSet<String> {
     let constants = constants(model);
@@ -77,8 +88,12 @@ fn relax_target(tensor: &mut TensorProto) {
 }
 
 fn make_first_dim_symbolic(value: &mut ValueInfoProto) {
+    set_first_dim(value, DimensionProto { dim_param: Some("N".to_owned()), ..Default::default() });
+}
+
+fn set_first_dim(value: &mut ValueInfoProto, dim: DimensionProto) {
     let shape = value.r#type.as_mut().and_then(|it| it.tensor_type.as_mut()?.shape.as_mut());
     if let Some(first) = shape.and_then(|it| it.dim.first_mut()) {
-        *first = DimensionProto { dim_param: Some("N".to_owned()), ..Default::default() };
+        *first = dim;
     }
 }

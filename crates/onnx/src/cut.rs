@@ -40,8 +40,15 @@ pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
     let rank = known_rank(model, &tap.tensor);
     let graph = cut.graph_mut();
     // Embeddings are f32 whatever the backbone computes in.
-    let tensor =
-        if is_f32(model, &tap.tensor) { tap.tensor.clone() } else { append_cast(graph, &tap.tensor) };
+    let tensor = if let Some([scale, zero]) = quantised_by(model, &tap.tensor) {
+        let output = format!("{EMBEDDING}_f32");
+        graph.node.push(NodeProto::new("DequantizeLinear", &[&tap.tensor, &scale, &zero], &output, vec![]));
+        output
+    } else if is_f32(model, &tap.tensor) {
+        tap.tensor.clone()
+    } else {
+        append_cast(graph, &tap.tensor)
+    };
     let output = append_pool(graph, &tensor, tap.pool, rank, opset);
     let mut info = tensor_info(&output, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]);
     if tap.pool == Pool::None && rank != Some(2) {
@@ -80,12 +87,44 @@ pub(crate) fn known_rank(model: &OnnxModel, tensor: &str) -> Option<usize> {
         }
         let reader = graph.node.iter().find(|it| it.input.first().is_some_and(|it| it == tensor))?;
         match reader.op() {
-            "Gemm" => return Some(2),
+            "Gemm" | "QGemm" => return Some(2),
             op if RANK_PRESERVING.contains(&op) => tensor = reader.output.first()?,
             _ => return None,
         }
     }
     None
+}
+
+/// Scale and zero point of a tensor of 8-bit integers, where an operator of the `QLinear` kind says it: the one
+/// that writes it, before operators that only move numbers, else one that reads it.
+fn quantised_by(model: &OnnxModel, tensor: &str) -> Option<[String; 2]> {
+    let producers = model.producers();
+    let pair = |node: &NodeProto, at: usize| {
+        let input = |it: usize| node.input.get(it).filter(|it| !it.is_empty()).cloned();
+        Some([input(at)?, input(at + 1)?])
+    };
+    let mut written = tensor;
+    for _ in 0..producers.len() {
+        let Some(node) = producers.get(written) else { break };
+        match node.op() {
+            "QuantizeLinear" => return pair(node, 1),
+            "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => return pair(node, 6),
+            "QGemm" => return pair(node, 7),
+            "QLinearAveragePool" | "QLinearGlobalAveragePool" | "QLinearLeakyRelu" | "QLinearSigmoid" => {
+                return pair(node, 3);
+            }
+            "QLinearConcat" => return pair(node, 0),
+            "Flatten" | "Identity" | "MaxPool" | "Reshape" | "Squeeze" | "Transpose" | "Unsqueeze" => {
+                written = node.input.first()?;
+            }
+            _ => break,
+        }
+    }
+    let reader = model.graph().node.iter().find(|it| it.input.first().is_some_and(|it| it == tensor))?;
+    ["QLinearConv", "QLinearMatMul", "QGemm", "QLinearGlobalAveragePool"]
+        .contains(&reader.op())
+        .then(|| pair(reader, 1))
+        .flatten()
 }
 
 /// Whether a tensor holds 32-bit floats: by its declared type, else because nothing in the graph is of
@@ -150,11 +189,14 @@ fn append_pool(graph: &mut GraphProto, tensor: &str, pool: Pool, rank: Option<us
             graph.node.push(NodeProto::new("Gather", &[tensor, &index], EMBEDDING, vec![axis]));
             return EMBEDDING.to_owned();
         }
+        Pool::MeanNhwc => {
+            append_mean(graph, opset, &[1, 2], tensor);
+            return EMBEDDING.to_owned();
+        }
         Pool::Mean => {}
     }
     if rank == Some(3) {
-        let axes = graph_axes(graph, opset);
-        graph.node.push(reduce_mean(axes, tensor, EMBEDDING));
+        append_mean(graph, opset, &[1], tensor);
         return EMBEDDING.to_owned();
     }
     graph.node.push(NodeProto::new("GlobalAveragePool", &[tensor], &pooled, vec![]));
@@ -163,30 +205,18 @@ fn append_pool(graph: &mut GraphProto, tensor: &str, pool: Pool, rank: Option<us
     EMBEDDING.to_owned()
 }
 
-/// `ReduceMean` takes its axes as an attribute before opset 18 and as an input from then on.
-enum Axes {
-    Attribute,
-    Input(String),
-}
-
-fn graph_axes(graph: &mut GraphProto, opset: i64) -> Axes {
+/// Appends a mean over axes, which the opset before 18 takes as an attribute and from then on as an input.
+fn append_mean(graph: &mut GraphProto, opset: i64, axes: &[i64], tensor: &str) {
+    let keep = AttributeProto::int("keepdims", 0);
     if opset < 18 {
-        return Axes::Attribute;
+        let attributes = vec![keep, AttributeProto::ints("axes", axes)];
+        graph.node.push(NodeProto::new("ReduceMean", &[tensor], EMBEDDING, attributes));
+        return;
     }
     let name = format!("{EMBEDDING}_axes");
-    let raw = 1_i64.to_le_bytes().to_vec();
-    graph.initializer.push(TensorProto::from_raw(&name, data_type::INT64, &[1], raw));
-    Axes::Input(name)
-}
-
-fn reduce_mean(axes: Axes, input: &str, output: &str) -> NodeProto {
-    let keep = AttributeProto::int("keepdims", 0);
-    match axes {
-        Axes::Attribute => {
-            NodeProto::new("ReduceMean", &[input], output, vec![keep, AttributeProto::ints("axes", &[1])])
-        }
-        Axes::Input(axes) => NodeProto::new("ReduceMean", &[input, &axes], output, vec![keep]),
-    }
+    let raw = axes.iter().flat_map(|it| it.to_le_bytes()).collect();
+    graph.initializer.push(TensorProto::from_raw(&name, data_type::INT64, &[axes.len()], raw));
+    graph.node.push(NodeProto::new("ReduceMean", &[tensor, &name], EMBEDDING, vec![keep]));
 }
 
 /// Removes nodes, weights, inputs and type notes that no output needs.

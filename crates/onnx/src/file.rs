@@ -11,6 +11,10 @@ use bytes::Bytes;
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, for_each_tensor};
 use crate::proto::{GraphProto, StringStringEntryProto, TensorProto};
+use crate::wire::Message;
+
+/// Most bytes of a file that keeps its weights within: below protobuf's 2 GiB, for what else is in it.
+const MAX_EMBEDDED: u64 = 2_000_000_000;
 
 impl OnnxModel {
     /// Reads a model file; weights in other files are found relative to its folder.
@@ -76,6 +80,48 @@ impl OnnxModel {
         let mut file = create(path)?;
         file.write_all(&bytes).map_err(io("write", path))?;
         file.commit().map_err(io("write", path))
+    }
+
+    /// Takes weights that lie in other files into this one, where all of it is less than protobuf's 2 GiB; leaves
+    /// them where they are otherwise. Returns whether none lie elsewhere.
+    ///
+    /// # Errors
+    /// [`OnnxError::ExternalData`], [`OnnxError::Io`].
+    pub fn embed_external_data(&mut self) -> Result<bool, OnnxError> {
+        let sizes = self.external_data_files()?.into_iter().map(|it| it.metadata().map_or(0, |it| it.len()));
+        if sizes.sum::<u64>() + self.proto().encoded_len() as u64 > MAX_EMBEDDED {
+            return Ok(false);
+        }
+        let reader = self.clone();
+        let mut result = Ok(());
+        for_each_tensor(self.graph_mut(), &mut |tensor| {
+            if result.is_err() || tensor.data_location != Some(1) {
+                return;
+            }
+            let mut bytes = Vec::new();
+            result = reader.copy_external(tensor, &mut bytes).map(drop);
+            tensor.raw_data = Some(bytes.into());
+            tensor.data_location = None;
+            tensor.external_data.clear();
+        });
+        result.map(|()| true)
+    }
+
+    /// Writes what the model is, for a digest of it: the graph without the places of weights in other files, then
+    /// the elements of these. The same wherever they lie.
+    ///
+    /// # Errors
+    /// [`OnnxError::ExternalData`], [`OnnxError::Io`].
+    pub fn write_canonical(&self, out: &mut dyn Write) -> Result<(), OnnxError> {
+        let (mut bare, mut result) = (self.clone(), Ok(()));
+        for_each_tensor(bare.graph_mut(), &mut |tensor| {
+            if result.is_ok() && tensor.data_location == Some(1) {
+                result = self.copy_external(tensor, out).map(drop);
+                tensor.external_data.clear();
+            }
+        });
+        result?;
+        out.write_all(&bare.to_bytes()?).map_err(io("write", Path::new("a digest")))
     }
 
     /// The folder that external data is relative to, where the model came from a file and has any.

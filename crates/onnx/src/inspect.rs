@@ -101,7 +101,7 @@ fn dtype_name(elem_type: Option<i64>) -> &'static str {
         Some(data_type::DOUBLE) => "float64",
         Some(data_type::BFLOAT16) => "bfloat16",
         Some(8) => "string",
-        Some(9) => "bool",
+        Some(data_type::BOOL) => "bool",
         Some(_) => "other",
         None => "unknown",
     }

@@ -21,6 +21,8 @@ pub mod data_type {
     pub const INT32: i64 = 6;
     /// 64-bit integer.
     pub const INT64: i64 = 7;
+    /// True or false.
+    pub const BOOL: i64 = 9;
     /// 16-bit float.
     pub const FLOAT16: i64 = 10;
     /// 64-bit float.
@@ -32,7 +34,7 @@ pub mod data_type {
     #[must_use]
     pub fn size(data_type: i64) -> Option<usize> {
         Some(match data_type {
-            UINT8 | INT8 | 9 | 17..=20 => 1,
+            UINT8 | INT8 | BOOL | 17..=20 => 1,
             4 | 5 | FLOAT16 | BFLOAT16 => 2,
             FLOAT | INT32 | 12 => 4,
             INT64 | DOUBLE | 13 | 14 => 8,
@@ -73,9 +75,11 @@ impl OnnxModel {
     /// # Errors
     /// [`OnnxError::Malformed`] when the bytes are no ONNX protobuf, [`OnnxError::NoGraph`] without a graph.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self, OnnxError> {
-        let proto: ModelProto = wire::decode(bytes.into())?;
+        let bytes = bytes.into();
+        let other = || what_it_is(&bytes).map(|reason| OnnxError::Malformed { reason: reason.to_owned() });
+        let proto: ModelProto = wire::decode(bytes.clone()).map_err(|err| other().unwrap_or(err))?;
         if proto.graph.is_none() {
-            return Err(OnnxError::NoGraph);
+            return Err(other().unwrap_or(OnnxError::NoGraph));
         }
         Ok(Self { proto, folder: None })
     }
@@ -176,6 +180,17 @@ impl OnnxModel {
         props.push(StringStringEntryProto::new(key, &value.into()));
     }
 
+    /// Removes a value of `metadata_props`.
+    pub fn remove_metadata(&mut self, key: &str) {
+        self.proto.metadata_props.retain(|it| it.key.as_deref() != Some(key));
+    }
+
+    /// Says which program wrote the file.
+    pub(crate) fn set_producer(&mut self, name: &str, version: &str) {
+        self.proto.producer_name = Some(name.to_owned());
+        self.proto.producer_version = Some(version.to_owned());
+    }
+
     /// The elements of an initializer as `f32`.
     ///
     /// # Errors
@@ -274,6 +289,34 @@ impl OnnxModel {
         let nodes = &self.graph().node;
         let outputs = nodes.iter().rev().filter_map(|node| node.output.first());
         outputs.take(8).cloned().collect()
+    }
+}
+
+/// What a file that is no ONNX is instead, where its beginning tells.
+fn what_it_is(bytes: &[u8]) -> Option<&'static str> {
+    let begins = |with: &[u8]| bytes.starts_with(with);
+    let text = bytes.trim_ascii_start();
+    let is_html = |tag: &str| text.get(..tag.len()).is_some_and(|it| it.eq_ignore_ascii_case(tag.as_bytes()));
+    match () {
+        () if bytes.is_empty() => Some("it is empty"),
+        () if begins(b"version https://git-lfs") => {
+            Some("it is a Git LFS pointer, which stands for a file; `git lfs pull` gets that")
+        }
+        () if is_html("<!doctype html") || is_html("<html") => {
+            Some("it is a web page (HTML), not a download")
+        }
+        () if begins(b"\xff\xfe") || begins(b"\xfe\xff") => Some("it is a text in UTF-16"),
+        () if begins(b"PK\x03\x04") => {
+            Some("it is a zip archive, as PyTorch and Keras save models; export it to ONNX")
+        }
+        () if begins(b"\x1f\x8b") => Some("it is compressed with gzip; unpack it"),
+        () if begins(b"\x89HDF") => Some("it is HDF5, as Keras saved models; export it to ONNX"),
+        () if bytes.get(4..8) == Some(b"TFL3") => Some("it is TensorFlow Lite; convert it to ONNX"),
+        () if begins(b"ORTM") || bytes.get(4..8) == Some(b"ORTM") => {
+            Some("it is ONNX Runtime's own format; use the .onnx")
+        }
+        () if begins(b"{") || begins(b"<?xml") => Some("it is a text"),
+        () => None,
     }
 }
 

@@ -1,16 +1,31 @@
 //! Columns of Parquet files that are not the store's own: manifests.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::{StoreError, io, parquet};
+use crate::label::Label;
 use crate::sample::or_damaged;
+
+/// Longest text that a cell may have, in bytes.
+pub const MAX_CELL_BYTES: usize = 32 << 10;
+
+/// Most bytes that the columns of a file may unpack to: so many, and so many for each that they are packed in.
+const MAX_UNPACKED_BYTES: u64 = 256 << 20;
+const MAX_UNPACKED_RATIO: u64 = 256;
+
+/// Most bytes that the rows that are unpacked at once should have.
+const BATCH_BYTES: u64 = 32 << 20;
+/// Most rows that are unpacked at once.
+const BATCH_ROWS: u64 = 4096;
 
 /// What stands in a row of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,51 +36,109 @@ pub enum Cell {
     Texts(Vec<String>),
     /// A list of numbers; NaN where one is missing.
     Numbers(Vec<f64>),
+    /// Texts that are longer than [`MAX_CELL_BYTES`]: how many bytes.
+    TooLong(usize),
 }
 
-/// Reads columns of any Parquet file, one map a row.
-///
-/// Single numbers are written as Rust prints them, nulls are left out of their row, as are optional columns
-/// that the file does not have.
+impl Cell {
+    /// The cell; or, of one that is longer than [`MAX_CELL_BYTES`], how long.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let n_bytes = match &self {
+            Self::Text(text) => text.len(),
+            Self::Texts(texts) => texts.iter().map(|it| it.len() + 1).sum(),
+            Self::Numbers(numbers) => size_of_val(&numbers[..]),
+            Self::TooLong(_) => 0,
+        };
+        if n_bytes > MAX_CELL_BYTES { Self::TooLong(n_bytes) } else { self }
+    }
+}
+
+/// As one text, where one is wanted: lists as labels are written.
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Texts(texts) => Label::Classes(texts.clone()).fmt(f),
+            Self::Numbers(numbers) => Label::Numbers(numbers.clone()).fmt(f),
+            Self::TooLong(n_bytes) => write!(f, "({n_bytes} bytes)"),
+        }
+    }
+}
+
+/// Names of the columns of any Parquet file.
 ///
 /// # Errors
-/// [`StoreError::Io`] and [`StoreError::Parquet`] when the file does not read;
-/// [`StoreError::MissingColumn`] when a required column is not there.
-pub fn read_columns(
-    path: &Path,
-    required: &[&str],
-    optional: &[&str],
-) -> Result<Vec<HashMap<String, Cell>>, StoreError> {
-    or_damaged(path, || read_columns_unguarded(path, required, optional))
+/// [`StoreError::Io`] and [`StoreError::Parquet`] when the file does not read.
+pub fn column_names(path: &Path) -> Result<Vec<String>, StoreError> {
+    or_damaged(path, || {
+        let schema = open(path)?.schema().clone();
+        Ok(schema.fields().iter().map(|it| it.name().clone()).collect())
+    })
 }
 
-fn read_columns_unguarded(
-    path: &Path,
-    required: &[&str],
-    optional: &[&str],
-) -> Result<Vec<HashMap<String, Cell>>, StoreError> {
+/// Reads columns of any Parquet file: a row for every row, with a cell for every name, none where it is null.
+///
+/// Single numbers are written as Rust prints them. Other columns are not read.
+///
+/// # Errors
+/// [`StoreError::Io`] and [`StoreError::Parquet`] when the file does not read; [`StoreError::MissingColumn`];
+/// [`StoreError::Unpacked`] where a small file says that it unpacks to more memory than any manifest needs.
+pub fn read_columns(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<Cell>>>, StoreError> {
+    or_damaged(path, || read_columns_unguarded(path, names))
+}
+
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, StoreError> {
     let file = File::open(path).map_err(io("read", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))?;
+    ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))
+}
+
+fn read_columns_unguarded(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<Cell>>>, StoreError> {
+    let builder = open(path)?;
     let found: Vec<String> = builder.schema().fields().iter().map(|it| it.name().clone()).collect();
-    if let Some(missing) = required.iter().find(|it| !found.iter().any(|name| name == *it)) {
+    if let Some(missing) = names.iter().find(|it| !found.iter().any(|name| name == *it)) {
         let column = (*missing).to_owned();
         return Err(StoreError::MissingColumn { path: path.to_owned(), column, found });
     }
+    let roots = (0..found.len()).filter(|it| names.contains(&found[*it].as_str()));
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let batch_rows = rows_at_once(path, builder.metadata(), &mask)?;
+    let reader = builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(parquet(path))?;
     let mut rows = Vec::new();
-    for batch in builder.build().map_err(parquet(path))? {
+    for batch in reader {
         let batch = batch.map_err(parquet(path))?;
-        let first_row = rows.len();
-        rows.resize_with(first_row + batch.num_rows(), HashMap::new);
-        for name in required.iter().chain(optional) {
-            let Some(column) = batch.column_by_name(name) else {
-                continue;
-            };
-            for (row, cell) in cells(column).map_err(parquet(path))?.into_iter().enumerate() {
-                rows[first_row + row].extend(cell.map(|it| ((*name).to_owned(), it)));
-            }
-        }
+        let columns = names.iter().map(|name| {
+            let column = batch.column_by_name(name).expect("it was found");
+            cells(column).map_err(parquet(path)).map(Vec::into_iter)
+        });
+        let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let row = |_| columns.iter_mut().map(|it| it.next().flatten()).collect();
+        rows.extend((0..batch.num_rows()).map(row));
     }
     Ok(rows)
+}
+
+/// How many rows to unpack at once, by what the file says of its columns; refuses what is made to fill a memory.
+fn rows_at_once(path: &Path, metadata: &ParquetMetaData, mask: &ProjectionMask) -> Result<usize, StoreError> {
+    let (mut packed, mut unpacked, mut of_row) = (0, 0, 1);
+    for group in metadata.row_groups() {
+        let columns = group.columns().iter().enumerate().filter(|it| mask.leaf_included(it.0));
+        let bytes = |it: i64| u64::try_from(it).unwrap_or(0);
+        let of_group: u64 = columns
+            .map(|(_, column)| {
+                packed += bytes(column.compressed_size());
+                bytes(column.uncompressed_size())
+            })
+            .sum();
+        unpacked += of_group;
+        of_row = of_row.max(of_group / bytes(group.num_rows()).max(1));
+    }
+    let limit = MAX_UNPACKED_BYTES + MAX_UNPACKED_RATIO * packed;
+    if unpacked > limit {
+        return Err(StoreError::Unpacked { path: path.to_owned(), unpacked, limit });
+    }
+    let rows = (BATCH_BYTES / of_row).clamp(1, BATCH_ROWS);
+    Ok(usize::try_from(rows).unwrap_or(1))
 }
 
 /// What stands in each row of a column; nothing where it is null.
@@ -75,7 +148,11 @@ fn cells(column: &ArrayRef) -> Result<Vec<Option<Cell>>, arrow::error::ArrowErro
         _ => {
             let texts = cast(column, &DataType::Utf8)?;
             let texts = texts.as_string::<i32>().iter();
-            return Ok(texts.map(|it| it.map(|it| Cell::Text(it.to_owned()))).collect());
+            let cell = |it: &str| match it.len() {
+                n if n > MAX_CELL_BYTES => Cell::TooLong(n),
+                _ => Cell::Text(it.to_owned()),
+            };
+            return Ok(texts.map(|it| it.map(cell)).collect());
         }
     };
     let is_number = item.data_type().is_numeric();
@@ -88,5 +165,5 @@ fn cells(column: &ArrayRef) -> Result<Vec<Option<Cell>>, arrow::error::ArrowErro
         ),
         false => Cell::Texts(list.as_string::<i32>().iter().flatten().map(str::to_owned).collect()),
     };
-    Ok(lists.map(|it| it.map(cell)).collect())
+    Ok(lists.map(|it| it.map(cell).map(Cell::bounded)).collect())
 }

@@ -115,6 +115,18 @@ pub enum StoreError {
         /// Columns that are there.
         found: Vec<String>,
     },
+    /// A file that is small, and says that it unpacks to more than any table needs.
+    #[error(
+        "{} unpacks to {} MiB, more than the limit of {} MiB for a file of its size", path.display(), unpacked >> 20, limit >> 20
+    )]
+    Unpacked {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it unpacks to, as it says itself.
+        unpacked: u64,
+        /// Most that are taken.
+        limit: u64,
+    },
 }
 
 impl StoreError {

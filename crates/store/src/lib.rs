@@ -24,7 +24,7 @@ mod writer;
 )]
 mod tests;
 
-pub use columns::{Cell, read_columns};
+pub use columns::{Cell, MAX_CELL_BYTES, column_names, read_columns};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use failure::Failure;

@@ -10,7 +10,7 @@ use ndarray::{Array1, Array2};
 use serde_json::{Value, json};
 
 use super::features::{Samples, cifar10, relu};
-use super::{Options, cost, median, number, tabular, text};
+use super::{Options, cost, median, number, selection, tabular, text};
 use crate::{python, root, say};
 
 /// Largest gradient per sample of our fits. The gap is bounded too: a gradient alone is small long
@@ -36,17 +36,22 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     say(&format!("45 alphas × 5 folds on {n}×{d}×10"));
     let sweep = sweep(&mut peer, &relu(n, d, 10, 4)?)?;
     print(&rows, &sweep);
+    let selection = selection::measure(if options.quick { 1 } else { 3 })?;
     let cost = cost::measure()?;
     let tables = tabular::coefficient_errors()?;
     let smallest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::INFINITY, f64::min);
     let largest = |key: &str| rows.iter().map(|row| number(row, key)).fold(f64::NEG_INFINITY, f64::max);
     options.write(&json!({
         "single_fit_speedup_min": smallest("speedup"),
+        "two_class_speedup_min": rows.iter().filter(|it| it["n_classes"] == 2).map(|it| number(it, "speedup")).fold(f64::INFINITY, f64::min),
+        "selection_cost_max": selection.iter().map(|it| number(it, "cost")).fold(0.0, f64::max),
+        "selection_excess_max": selection.iter().map(|it| number(it, "excess_in_standard_errors")).fold(0.0, f64::max),
         "sweep_speedup": sweep["speedup"],
         "objective_excess_max": largest("objective_excess"),
         "coef_error_max": tables.iter().map(|it| number(it, "coef_error")).fold(0.0, f64::max),
         "rows": rows,
         "sweep": sweep,
+        "selection": selection,
         "tables": tables,
         "cost": cost,
     }))
@@ -74,6 +79,7 @@ fn single_fit(peer: &mut Peer, samples: &Samples, c: f64, n_rounds: usize) -> Re
     let (ours, theirs) = (median(&ours)?, median(&theirs)?);
     Ok(json!({
         "samples": samples.name,
+        "n_classes": samples.n_classes,
         "C": c,
         "headstart_seconds": ours,
         "sklearn_seconds": theirs,

@@ -7,6 +7,7 @@ mod features;
 mod head;
 mod photos;
 mod plot;
+mod selection;
 mod tabular;
 
 use std::ffi::OsString;

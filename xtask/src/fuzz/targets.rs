@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use headstart::{Columns, Dataset};
+use headstart::{Dataset, DatasetConfig};
 use headstart_head::HeadModel;
 use headstart_input::{ImageRecipe, Limits};
 use headstart_onnx::{OnnxModel, Quantizer, cut, find_tap, make_batch_dynamic, to_f16};
@@ -120,7 +120,7 @@ fn manifests(folder: &Path) -> Result<Target> {
     let read = move |input: &[u8]| {
         let Some((index, bytes)) = untagged(input, files.len()) else { return false };
         let path = folder.join("manifest").with_extension(files[index].0);
-        fs::write(&path, bytes).is_ok() && Dataset::open(&path, &Columns::default()).is_ok()
+        fs::write(&path, bytes).is_ok() && Dataset::open(&path, &DatasetConfig::default()).is_ok()
     };
     Ok(Target { name: "manifests", seeds, read: Box::new(read), n_in_test: 5000 })
 }

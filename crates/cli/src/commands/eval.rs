@@ -31,7 +31,7 @@ pub(crate) struct EvalArgs {
 pub(crate) fn run(args: &EvalArgs) -> Result<Ended> {
     let samples = Samples::open(&args.store)?;
     let head = read_head(&args.head)?;
-    let mut listener = Listener::default();
+    let mut listener = Listener::holding();
     let evaluation = judge(&head, &samples, args.split.as_deref(), &mut |it| listener.hear(it))?;
     listener.say_held(|_| true);
     if args.json {

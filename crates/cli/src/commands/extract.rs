@@ -7,14 +7,15 @@ use anyhow::Result;
 use clap::Args;
 use headstart::backbone::{Backbone, Report};
 use headstart::store::{Finished, Run};
-use headstart::{Columns, Dataset, Extraction, Places, Shard, peak_memory_bytes};
+use headstart::{Dataset, Event, Extraction, Places, Shard, peak_memory_bytes};
 use serde_json::{Value, json};
 
-use super::{open_dataset, say_first};
+use super::say_first;
+use crate::dataset_args::DatasetArgs;
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
 use crate::run_args::RunArgs;
-use crate::{Ended, report, words};
+use crate::{Ended, report};
 
 /// Embed every picture of a dataset that the store does not have yet.
 ///
@@ -28,12 +29,6 @@ pub(crate) struct ExtractArgs {
     /// Folder of the store; made when it does not exist.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// Column of a manifest that holds the path.
-    #[arg(long, value_name = "NAME", default_value = "path")]
-    path_column: String,
-    /// Columns of a manifest that hold the label; several make several targets.
-    #[arg(long, value_name = "NAME,…", default_value = "label", value_delimiter = ',')]
-    label_columns: Vec<String>,
     /// Embed only one of N fixed parts of the dataset, I from 1 to N. Runs of different parts may go on at
     /// once, on machines that share the store and see the dataset under the same path; repeated, a run
     /// takes the place of its last one. All N together give the store of a single run; until they are
@@ -45,6 +40,8 @@ pub(crate) struct ExtractArgs {
     json: bool,
     // Flattened last: their headings would hold for what follows.
     #[command(flatten)]
+    reading: DatasetArgs,
+    #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     run: RunArgs,
@@ -52,11 +49,10 @@ pub(crate) struct ExtractArgs {
 
 pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     let start = Instant::now();
-    let columns = Columns { path: args.path_column.clone(), labels: args.label_columns.clone() };
-    let dataset = open_dataset(&args.dataset, &columns)?;
+    let dataset = args.reading.open(&args.dataset)?;
     dataset.check_not_empty(&args.dataset)?;
-    say_dataset(args, &dataset);
     let mut listener = Listener::default();
+    say_dataset(args, &dataset, &mut listener);
     let engine = args.run.engine(places).limited_to(dataset.listing.inputs.len());
     let mut backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
     report::say(format!("model {}: {} features", backbone.model().id, backbone.space().n_features));
@@ -82,14 +78,21 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     Ok(if result.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })
 }
 
-fn say_dataset(args: &ExtractArgs, dataset: &Dataset) {
+fn say_dataset(args: &ExtractArgs, dataset: &Dataset, listener: &mut Listener) {
     let n_inputs = dataset.listing.inputs.len();
-    if dataset.n_ignored > 0 {
-        report::say(format!("{} files that are no pictures by their name are left out", dataset.n_ignored));
+    match dataset.n_ignored {
+        0 => {}
+        1 => report::say("1 file that is no picture is left out"),
+        n => report::say(format!("{n} files that are no pictures are left out")),
     }
+    let unreadable = match dataset.listing.unreadable.len() {
+        0 => String::new(),
+        n => format!(" (and {n} that cannot be read)"),
+    };
     if let Some(layout) = &dataset.layout {
-        report::say(format!("{}: {n_inputs} pictures, {}", args.dataset.display(), words::layout(layout)));
+        report::say(format!("{}: {n_inputs} pictures{unreadable}, {layout}", args.dataset.display()));
     }
+    dataset.notes.iter().for_each(|it| listener.hear(Event::Note(it.clone())));
 }
 
 /// Those that were computed: the others cost next to nothing.
@@ -186,8 +189,9 @@ fn say_stages(result: &Report) {
     };
     let mut line =
         format!("time of all threads ({threads}): {shares}; {} is the bottleneck", stages.bottleneck());
-    if let Some(roof) = result.model_inputs_per_second {
-        let reached = result.n_embedded as f64 / result.pipeline_time.as_secs_f64();
+    let reached = result.n_embedded as f64 / result.pipeline_time.as_secs_f64();
+    // Where the machine was slower when the model was measured alone, that says nothing.
+    if let Some(roof) = result.model_inputs_per_second.filter(|it| *it >= reached) {
         line += &format!("; {reached:.0} images/s of the about {roof:.0} that the model alone makes");
     }
     report::say(line);

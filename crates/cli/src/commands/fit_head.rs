@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use headstart::head::{AlphaPath, Baselines, HeadModel};
+use headstart::head::{AlphaPath, Baselines, HeadModel, Task};
 use headstart::{
     FitConfig, HeadConfig, Judged, Note, Samples, check_out, fit, peak_memory_bytes, write_head,
 };
@@ -41,9 +41,11 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
     let config = args.fit.config()?;
     let samples = Samples::open(&args.store)?;
     let before = start.elapsed();
-    let mut listener = Listener::default();
+    let mut listener = Listener::holding();
     let fitted = fit(&samples, &config, &mut |it| listener.hear(it))?;
     let time = before + fitted.fit_time;
+    // Whatever is to be said of it: it is there.
+    write_head(&fitted.head, &args.out)?;
 
     say_fit(&fitted.head, time);
     if let Some(path) = &fitted.head.metadata.fit.path {
@@ -59,7 +61,6 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
     }
     listener.say_held(|_| true);
     report::say(judged::one_line(&fitted.train, "training samples"));
-    write_head(&fitted.head, &args.out)?;
     report::say(format!("wrote {}", args.out.display()));
     if args.json {
         let mut value = json!({
@@ -83,10 +84,15 @@ fn say_fit(head: &HeadModel, time: Duration) {
     let memory =
         peak_memory_bytes().map(|it| format!(", peak memory {}", report::bytes(it))).unwrap_or_default();
     report::say(format!(
-        "{} head: {} features, {} labels, {} training samples{alpha}, {:.1} s{memory}",
+        "{} head: {} features, {} {}, {} training samples{alpha}, {:.1} s{memory}",
         fit.head,
         head.n_features(),
         head.metadata.outputs.labels.len(),
+        match head.metadata.outputs.task {
+            Task::Classification => "classes",
+            Task::Multilabel => "labels, any number a sample",
+            Task::Regression => "numbers",
+        },
         fit.n_samples,
         time.as_secs_f64(),
     ));
@@ -100,7 +106,7 @@ fn say_fit(head: &HeadModel, time: Duration) {
             certificate.n_iterations,
         ));
     } else {
-        report::say("no certificate: a hidden layer has many minima");
+        report::say("no certificate: what this fits has no one minimum that could be proven");
     }
 }
 

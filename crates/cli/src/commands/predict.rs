@@ -7,10 +7,10 @@ use clap::Args;
 use headstart::backbone::{Precision, Source};
 use headstart::head::{Outputs, Prediction, Task};
 use headstart::store::{Failure, Label};
-use headstart::{Columns, Places, Predictor, files_of, key, read_head};
+use headstart::{Places, Predictor, files_of, key, read_head};
 use serde_json::Value;
 
-use super::open_dataset;
+use crate::dataset_args::DatasetArgs;
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
 use crate::run_args::RunArgs;
@@ -30,8 +30,8 @@ pub(crate) struct PredictArgs {
     head: Option<PathBuf>,
     /// Labels to show for each picture, most probable first; by default the best one, or all that are
     /// given where there may be several.
-    #[arg(long, value_name = "K")]
-    top: Option<usize>,
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    top: Option<u32>,
     /// Print one JSON object a line, with all scores.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -72,7 +72,7 @@ fn inputs(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Failure>)> {
     let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     for path in paths {
         if path == Path::new("-") {
-            let listed = open_dataset(path, &Columns::default())?.listing.inputs;
+            let listed = DatasetArgs::default().open(path)?.listing.inputs;
             files.extend(listed.into_iter().map(|it| it.file));
         } else {
             let (found, bad) = files_of(std::slice::from_ref(path));
@@ -116,8 +116,10 @@ struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     fn new(args: &'a PredictArgs, outputs: Outputs, files: &[PathBuf]) -> Self {
-        let path_width = files.iter().map(|it| key(it).chars().count()).max().unwrap_or(0);
-        let label_width = outputs.labels.iter().map(|it| it.chars().count()).max().unwrap_or(0);
+        // What is longer than that stands out of its column.
+        let widest = |all: &mut dyn Iterator<Item = usize>| all.max().unwrap_or(0).min(report::MAX_WIDTH);
+        let path_width = widest(&mut files.iter().map(|it| key(it).chars().count()));
+        let label_width = widest(&mut outputs.labels.iter().map(|it| it.chars().count()));
         Self { args, outputs, path_width, label_width }
     }
 
@@ -158,7 +160,7 @@ impl<'a> Printer<'a> {
         let shown = match (self.outputs.task, self.args.top) {
             (Task::Regression, _) => (0..prediction.scores.len()).collect(),
             (Task::Multilabel, None) => prediction.given.clone(),
-            (_, top) => prediction.ranking().into_iter().take(top.unwrap_or(1).max(1)).collect::<Vec<_>>(),
+            (_, top) => prediction.ranking().into_iter().take(top.unwrap_or(1) as usize).collect::<Vec<_>>(),
         };
         let width = self.label_width;
         let cell = |column: usize| {

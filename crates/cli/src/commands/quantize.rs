@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use headstart::{Columns, N_FOLDS, Places, QuantizeConfig, Quantized, check_quantized_out, quantize};
+use headstart::{N_FOLDS, Places, QuantizeConfig, Quantized, check_quantized_out, quantize};
 use serde_json::json;
 
-use super::{open_dataset, say_first};
+use super::say_first;
+use crate::dataset_args::DatasetArgs;
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
 use crate::report::percent;
@@ -41,6 +42,8 @@ pub(crate) struct QuantizeArgs {
     json: bool,
     // Flattened last: their headings would hold for what follows.
     #[command(flatten)]
+    reading: DatasetArgs,
+    #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     run: RunArgs,
@@ -49,7 +52,7 @@ pub(crate) struct QuantizeArgs {
 pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
     check_quantized_out(&args.out, Path::new(&args.model.model))?;
     ensure!(args.run.precision.is_none(), "--precision is for what runs a model; this makes one in int8");
-    let dataset = open_dataset(&args.dataset, &Columns::default())?;
+    let dataset = args.reading.open(&args.dataset)?;
     ensure!(!dataset.listing.inputs.is_empty(), "no pictures in {}", args.dataset.display());
     let mut listener = Listener::default();
     let mut hear = |it| listener.hear(it);

@@ -76,7 +76,7 @@ fn splits_and_classes_come_from_the_folders() {
     fs::write(place.path("photos/train/ant/.DS_Store"), "hidden").unwrap();
     let ran = extract(&place, "photos").expect(0);
     assert_eq!(counts(&ran)[..3], [10, 0, 0]);
-    assert!(ran.stderr.contains("1 files that are no pictures by their name are left out"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 file that is no picture is left out"), "{}", ran.stderr);
     let fit = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0).json();
     assert_eq!(
         (&fit["labels"], &fit["validation"]["n_samples"]),
@@ -128,8 +128,8 @@ fn manifests_of_every_form_and_lists_on_stdin_list_the_same_pictures() {
 fn manifests_that_do_not_read_are_refused_with_row_and_column() {
     let place = Place::new();
     let cases = [
-        ("a.csv", "file,label\nx.png,1\n", "has no column `path`; its columns are: file, label"),
-        ("b.csv", "path,label\n,1\n,2\n", "no row of b.csv can be used: row 1 of b.csv has no `path`"),
+        ("a.csv", "where,label\nx.png,1\n", "has no column `path`; its columns are: where, label"),
+        ("b.csv", "path,label\n,1\n,2\n", "no row of b.csv can be used: line 2 of b.csv has no `path`"),
         ("c.jsonl", "{]\n", "no row of c.jsonl can be used: line 1 of c.jsonl is no JSON object"),
         ("d.parquet", "PAR1", "d.parquet is no Parquet file"),
         ("e.xlsx", "", "expected .csv, .tsv, .jsonl, .ndjson or .parquet"),
@@ -163,7 +163,7 @@ fn hidden_folders_are_no_classes_and_a_folder_beside_the_splits_is_refused() {
     place.picture("split/train/a/1.png", [1; 3], 1);
     place.picture("split/val/a/2.png", [2; 3], 2);
     let ran = extract(&place, "split").expect(0);
-    assert!(ran.stderr.contains("2 pictures, splits train, val; 1 classes (a)"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 pictures, splits train, val; 1 class (a)"), "{}", ran.stderr);
     place.picture("split/extra/3.png", [3; 3], 3);
     let ran = extract(&place, "split").expect(2);
     assert!(ran.stderr.contains("the splits train, val and beside them the folder extra"), "{}", ran.stderr);

@@ -137,14 +137,14 @@ fn unknown_models_are_refused_with_what_there_is() {
 fn rows_without_a_path_and_samples_of_unknown_splits_are_left_out() {
     let place = Place::new();
     place.photos(3);
-    let rows = "photos/red/0.png,red,train\n,red,train\nphotos/red/1.png,red,holdout\n\
+    let rows = "photos/red/0.png,red,train\n,red,train\nphotos/red/1.png,red,extra\n\
         photos/green/0.png,green,train\nphotos/green/1.png,green,val\n";
     fs::write(place.path("a.csv"), format!("path,label,split\n{rows}")).unwrap();
     let ran = extract(&place, "a.csv").expect(1);
     assert_eq!(counts(&ran)[..3], [4, 0, 1]);
-    assert_eq!(lines(&place.path("store/failures.jsonl"))[0]["path"], "row 2 of a.csv");
+    assert_eq!(lines(&place.path("store/failures.jsonl"))[0]["path"], "line 3 of a.csv");
     let ran = place.run(&["fit-head", "--store", "store", "--out", "a.head", "--json"]).expect(0);
-    assert!(ran.stderr.contains("1 samples are left out: `holdout`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 samples are left out: `extra`"), "{}", ran.stderr);
     assert_eq!(ran.json()["fit"]["n_samples"], 2);
     fs::write(place.path("a.jsonl"), "{\"path\": \"photos/red/0.png\"}\nnonsense\n").unwrap();
     let ran = extract(&place, "a.jsonl").expect(1);

@@ -148,14 +148,19 @@ fn a_model_of_the_users_own_is_described_by_a_toml_or_by_flags() {
     place.photos(2);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/headstart-distilled-96.onnx");
     fs::copy(source, place.path("mine.onnx")).unwrap();
-    let ran = place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx"]).expect(2);
+    // The model itself says how large its input is, and another size is refused.
+    let ran = place.run(&["extract", "photos", "--store", "c", "--model", "./mine.onnx"]).expect(0);
+    assert!(ran.stderr.contains("images are fed as short side 109, centre crop 96×96"), "{}", ran.stderr);
+    let ran = place
+        .run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--size", "224"])
+        .expect(2);
     assert!(ran.stderr.contains("224×224 pixels (set size"), "{}", ran.stderr);
     assert!(ran.stderr.contains("found shape [N, 3, 96, 96]"), "{}", ran.stderr);
     let ran = place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--size", "96"]);
     let ran = ran.expect(0);
     assert!(ran.stderr.contains("images are fed as short side 109, centre crop 96×96"), "{}", ran.stderr);
     assert!(ran.stderr.contains("cut at `") && ran.stderr.contains("384 features"), "{}", ran.stderr);
-    fs::write(place.path("mine.toml"), "[preprocess]\nsize = [96, 96]\nshort-side = 109\n").unwrap();
+    fs::write(place.path("mine.toml"), "[preprocess]\nsize = [96, 96]\n").unwrap();
     let ran = place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--json"]).expect(0);
     assert!(ran.stderr.contains("described by ./mine.toml"), "{}", ran.stderr);
     assert_eq!(counts(&ran)[..3], [0, 6, 0], "flags and TOML describe the same space");

@@ -115,8 +115,8 @@ fn errors() {
     for (name, text) in [
         ("no.onnx", "no model"),
         ("no.head", "no head"),
-        ("a.csv", "file,label\n"),
-        ("b.csv", "path\n,\n"),
+        ("a.csv", "where,label\n"),
+        ("b.csv", "path,label\n,\n"),
         ("a.txt", ""),
     ] {
         fs::write(place.path(name), text).expect("written");
@@ -156,7 +156,7 @@ fn errors() {
         [fit, &["--head", "mlp", "--loss", "mse"]].concat(),
         [fit, &["--warm-start", "no.head"]].concat(),
         vec!["eval", "--store", "other", "--head", "a.head"],
-        vec!["eval", "--store", "store", "--head", "a.head", "--split", "holdout"],
+        vec!["eval", "--store", "store", "--head", "a.head", "--split", "extra"],
         vec!["eval", "--store", "store", "--head", "a.head", "--split", "test"],
         vec!["predict", "--head", "a.head", "empty"],
         vec!["predict", "--head", "a.head", "--filter", "bicubic", "photos/red/0.png"],

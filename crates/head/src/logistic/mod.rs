@@ -3,6 +3,7 @@
 mod exact;
 mod features;
 mod fit;
+mod folds;
 mod kernels;
 mod lbfgs;
 mod linfa_params;
@@ -13,6 +14,7 @@ mod precondition;
 mod problem;
 mod row_space;
 mod rows;
+mod search;
 mod with_linfa;
 
 use ndarray::{Array1, Array2, ArrayView2};

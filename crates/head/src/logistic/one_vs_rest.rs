@@ -3,8 +3,10 @@
 use ndarray::{Array1, Array2};
 
 use super::fit::Logistic;
-use super::path::{AlphaPath, from_strong_to_weak};
+use super::folds::{CrossValidated, Shared};
+use super::path::{AlphaPath, whole_path};
 use super::rows::RowSource;
+use super::search::search;
 use super::{Certificate, LogisticConfig, LogisticFit};
 use crate::error::HeadError;
 
@@ -99,21 +101,26 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
     /// # Errors
     /// As [`Logistic::cross_validate`].
     pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
-        let alphas = from_strong_to_weak(alphas);
-        let of_labels = self.labels.iter().map(|label| label.path_losses(folds, &alphas, &mut |_, _| ()));
-        let of_labels = of_labels.collect::<Result<Vec<_>, _>>()?;
-        // The mean of the labels that count in a fold.
-        let of_fold = |fold: usize| -> Option<Vec<f64>> {
-            let counted: Vec<&Vec<f64>> =
-                of_labels.iter().filter_map(|it| it.get(fold)).filter(|it| !it.is_empty()).collect();
-            let mean = |at: usize| counted.iter().map(|it| it[at]).sum::<f64>() / counted.len() as f64;
-            (!counted.is_empty()).then(|| (0..alphas.len()).map(mean).collect())
-        };
-        let losses: Vec<Vec<f64>> = (0..of_labels[0].len()).filter_map(of_fold).collect();
-        if losses.len() < 2 {
-            return Err(HeadError::TooFewFolds { found: losses.len() });
-        }
-        Ok(AlphaPath::new(alphas, &losses))
+        rayon::scope(|_| whole_path(&mut self.folded(folds)?, alphas))
+    }
+
+    /// Cross-validates as many alphas as it takes to find the best for all labels together.
+    ///
+    /// # Errors
+    /// As [`Logistic::select_alpha`].
+    pub fn select_alpha(
+        &self,
+        folds: &[usize],
+        alphas: &[f64],
+        whole_side: bool,
+    ) -> Result<AlphaPath, HeadError> {
+        rayon::scope(|_| search(&mut self.folded(folds)?, alphas, whole_side))
+    }
+
+    fn folded(&self, folds: &[usize]) -> Result<Labels<'_>, HeadError> {
+        let mut shared = Shared::default();
+        let labels = self.labels.iter().map(|it| it.folded(folds, &mut shared));
+        Ok(Labels(labels.collect::<Result<_, _>>()?))
     }
 
     /// Probabilities of every sample's labels by fits on the other folds, `(n_samples, n_labels)`.
@@ -150,5 +157,29 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
             intercept: fits.iter().map(|it| it.intercept[1] - it.intercept[0]).collect(),
             certificate: certificate.expect("at least one label"),
         })
+    }
+}
+
+/// Every label's cross-validation: losses are means of the labels that count in a fold.
+struct Labels<'a>(Vec<Box<dyn CrossValidated + 'a>>);
+
+impl CrossValidated for Labels<'_> {
+    fn n_folds(&self) -> usize {
+        self.0.first().map_or(0, |it| it.n_folds())
+    }
+
+    fn losses(
+        &mut self,
+        alpha: f64,
+        folds: &[usize],
+        visit: &mut dyn FnMut(usize, &[f64]),
+    ) -> Result<Vec<Option<f64>>, HeadError> {
+        let of_labels = self.0.iter_mut().map(|it| it.losses(alpha, folds, visit));
+        let of_labels = of_labels.collect::<Result<Vec<_>, _>>()?;
+        let of_fold = |fold: usize| {
+            let counted: Vec<f64> = of_labels.iter().filter_map(|it| it[fold]).collect();
+            (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64)
+        };
+        Ok((0..folds.len()).map(of_fold).collect())
     }
 }

@@ -1,31 +1,13 @@
 //! Choosing alpha by cross-validation: all folds and alphas on one prepared copy of the features.
 
-use std::iter;
-use std::ops::Range;
-use std::sync::Arc;
-
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::fit::Logistic;
-use super::kernels::Real;
-use super::lbfgs::{self, Settings};
-use super::loss::{Targets, residual};
-use super::precondition::Preconditioner;
-use super::problem::Problem;
+use super::folds::{CrossValidated, Shared};
 use super::rows::RowSource;
+use super::search::search;
 use crate::error::HeadError;
-use crate::feature::check_alpha;
-
-/// Largest gradient per sample at which a fit of the path stops.
-const PATH_TOLERANCE: f64 = 1e-5;
-
-/// Largest gap at which it stops, relative to the objective or to the loss that held-out samples had at
-/// the last alpha, whichever is larger: what is left to gain no longer shows in the losses compared.
-const PATH_GAP: f64 = 1e-3;
-
-/// Iterations a fit of the path may take: it starts near its end.
-const PATH_ITERATIONS: usize = 200;
 
 /// Cross-validated losses along a path of alphas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,13 +80,26 @@ impl<S: RowSource> Logistic<'_, S> {
     /// # Determinism
     /// The same samples, folds and alphas give the same bits, whatever the number of threads.
     pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
-        let alphas = from_strong_to_weak(alphas);
-        let mut losses = self.path_losses(folds, &alphas, &mut |_, _| ())?;
-        losses.retain(|of_fold| !of_fold.is_empty());
-        if losses.len() < 2 {
-            return Err(HeadError::TooFewFolds { found: losses.len() });
-        }
-        Ok(AlphaPath::new(alphas, &losses))
+        self.in_pool(folds, |samples| whole_path(samples, alphas))
+    }
+
+    /// Cross-validates as many of the alphas as it takes to find the best, each fit from the nearest before it:
+    /// some a decade apart, until the loss is a twentieth above the smallest on both sides, beyond which it must not
+    /// fall again; then ever nearer ones round the best. The path has those that were looked at. With `whole_side` also all
+    /// stronger alphas within one standard error of the best.
+    ///
+    /// # Errors
+    /// As [`cross_validate`](Self::cross_validate).
+    ///
+    /// # Determinism
+    /// As [`cross_validate`](Self::cross_validate).
+    pub fn select_alpha(
+        &self,
+        folds: &[usize],
+        alphas: &[f64],
+        whole_side: bool,
+    ) -> Result<AlphaPath, HeadError> {
+        self.in_pool(folds, |samples| search(samples, alphas, whole_side))
     }
 
     /// Logits of every sample by a fit on the other folds: `(n_samples, n_classes)`, or one column, the
@@ -114,90 +109,42 @@ impl<S: RowSource> Logistic<'_, S> {
     /// As [`cross_validate`](Self::cross_validate).
     pub fn out_of_fold(&self, folds: &[usize], alpha: f64) -> Result<Array2<f64>, HeadError> {
         let mut all = Array2::zeros((self.source().dim().0, self.targets().n_outputs()));
-        self.path_losses(folds, &[alpha], &mut |sample, logits| {
-            all.row_mut(sample).iter_mut().zip(logits).for_each(|(a, b)| *a = *b);
+        self.in_pool(folds, |samples| {
+            let every: Vec<usize> = (0..samples.n_folds()).collect();
+            samples.losses(alpha, &every, &mut |sample, logits| {
+                all.row_mut(sample).iter_mut().zip(logits).for_each(|(a, b)| *a = *b);
+            })
         })?;
         Ok(all)
     }
 
-    /// Losses of each fold at each alpha, in the order they come, none for a fold of which nothing counts;
-    /// `visit` sees the logits of every held-out sample.
-    pub(super) fn path_losses(
+    /// In a thread of the pool: what is too small to be split then runs without waking another.
+    fn in_pool<R: Send>(
         &self,
         folds: &[usize],
-        alphas: &[f64],
-        visit: &mut (dyn FnMut(usize, &[f64]) + Send),
-    ) -> Result<Vec<Vec<f64>>, HeadError> {
-        let (n_samples, n_features) = self.source().dim();
-        if folds.len() != n_samples {
-            return Err(HeadError::SampleCountMismatch { x_rows: n_samples, y_len: folds.len() });
-        }
-        alphas.iter().try_for_each(|it| check_alpha(*it))?;
-        match (self.row_space_rows(), self.rows()) {
-            (Some((rows, rank)), _) => rayon::scope(|_| self.path(rows, rank, folds, alphas, visit)),
-            (None, Some(rows)) => rayon::scope(|_| self.path(rows, n_features, folds, alphas, visit)),
-            (None, None) => Err(HeadError::NotInMemory),
-        }
+        work: impl FnOnce(&mut dyn CrossValidated) -> Result<R, HeadError> + Send,
+    ) -> Result<R, HeadError> {
+        rayon::scope(|_| work(&mut *self.folded(folds, &mut Shared::default())?))
     }
+}
 
-    fn path<T: Real>(
-        &self,
-        rows: &[T],
-        n_features: usize,
-        folds: &[usize],
-        alphas: &[f64],
-        visit: &mut dyn FnMut(usize, &[f64]),
-    ) -> Result<Vec<Vec<f64>>, HeadError> {
-        let sorted = Sorted::new(rows, n_features, self.targets(), folds);
-        if sorted.folds.len() < 2 || alphas.is_empty() {
-            return Err(HeadError::TooFewFolds { found: sorted.folds.len() });
-        }
-        let targets =
-            Targets { y: &sorted.y, weights: sorted.weights.as_deref(), n_classes: self.targets().n_classes };
-        let problem = |rows: Vec<Range<usize>>, penalty: f64| Problem {
-            design: &sorted.rows,
-            n_features,
-            rows,
-            targets: &targets,
-            penalty,
-        };
-        let n_parameters = (n_features + 1) * targets.n_outputs();
-        let mut solutions = vec![vec![0.0; n_parameters]; sorted.folds.len()];
-        let mut losses = vec![Vec::with_capacity(alphas.len()); sorted.folds.len()];
-        let n_samples = sorted.y.len();
-        let guess = (targets.n_classes as f64).ln();
-        let settings = Settings {
-            max_iterations: PATH_ITERATIONS,
-            noise: T::NOISE,
-            patience: 3,
-            renew_after: usize::MAX,
-        };
-        for alpha in alphas {
-            let penalty = self.penalty(*alpha);
-            let all = problem(iter::once(0..n_samples).collect(), penalty);
-            let shared = Arc::new(Preconditioner::new(&all, &solutions[0]));
-            for ((fold, solution), losses) in sorted.folds.iter().zip(&mut solutions).zip(&mut losses) {
-                let fitted_on = problem(vec![0..fold.start, fold.end..n_samples], penalty);
-                let worth = fitted_on.total_weight() * losses.last().copied().unwrap_or(guess);
-                *solution = lbfgs::minimise(
-                    std::mem::take(solution),
-                    &settings,
-                    &mut |parameters, gradient| fitted_on.evaluate(parameters, gradient),
-                    &mut |_| Arc::clone(&shared),
-                    &|value, gradient| {
-                        fitted_on.gradient_per_sample(gradient) <= PATH_TOLERANCE
-                            && fitted_on.gap(gradient) <= PATH_GAP * value.max(worth)
-                    },
-                )
-                .parameters;
-                let held_out = problem(iter::once(fold.clone()).collect(), penalty);
-                losses.extend(held_out_loss(&held_out, solution, fold, &mut |row, logits| {
-                    visit(sorted.order[row], logits);
-                }));
-            }
-        }
-        Ok(losses)
+/// Losses at every alpha, from strong to weak.
+pub(super) fn whole_path(samples: &mut dyn CrossValidated, alphas: &[f64]) -> Result<AlphaPath, HeadError> {
+    let alphas = from_strong_to_weak(alphas);
+    let folds: Vec<usize> = (0..samples.n_folds()).collect();
+    let losses = alphas.iter().map(|it| samples.losses(*it, &folds, &mut |_, _| ()));
+    path_of(alphas.clone(), &losses.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// A path from the losses of the folds at each alpha; folds of which nothing counts are left out.
+pub(super) fn path_of(alphas: Vec<f64>, losses: &[Vec<Option<f64>>]) -> Result<AlphaPath, HeadError> {
+    let n_folds = losses.first().map_or(0, Vec::len);
+    let of_fold = |fold: usize| losses.iter().map(|it| it[fold]).collect::<Option<Vec<f64>>>();
+    let of_folds: Vec<Vec<f64>> = (0..n_folds).filter_map(of_fold).collect();
+    if of_folds.len() < 2 {
+        return Err(HeadError::TooFewFolds { found: of_folds.len() });
     }
+    Ok(AlphaPath::new(alphas, &of_folds))
 }
 
 /// Strong penalties first.
@@ -205,59 +152,4 @@ pub(super) fn from_strong_to_weak(alphas: &[f64]) -> Vec<f64> {
     let mut alphas = alphas.to_vec();
     alphas.sort_by(|a, b| b.total_cmp(a));
     alphas
-}
-
-/// Samples in the order of their folds, so that each fold is one range.
-struct Sorted<T> {
-    /// What each row was before.
-    order: Vec<usize>,
-    rows: Vec<T>,
-    y: Vec<usize>,
-    weights: Option<Vec<f64>>,
-    /// Ranges of the folds that have samples.
-    folds: Vec<Range<usize>>,
-}
-
-impl<T: Real> Sorted<T> {
-    fn new(rows: &[T], n_features: usize, targets: &Targets<'_>, folds: &[usize]) -> Self {
-        let mut order: Vec<usize> = (0..folds.len()).collect();
-        order.sort_by_key(|it| folds[*it]);
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for (place, sample) in order.iter().enumerate() {
-            match ranges.last_mut() {
-                Some(last) if folds[order[last.start]] == folds[*sample] => last.end = place + 1,
-                _ => ranges.push(place..place + 1),
-            }
-        }
-        let row = |sample: &usize| rows[sample * n_features..][..n_features].iter().copied();
-        Self {
-            rows: order.iter().flat_map(row).collect(),
-            y: order.iter().map(|it| targets.y[*it]).collect(),
-            weights: targets.weights.map(|weights| order.iter().map(|it| weights[*it]).collect()),
-            folds: ranges,
-            order,
-        }
-    }
-}
-
-/// Mean loss of the samples of a fold whose class occurs outside it, if any; `visit` sees the logits of all.
-fn held_out_loss<T: Real>(
-    of_fold: &Problem<'_, T>,
-    parameters: &[f64],
-    fold: &Range<usize>,
-    visit: &mut dyn FnMut(usize, &[f64]),
-) -> Option<f64> {
-    let targets = of_fold.targets;
-    let mut seen = vec![false; targets.n_classes];
-    let outside = (0..fold.start).chain(fold.end..targets.y.len());
-    outside.filter(|it| targets.weight(*it) > 0.0).for_each(|it| seen[targets.y[it]] = true);
-    let (mut sum, mut weight) = (0.0, 0.0);
-    of_fold.for_each_logits(parameters, &mut |row, logits| {
-        visit(row, logits);
-        if seen[targets.y[row]] {
-            sum += residual(targets, row, &mut logits.to_vec());
-            weight += targets.weight(row);
-        }
-    });
-    (weight > 0.0).then(|| sum / weight)
 }

@@ -2,6 +2,8 @@
 
 mod network;
 
+use std::fmt;
+
 use ndarray::ArrayView2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -60,6 +62,21 @@ pub struct Epoch {
     pub validation_loss: Option<f64>,
     /// Their accuracy.
     pub validation_accuracy: Option<f64>,
+}
+
+/// In one line.
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let score = |loss: f64, accuracy: Option<f64>| match accuracy {
+            Some(accuracy) => format!("loss {loss:.4}, accuracy {:.1}%", 100.0 * accuracy),
+            None => format!("loss {loss:.4}"),
+        };
+        write!(f, "epoch {:>3}: {}", self.epoch, score(self.loss, self.accuracy))?;
+        match self.validation_loss {
+            Some(loss) => write!(f, "; early stopping's share: {}", score(loss, self.validation_accuracy)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A trained head with one hidden layer.

@@ -11,25 +11,22 @@ fn a_head_file_round_trips_and_is_reproducible() {
 }
 
 #[test]
-fn damaged_head_files_are_errors() {
+fn damaged_head_files_are_errors_and_never_another_head() {
     let bytes = head().to_bytes().unwrap();
-    let (mut n_cases, mut n_readable) = (0, 0);
+    let mut n_cases = 0;
     for position in 0..bytes.len() {
         HeadModel::from_bytes(&bytes[..position]).expect_err("a part of a head is no head");
         for flip in [0x01, 0x10, 0x80, 0xff] {
             let mut damaged = bytes.clone();
             damaged[position] ^= flip;
-            // Another number is still a head; whatever is read can be used and written.
+            // Spaces of the container's own header say nothing, and nothing else is there.
             if let Ok(head) = HeadModel::from_bytes(&damaged) {
-                drop(head.predict(Array2::<f32>::zeros((1, 4)).view()));
-                head.to_bytes().unwrap();
-                n_readable += 1;
+                assert_eq!(head, self::head(), "byte {position}");
             }
             n_cases += 1;
         }
     }
     assert_eq!(n_cases, 4 * bytes.len());
-    assert!(n_readable < n_cases / 2, "{n_readable} of {n_cases} damaged heads were read");
     let err = HeadModel::from_bytes(b"ONNX").unwrap_err().to_string();
     assert!(err.starts_with("not a readable head file: "), "{err}");
 }

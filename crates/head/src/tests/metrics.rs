@@ -11,11 +11,12 @@ fn balanced_weights_count_classes_alike_and_the_prior_comes_back() {
     let by_class = balanced_weights(&y, 2);
     let weights: Vec<f64> = y.iter().map(|it| by_class[*it]).collect();
     assert!((weights.iter().sum::<f64>() - 200.0).abs() < 1e-9);
-    let mut fit = fit_logistic(x.view(), &y, 2, Some(&weights), &tight(1.0)).unwrap();
-    let odds = |fit: &LogisticFit| (fit.intercept[1] - fit.intercept[0]).exp();
-    assert!((odds(&fit) - 1.0).abs() < 1e-6);
-    correct_prior(&mut fit.intercept, &by_class);
-    assert!((odds(&fit) - 1.0 / 9.0).abs() < 1e-6);
+    let fit = fit_logistic(x.view(), &y, 2, Some(&weights), &tight(1.0)).unwrap();
+    let odds = (fit.intercept[1] - fit.intercept[0]).exp();
+    assert!((odds - 1.0).abs() < 1e-6);
+    let mut probabilities = [1.0 / (1.0 + odds), odds / (1.0 + odds)];
+    correct_prior(&mut probabilities, &[0.9, 0.1]);
+    assert!((probabilities[1] - 0.1).abs() < 1e-6, "{probabilities:?}");
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn reports_judge_by_the_rule_that_decides() {
     let scores = Array2::from_shape_fn((300, 3), |_| f64::from(rng.random_range(0..5_u8)) / 4.0);
     let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
     let truth: Vec<usize> = (0..300).map(|it| it % 3).collect();
-    let classes = Outputs { task: Task::Classification, labels: labels.clone(), thresholds: vec![] };
+    let classes = Outputs { task: Task::Classification, labels: labels.clone(), ..Outputs::default() };
     let decided = classes.decide(scores.view());
     let report = ClassificationReport::new(scores.view(), &truth, &labels, 0).unwrap();
     let hits = decided.iter().zip(&truth).filter(|(it, class)| it.given == [**class]).count();
@@ -199,7 +200,7 @@ fn reports_judge_by_the_rule_that_decides() {
     let thresholds = vec![0.25, 0.5, 0.75];
     let has = Array2::from_shape_fn((300, 3), |(row, label)| f64::from(u8::from((row + label) % 2 == 0)));
     let report = MultilabelReport::new(scores.view(), has.view(), &labels, &thresholds).unwrap();
-    let several = Outputs { task: Task::Multilabel, labels, thresholds };
+    let several = Outputs { task: Task::Multilabel, labels, thresholds, ..Outputs::default() };
     let exact = several
         .decide(scores.view())
         .into_iter()

@@ -68,7 +68,7 @@ fn head() -> HeadModel {
             outputs: Outputs {
                 task: Task::Classification,
                 labels: ["a", "b", "ü\""].map(str::to_owned).to_vec(),
-                thresholds: Vec::new(),
+                ..Outputs::default()
             },
             fingerprint: "f".to_owned(),
             space: serde_json::json!({"n_features": 4}),

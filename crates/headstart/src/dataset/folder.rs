@@ -1,55 +1,52 @@
-//! Folders: pictures, and what their places say of splits and classes.
+//! Folders: which pictures there are, and what else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{Input, Listing};
+use headstart_input::PictureFormat;
 use headstart_store::{Failure, Label};
 use walkdir::WalkDir;
 
-use super::{Dataset, absolute, key};
+use super::layout::{Layout, Places};
+use super::{Dataset, DatasetConfig, absolute, key};
 use crate::error::Error;
+use crate::event::Note;
 
-const PICTURE_EXTENSIONS: [&str; 12] =
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "apng"];
-
-/// Names of top-level folders that are splits and not classes.
-const SPLITS: [&str; 8] = ["train", "training", "val", "valid", "validation", "dev", "test", "testing"];
-
-/// The pictures of a folder, whatever its layout.
+/// The files of a folder, whatever its layout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pictures {
-    /// The files, sorted.
+    /// Pictures, sorted.
     pub(crate) files: Vec<PathBuf>,
-    /// Files that are no pictures by their extension.
-    pub(crate) n_ignored: usize,
-    /// Entries that cannot be looked at, with the reason.
+    /// Files that are none, sorted.
+    pub(crate) others: Vec<PathBuf>,
+    /// Entries that cannot be looked at, and pictures of formats that are not read, with the reason.
     pub(crate) unreadable: Vec<Failure>,
-}
-
-/// How a folder was understood.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Layout {
-    /// Names of the splits, sorted.
-    pub splits: Vec<String>,
-    /// Names of the classes, sorted.
-    pub classes: Vec<String>,
-    /// Pictures that lie in no folder of a class.
-    pub n_unlabelled: usize,
+    /// How many pictures there are of each format that is not read.
+    pub(crate) not_read: BTreeMap<&'static str, usize>,
 }
 
 impl Pictures {
     /// Lists the pictures of a folder and of those below it, hidden ones left out.
+    ///
+    /// A file is what the ending of its name says; one with another ending, or none, what its first bytes say. What
+    /// a camera keeps of a photo is left out where the photo lies beside it.
     #[must_use]
     pub(crate) fn of_folder(folder: &Path) -> Self {
         let mut found = Self::default();
+        let mut not_read = Vec::new();
         // Following links finds pictures kept elsewhere; walkdir notices loops.
         let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();
         for entry in entries.into_iter().filter_entry(|it| !is_hidden(it)) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {}
-                Ok(entry) if is_picture(entry.path()) => found.files.push(entry.into_path()),
-                Ok(_) => found.n_ignored += 1,
+                Ok(entry) => match format_of(entry.path()) {
+                    Some(PictureFormat { is_read: true, .. }) => found.files.push(entry.into_path()),
+                    Some(format) => not_read.push((entry.into_path(), format)),
+                    None => found.others.push(entry.into_path()),
+                },
                 Err(err) => {
                     let reason = match err.loop_ancestor() {
                         Some(ancestor) => format!("is a link back to {}", ancestor.display()),
@@ -61,77 +58,90 @@ impl Pictures {
                 }
             }
         }
+        let has_raw = not_read.iter().any(|it| it.1.is_camera_raw());
+        let photos = found.files.iter().filter(|_| has_raw).map(|it| it.with_extension(""));
+        let photos: BTreeSet<PathBuf> = photos.collect();
+        for (path, format) in not_read {
+            if format.is_camera_raw() && photos.contains(&path.with_extension("")) {
+                found.others.push(path);
+                continue;
+            }
+            *found.not_read.entry(format.name).or_default() += 1;
+            let reason = headstart_input::InputError::FormatNotRead { format: format.name }.to_string();
+            found.unreadable.push(Failure { path: key(&path), reason });
+        }
         found
     }
 }
 
+/// The format of a picture; none for a file that is no picture.
+fn format_of(path: &Path) -> Option<PictureFormat> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    let by_name = PictureFormat::of_extension(&extension);
+    if by_name.is_some_and(|it| it.is_read || it.is_camera_raw()) {
+        return by_name;
+    }
+    let mut bytes = Vec::new();
+    // One that cannot be opened is what its name says. A pipe is not opened: that would wait for its writer.
+    if path.is_file()
+        && let Ok(file) = File::open(path)
+    {
+        drop(file.take(PictureFormat::N_BYTES as u64).read_to_end(&mut bytes));
+    }
+    PictureFormat::of_bytes(&bytes).or(by_name)
+}
+
 /// Lists a folder as a dataset.
-pub(super) fn list(folder: &Path) -> Result<Dataset, Error> {
-    let Pictures { files, n_ignored, unreadable } = Pictures::of_folder(folder);
+pub(super) fn list(folder: &Path, config: &DatasetConfig) -> Result<Dataset, Error> {
+    let Pictures { files, others, unreadable, not_read } = Pictures::of_folder(folder);
+    let below = |file: &Path| file.strip_prefix(folder).unwrap_or(file).to_owned();
+    let places = Places::new(files.iter().map(|it| below(it)));
+    let (layout, mut notes) = Layout::of(folder, &places, config.label_from)?;
     let prefix = key(folder);
     let prefix = prefix.trim_end_matches('/');
     let inside = |path: String| match path.strip_prefix(prefix).and_then(|it| it.strip_prefix('/')) {
         Some(inside) => inside.to_owned(),
         None => path,
     };
-    let unreadable = unreadable.into_iter().map(|it| Failure { path: inside(it.path), ..it }).collect();
-    let mut listing = Listing { root: absolute(folder)?, inputs: Vec::new(), unreadable };
-    let has_splits = has_splits(folder, &files)?;
-    for file in files {
-        let path = file.strip_prefix(folder).unwrap_or(&file).to_owned();
-        let folders: Vec<String> = path
-            .parent()
-            .map(|it| it.components().map(|c| key(c.as_os_str().as_ref())).collect())
-            .unwrap_or_default();
-        let (split, label) = if has_splits {
-            (folders.first().cloned(), folders.get(1).cloned())
-        } else {
-            (None, folders.first().cloned())
-        };
-        let label = label.map(Label::Class);
-        listing.inputs.push(Input { path: key(&path), file, label, split, group: None });
+    let unreadable = unreadable.into_iter().map(|it| Failure { path: inside(it.path), ..it });
+    let mut listing =
+        Listing { root: absolute(folder)?, inputs: Vec::new(), unreadable: unreadable.collect() };
+    if !not_read.is_empty() {
+        let formats = not_read.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();
+        notes.push(Note::PicturesNotRead { formats });
     }
-    let layout = Some(layout(&listing.inputs));
-    Ok(Dataset { listing, n_ignored, layout })
+    let barren = barren_folders(&places, others.iter().map(|it| below(it)), layout.label_depth);
+    for (file, place) in files.into_iter().zip(places.of_files()) {
+        let (split, label) = layout.read(place);
+        let (label, path) = (label.map(Label::Class), key(&below(&file)));
+        listing.inputs.push(Input { path, file, label, split, group: None });
+    }
+    // Where nothing is a picture, that is said of the whole.
+    if !listing.inputs.is_empty() {
+        listing.unreadable.extend(barren);
+    }
+    Ok(Dataset { listing, n_ignored: others.len(), layout: Some(layout), notes })
 }
 
-/// `<split>/<class>/*`: every top-level folder with pictures is named like a split.
-///
-/// A class may well be called `train` or `test`; `train` and `test` beside a third folder are refused,
-/// because either reading would be wrong for somebody without a word.
-fn has_splits(folder: &Path, files: &[PathBuf]) -> Result<bool, Error> {
-    let paths = files.iter().map(|it| it.strip_prefix(folder).unwrap_or(it));
-    let nested = paths.filter(|it| it.components().count() > 1);
-    let tops: BTreeSet<String> =
-        nested.filter_map(|it| it.components().next()).map(|it| key(it.as_os_str().as_ref())).collect();
-    let is_split = |it: &&String| SPLITS.contains(&it.to_lowercase().as_str());
-    let (splits, others): (Vec<&String>, Vec<&String>) = tops.iter().partition(is_split);
-    if let (true, Some(other)) = (splits.len() > 1, others.first()) {
-        return Err(Error::FolderBesideSplits {
-            path: folder.to_owned(),
-            splits: splits.into_iter().cloned().collect(),
-            other: (*other).clone(),
-        });
+/// Folders that could be a class's, and hold files but not one picture.
+fn barren_folders(places: &Places, others: impl Iterator<Item = PathBuf>, depth: usize) -> Vec<Failure> {
+    let fertile: BTreeSet<&[String]> =
+        places.folders.iter().flat_map(|it| (1..=it.len()).map(move |n| &it[..n])).collect();
+    let mut barren: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    for folders in Places::new(others).of_files() {
+        // The topmost without a picture, no deeper than classes are.
+        let n = (1..=folders.len().min(depth)).find(|n| !fertile.contains(&folders[..*n]));
+        if let Some(n) = n {
+            *barren.entry(folders[..n].to_vec()).or_default() += 1;
+        }
     }
-    Ok(!splits.is_empty() && others.is_empty())
-}
-
-fn layout(inputs: &[Input]) -> Layout {
-    let splits: BTreeSet<&String> = inputs.iter().filter_map(|it| it.split.as_ref()).collect();
-    let class = |it: &Input| if let Some(Label::Class(it)) = &it.label { Some(it.clone()) } else { None };
-    let classes: BTreeSet<String> = inputs.iter().filter_map(class).collect();
-    Layout {
-        splits: splits.into_iter().cloned().collect(),
-        classes: classes.into_iter().collect(),
-        n_unlabelled: inputs.iter().filter(|it| it.label.is_none()).count(),
-    }
+    let failure = |(folders, n): (Vec<String>, usize)| {
+        let files = if n == 1 { "1 file that is".to_owned() } else { format!("{n} files that are") };
+        Failure { path: folders.join("/"), reason: format!("holds no picture, but {files} none") }
+    };
+    barren.into_iter().map(failure).collect()
 }
 
 fn is_hidden(entry: &walkdir::DirEntry) -> bool {
     entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.')
-}
-
-fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    PICTURE_EXTENSIONS.contains(&extension.as_str())
 }

@@ -1,62 +1,82 @@
 //! Datasets: folders, manifests, lists. Which files there are, and what is known of them.
 
+mod columns;
+mod delimited;
+mod error;
 mod folder;
+mod labels;
+mod layout;
 mod manifest;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{Input, Listing};
 
-use crate::error::{Error, io};
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-pub use folder::Layout;
+use crate::error::{Error, io};
+use crate::event::Note;
+
+pub use error::DatasetError;
 pub(crate) use folder::Pictures;
+pub use layout::{LabelFrom, Layout};
+
+/// Longest line or record of a manifest, in bytes.
+const MAX_ROW_BYTES: usize = 1 << 20;
 
 /// A listed dataset.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Dataset {
     /// The inputs, sorted by path for a folder, else in the order they were listed; entries of a folder or
-    /// rows of a manifest that are no inputs are among the unreadable.
+    /// rows of a manifest that are no inputs are among the unreadable, and so are folders that hold files but
+    /// no picture.
     pub listing: Listing,
-    /// Files of a folder that are no pictures by their extension.
+    /// Files of a folder that are no pictures.
     pub n_ignored: usize,
     /// How a folder was understood.
     pub layout: Option<Layout>,
+    /// What its user should know of how it was read.
+    pub notes: Vec<Note>,
 }
 
-/// Columns of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns {
-    /// Column of the path. Default `path`.
-    pub path: String,
-    /// Columns of the label; several make several targets. Default `label`; where a row has none there,
-    /// `labels` or `targets`, as a store's own table has them.
-    pub labels: Vec<String>,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Self { path: "path".to_owned(), labels: vec!["label".to_owned()] }
-    }
+/// How a dataset is to be read, where that is not plain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatasetConfig {
+    /// Column of a manifest that holds the path. Default: the one of a usual name (`path`, `filename`, `image`, …).
+    pub path_column: Option<String>,
+    /// Columns of a manifest that hold the label; several make several targets, or, where all hold only yes and
+    /// no, several labels. Default: the one of a usual name (`label`, `class`, `target`, `category`, …).
+    pub label_columns: Vec<String>,
+    /// Texts that say that there is no label.
+    pub missing: Vec<String>,
+    /// What values of a manifest's column of splits stand for: `train`, `val`, `test`.
+    pub splits: BTreeMap<String, String>,
+    /// Which folder of a picture is its label. Default: the topmost, below splits.
+    pub label_from: Option<LabelFrom>,
 }
 
 impl Dataset {
     /// Lists a dataset: a folder (`<class>/*` or `<split>/<class>/*`), or a manifest (`.csv`, `.tsv`,
     /// `.jsonl`, `.ndjson`, `.parquet` with columns path, label, split, group).
     ///
+    /// A row or a line of a manifest has at most 1 MiB, a cell 32 KiB.
+    ///
     /// # Errors
-    /// When it does not read, or a manifest lacks a column that it needs. A row that is no input is among
-    /// the listing's unreadable.
-    pub fn open(dataset: impl AsRef<Path>, columns: &Columns) -> Result<Self, Error> {
+    /// When it does not read, a manifest lacks a column that it needs or has several that could be meant, or
+    /// folders can be understood in two ways. A row that is no input is among the listing's unreadable.
+    pub fn open(dataset: impl AsRef<Path>, config: &DatasetConfig) -> Result<Self, Error> {
         let dataset = dataset.as_ref();
         let mut listed = if dataset.is_dir() {
             // Below, what does not read is a failure; here, it is all of them.
             std::fs::read_dir(dataset).map_err(io("read", dataset))?;
-            folder::list(dataset)?
+            folder::list(dataset, config)?
         } else if dataset.exists() {
-            Self { listing: manifest::list(dataset, columns)?, ..Self::default() }
+            manifest::list(dataset, config)?
         } else {
-            return Err(Error::NoDataset { path: dataset.to_owned() });
+            return Err(DatasetError::NoDataset { path: dataset.to_owned() }.into());
         };
         listed.listing.inputs.shrink_to_fit();
         Ok(listed)
@@ -81,13 +101,18 @@ impl Dataset {
     /// Refuses a dataset without a single input, read or not.
     ///
     /// # Errors
-    /// [`Error::NoInputs`], which names `path`.
+    /// [`DatasetError::NoInputs`], which names `path`.
     pub fn check_not_empty(&self, path: &Path) -> Result<(), Error> {
         if self.listing.inputs.is_empty() && self.listing.unreadable.is_empty() {
-            return Err(Error::NoInputs { path: path.to_owned() });
+            return Err(DatasetError::NoInputs { path: path.to_owned() }.into());
         }
         Ok(())
     }
+}
+
+/// A name in the one form of Unicode in which equal ones are equal (NFC).
+fn normalised(name: &str) -> String {
+    if is_nfc(name) { name.to_owned() } else { name.nfc().collect() }
 }
 
 fn absolute(folder: &Path) -> Result<String, Error> {

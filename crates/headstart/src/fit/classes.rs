@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use headstart_head::{
-    Activation, DenseLayer, Logistic, LogisticFit, balanced_weights, correct_prior, fit_with_linfa, one_hot,
+    Activation, DenseLayer, Logistic, LogisticFit, Outputs, Task, balanced_weights, fit_with_linfa, one_hot,
 };
 
 use super::config::{FitConfig, HeadConfig, LogisticHead, Solver};
@@ -39,15 +39,14 @@ pub(super) fn fit(
             let targets = one_hot(&y, labels.len());
             let samples =
                 hidden::Targets { targets: targets.view(), strata: &y, weights: of_samples.as_deref() };
-            let (mut layers, how) =
-                hidden::fit(head, config.seed, training, &samples, Activation::Softmax, events)?;
-            if let (Some(weights), Some(last)) = (weights, layers.last_mut()) {
-                correct_prior(&mut last.bias, &weights);
-            }
-            (layers, how)
+            hidden::fit(head, config.seed, training, &samples, Activation::Softmax, events)?
         }
     };
-    Ok(Solved { layers, labels, class_counts, thresholds: Vec::new(), how })
+    let outputs = Outputs { task: Task::Classification, labels, ..Outputs::default() };
+    // Decided by probabilities of classes that are equally frequent: that is what balancing is for.
+    let share = |it: &usize| *it as f64 / y.len() as f64;
+    let shares = if config.balanced() { class_counts.iter().map(share).collect() } else { Vec::new() };
+    Ok(Solved { layers, outputs: Outputs { shares, ..outputs }, class_counts, how })
 }
 
 fn logistic(
@@ -63,17 +62,27 @@ fn logistic(
     let weights = class_weights.as_ref().map(|it| weigh(it, y));
     let samples = Logistic::new(&training.x, y, n_classes, weights.as_deref(), head.standardize)?;
     let path = || match &training.part {
-        None => samples.cross_validate(&training.folds(head, y, seed), &head.alphas()),
+        None => {
+            let folds = training.folds(head, y, seed);
+            head.path(
+                |alphas, side| samples.select_alpha(&folds, alphas, side),
+                |it| samples.cross_validate(&folds, it),
+            )
+        }
         Some(part) => {
             let y = part.classes(&part.rows, labels);
             let weights = class_weights.as_ref().map(|it| weigh(it, &y));
-            Logistic::new(&part.x, &y, n_classes, weights.as_deref(), head.standardize)?
-                .cross_validate(&part.folds(head, &y, seed), &head.alphas())
+            let samples = Logistic::new(&part.x, &y, n_classes, weights.as_deref(), head.standardize)?;
+            let folds = part.folds(head, &y, seed);
+            head.path(
+                |alphas, side| samples.select_alpha(&folds, alphas, side),
+                |it| samples.cross_validate(&folds, it),
+            )
         }
     };
     let (alpha, path) = choose_alpha(head, path, events)?;
     let config = head.at(alpha);
-    let mut fit = match (head.solver, head.start.as_deref()) {
+    let fit = match (head.solver, head.start.as_deref()) {
         (Solver::Linfa, _) => fit_with_linfa(training.in_memory()?, y, n_classes, &config)?,
         (Solver::Headstart, None) => samples.fit(&config)?,
         (Solver::Headstart, Some(start)) => {
@@ -81,9 +90,6 @@ fn logistic(
             samples.fit_from(&LogisticFit { coef, intercept, certificate }, &config)?
         }
     };
-    if let Some(class_weights) = class_weights {
-        correct_prior(&mut fit.intercept, &class_weights);
-    }
     let layer = DenseLayer { weight: fit.coef, bias: fit.intercept, activation: Activation::Softmax };
     let certificate = Some(fit.certificate);
     Ok((vec![layer], How { alpha: Some(alpha), path, certificate, training: None }))

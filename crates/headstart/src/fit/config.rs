@@ -1,6 +1,8 @@
 //! How a head is to be fitted.
 
-use headstart_head::{AlphaPath, HeadModel, LogisticConfig, LossName, MlpConfig, Task, default_alphas};
+use headstart_head::{
+    AlphaPath, HeadError, HeadModel, LogisticConfig, LossName, MlpConfig, Task, default_alphas,
+};
 
 use crate::error::Error;
 
@@ -38,7 +40,8 @@ pub enum HeadConfig {
 pub struct LogisticHead {
     /// L2 weight on the summed loss. Default: the best of `alphas`, by cross-validated log-loss.
     pub alpha: Option<f64>,
-    /// Alphas to choose from. Default: 45 from 1e-6 to 1e5, or that of the head that is started from.
+    /// Alphas to choose from, all of which are looked at. Default: as many of 45 from 1e-6 to 1e5 as it takes to find
+    /// the best, or that of the head that is started from.
     pub alphas: Option<Vec<f64>>,
     /// Folds of the cross-validation, at least 2; groups stay together. Default 5.
     pub n_folds: usize,
@@ -184,8 +187,21 @@ impl HeadConfig {
 }
 
 impl LogisticHead {
+    /// The alphas there are to choose from.
     pub(crate) fn alphas(&self) -> Vec<f64> {
         self.alphas.clone().unwrap_or_else(default_alphas)
+    }
+
+    /// The path that alpha is chosen by: of the default's as many as it takes, of those that were asked for all.
+    pub(crate) fn path(
+        &self,
+        select: impl FnOnce(&[f64], bool) -> Result<AlphaPath, HeadError>,
+        whole: impl FnOnce(&[f64]) -> Result<AlphaPath, HeadError>,
+    ) -> Result<AlphaPath, HeadError> {
+        match &self.alphas {
+            None => select(&default_alphas(), self.one_standard_error),
+            Some(alphas) => whole(alphas),
+        }
     }
 
     /// Index of the alpha to take from a path.

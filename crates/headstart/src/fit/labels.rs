@@ -1,9 +1,10 @@
 //! Any number of labels a sample.
 
 use headstart_head::{
-    Activation, AlphaPath, DEFAULT_THRESHOLD, DenseLayer, HeadError, OneVsRest, OneVsRestFit, f1_thresholds,
+    Activation, AlphaPath, DEFAULT_THRESHOLD, DenseLayer, HeadError, OneVsRest, OneVsRestFit, Outputs, Task,
+    f1_thresholds,
 };
-use ndarray::Array2;
+use ndarray::{Array1, Array2, Axis};
 
 use super::config::{FitConfig, HeadConfig, LogisticHead};
 use super::rows::{Features, Training};
@@ -25,8 +26,15 @@ pub(super) fn fit(
     }
     let truth = training.samples.indicator(&training.rows, &labels);
     let class_counts = supports(&truth);
-    if let Some(label) = class_counts.iter().position(|it| *it == training.rows.len()) {
-        return Err(Error::OneClass { label: labels[label].clone() });
+    let n = training.rows.len();
+    let (varied, constant): (Vec<usize>, Vec<usize>) =
+        (0..labels.len()).partition(|it| class_counts[*it] < n);
+    if varied.is_empty() {
+        return Err(Error::OneClass { label: labels[0].clone() });
+    }
+    let names = |columns: &[usize]| columns.iter().map(|it| labels[*it].clone()).collect::<Vec<_>>();
+    if !constant.is_empty() {
+        note(events, Note::ConstantLabels { n_samples: n, labels: names(&constant) });
     }
     let (layers, thresholds, how) = match &config.head {
         HeadConfig::Mlp(head) => {
@@ -36,10 +44,36 @@ pub(super) fn fit(
                 hidden::fit(head, config.seed, training, &targets, Activation::Sigmoid, events)?;
             (layers, vec![DEFAULT_THRESHOLD; labels.len()], how)
         }
-        HeadConfig::Logistic(head) => one_vs_rest(head, config.seed, training, &labels, &truth, events)?,
+        HeadConfig::Logistic(head) => {
+            let of_varied = truth.select(Axis(1), &varied);
+            let fitted = one_vs_rest(head, config.seed, training, &names(&varied), &of_varied, events)?;
+            let (layer, thresholds, how) = fitted;
+            let (layer, thresholds) = with_constant(layer, &thresholds, &varied, labels.len(), n);
+            (vec![layer], thresholds, how)
+        }
         HeadConfig::Linear(_) => unreachable!("a linear head is not asked for several labels"),
     };
-    Ok(Solved { layers, labels, class_counts, thresholds, how })
+    let outputs = Outputs { task: Task::Multilabel, labels, thresholds, ..Outputs::default() };
+    Ok(Solved { layers, outputs, class_counts, how })
+}
+
+/// A layer of all labels from that of the varied ones: one that all of `n_samples` have is given always, with the
+/// probability that a rule of succession gives it, (n + 1) / (n + 2). It is not fitted: its best bias is infinite.
+fn with_constant(
+    layer: DenseLayer,
+    thresholds: &[f64],
+    varied: &[usize],
+    n_labels: usize,
+    n_samples: usize,
+) -> (DenseLayer, Vec<f64>) {
+    let mut weight = Array2::zeros((layer.weight.nrows(), n_labels));
+    let mut bias = Array1::from_elem(n_labels, (n_samples as f64 + 1.0).ln());
+    let mut all = vec![DEFAULT_THRESHOLD; n_labels];
+    for (from, to) in varied.iter().enumerate() {
+        weight.column_mut(*to).assign(&layer.weight.column(from));
+        (bias[*to], all[*to]) = (layer.bias[from], thresholds[from]);
+    }
+    (DenseLayer { weight, bias, activation: layer.activation }, all)
 }
 
 fn one_vs_rest(
@@ -49,7 +83,7 @@ fn one_vs_rest(
     labels: &[String],
     truth: &Array2<f64>,
     events: &mut Events<'_>,
-) -> Result<(Vec<DenseLayer>, Vec<f64>, How), Error> {
+) -> Result<(DenseLayer, Vec<f64>, How), Error> {
     let columns = columns_of(truth);
     let samples = OneVsRest::new(&training.x, &columns, None, head.standardize)?;
     let Chosen { alpha, path, thresholds } = match &training.part {
@@ -81,7 +115,7 @@ fn one_vs_rest(
     };
     let layer = DenseLayer { weight: fit.coef, bias: fit.intercept, activation: Activation::Sigmoid };
     let certificate = Some(fit.certificate);
-    Ok((vec![layer], thresholds, How { alpha: Some(alpha), path, certificate, training: None }))
+    Ok((layer, thresholds, How { alpha: Some(alpha), path, certificate, training: None }))
 }
 
 /// What is chosen by cross-validation.
@@ -101,7 +135,13 @@ fn choose(
     events: &mut Events<'_>,
 ) -> Result<Chosen, Error> {
     let samples = || samples.ok_or(HeadError::TooFewFolds { found: 0 });
-    let path = || samples()?.cross_validate(folds, &head.alphas());
+    let path = || {
+        let samples = samples()?;
+        head.path(
+            |alphas, side| samples.select_alpha(folds, alphas, side),
+            |it| samples.cross_validate(folds, it),
+        )
+    };
     let (alpha, path) = choose_alpha(head, path, events)?;
     let thresholds = match samples().and_then(|it| it.out_of_fold(folds, alpha)) {
         Ok(probabilities) => {

@@ -10,16 +10,17 @@ mod rows;
 use std::time::{Duration, Instant};
 
 use headstart_head::{
-    AlphaPath, Baselines, Certificate, DenseLayer, FitRecord, HeadError, HeadMetadata, HeadModel, Outputs,
-    Task, TrainingRecord,
+    AlphaPath, Baselines, Certificate, DenseLayer, FitRecord, HeadError, HeadMetadata, HeadModel, LossName,
+    Outputs, Task, TrainingRecord, mcnemar,
 };
 use ndarray::{Array1, Array2};
 
 use crate::error::Error;
 use crate::event::{Events, Note, note};
 use crate::files::check_space;
-use crate::judge::{Judged, judge_scores};
-use crate::samples::{Role, Samples, rows_of};
+use crate::judge::{Judged, judge_scores, note_unknown};
+use crate::samples::Samples;
+use crate::split::{Role, rows_of};
 use rows::Training;
 
 pub use config::{FitConfig, HeadConfig, LinearHead, LogisticHead, MlpHead, Solver};
@@ -27,6 +28,9 @@ pub use config::{FitConfig, HeadConfig, LinearHead, LogisticHead, MlpHead, Solve
 /// Where there are too few samples to cross-validate; good across backbones and datasets on standardised
 /// features (`bench/RESULTS.md`).
 const DEFAULT_ALPHA: f64 = 10.0;
+
+/// Chance that a head no worse than a prediction without a fit looks so much worse, below which that is said.
+const SIGNIFICANT: f64 = 0.05;
 
 /// A fitted head, and what it is worth.
 #[derive(Debug, Clone)]
@@ -94,28 +98,61 @@ fn choose_task(config: &FitConfig, samples: &Samples, events: &mut Events<'_>) -
         }
         (_, Some(Task::Regression)) => samples.targets().map(|_| Task::Regression)?,
         (_, Some(task)) => task,
-        (HeadConfig::Linear(_), None) if samples.is_numeric() => {
-            note(events, Note::LabelsAreNumbers);
-            Task::Regression
+        (_, None) if samples.has_several_numbers() => {
+            if matches!(config.head, HeadConfig::Linear(_)) {
+                note(events, Note::LabelsAreNumbers);
+                return Ok(Task::Regression);
+            }
+            note(events, Note::CombinationsAreClasses);
+            Task::Classification
         }
         (HeadConfig::Logistic(_) | HeadConfig::Mlp(_), None) if samples.has_several() => {
             note(events, Note::LabelsAreSeveral);
             Task::Multilabel
         }
-        (HeadConfig::Logistic(_) | HeadConfig::Mlp(_), None) if samples.has_several_numbers() => {
-            note(events, Note::CombinationsAreClasses);
-            Task::Classification
-        }
-        _ => Task::Classification,
+        (head, None) => match samples.targets() {
+            Ok(targets) if predicts_numbers(head, &targets) => {
+                note(events, Note::LabelsAreNumbers);
+                Task::Regression
+            }
+            Ok(_) => {
+                note(events, Note::NumbersAreClasses { n_classes: samples.classes().0.len() });
+                Task::Classification
+            }
+            Err(err) => {
+                note_not_all_numbers(samples, err, events);
+                Task::Classification
+            }
+        },
     })
+}
+
+/// Whether a head predicts labels that are all numbers as numbers, where nobody says: a hidden layer those that are no
+/// whole ones, or where its loss is for numbers.
+fn predicts_numbers(head: &HeadConfig, targets: &Array2<f64>) -> bool {
+    match head {
+        HeadConfig::Logistic(_) => false,
+        HeadConfig::Linear(_) => true,
+        HeadConfig::Mlp(head) => match head.loss {
+            Some(loss) => matches!(loss, LossName::Squared | LossName::Huber),
+            None => targets.iter().any(|it| it.fract() != 0.0),
+        },
+    }
+}
+
+/// Says so where most labels are numbers, and one is not.
+fn note_not_all_numbers(samples: &Samples, err: Error, events: &mut Events<'_>) {
+    let n_numbers = samples.n_numbers();
+    if let (true, Error::NotANumber { path, label }) = (2 * n_numbers > samples.len(), err) {
+        note(events, Note::NotAllNumbers { n_numbers, n_samples: samples.len(), path, label });
+    }
 }
 
 /// What a fit comes to.
 struct Solved {
     layers: Vec<DenseLayer>,
-    labels: Vec<String>,
+    outputs: Outputs,
     class_counts: Vec<usize>,
-    thresholds: Vec<f64>,
     how: How,
 }
 
@@ -147,7 +184,7 @@ fn fit_head(
         Task::Multilabel => labels::fit(config, training, events)?,
         Task::Regression => numbers::fit(config, training, events)?,
     };
-    let Solved { layers, labels, class_counts, thresholds, how } = solved;
+    let Solved { layers, outputs, class_counts, how } = solved;
     let space = training.samples.store().space();
     let is_linfa = matches!(&config.head, HeadConfig::Logistic(LogisticHead { solver: Solver::Linfa, .. }));
     let ours = concat!("headstart ", env!("CARGO_PKG_VERSION"));
@@ -155,7 +192,7 @@ fn fit_head(
         layers,
         trained_on: training.samples.identities(&training.rows),
         metadata: HeadMetadata {
-            outputs: Outputs { task, labels, thresholds },
+            outputs,
             fingerprint: space.fingerprint(),
             space: serde_json::to_value(space).expect("a space is JSON"),
             fit: FitRecord {
@@ -190,17 +227,20 @@ fn judge(
     if n > 0 {
         note(events, Note::HeldOutTrainedOn { n, n_held_out });
     }
+    note_unknown(&head, samples, &training.held_out, events);
     let train = judge_scores(&head, samples, &training.rows, of_train)?;
     let (mut validation, mut baselines) = (None, None);
     if n_held_out > 0 {
-        validation = Some(judge_scores(&head, samples, &training.held_out, of_held_out)?);
         baselines = training.baselines(&head)?;
-    }
-    if let (Some(baselines), Some(Judged::Classes(judged))) = (&baselines, &validation) {
-        let (baseline, accuracy) = baselines.best();
-        if accuracy > judged.accuracy {
-            note(events, Note::BaselineWins { baseline, accuracy, of_head: judged.accuracy });
+        let hits = training.hits(&head, &of_held_out);
+        let judged = judge_scores(&head, samples, &training.held_out, of_held_out)?;
+        if let (Some(baselines), Judged::Classes(judged)) = (&baselines, &judged) {
+            let (baseline, accuracy, of_baseline) = baselines.best();
+            if accuracy > judged.accuracy && mcnemar(of_baseline, &hits) < SIGNIFICANT {
+                note(events, Note::BaselineWins { baseline, accuracy, of_head: judged.accuracy });
+            }
         }
+        validation = Some(judged);
     }
     Ok(Fitted { head, validation, train, baselines, fit_time })
 }
@@ -231,7 +271,7 @@ fn choose_alpha(
     }
     match path() {
         Ok(path) => {
-            note_edge(path.alphas[path.best], &path.alphas, events);
+            note_edge(path.alphas[path.best], &logistic.alphas(), events);
             Ok((path.alphas[logistic.chosen(&path)], Some(path)))
         }
         Err(

@@ -1,6 +1,6 @@
 //! Numbers; and ridge regression, whatever its targets mean.
 
-use headstart_head::{Activation, DenseLayer, Ridge, Scaler, default_alphas};
+use headstart_head::{Activation, DenseLayer, Outputs, Ridge, Scaler, Task, default_alphas};
 use ndarray::{ArrayView2, Axis};
 
 use super::config::{FitConfig, HeadConfig, LinearHead};
@@ -29,7 +29,8 @@ pub(super) fn fit(
         1 => vec!["target".to_owned()],
         n => (0..n).map(|it| format!("target_{it}")).collect(),
     };
-    Ok(Solved { layers, labels, class_counts: Vec::new(), thresholds: Vec::new(), how })
+    let outputs = Outputs { task: Task::Regression, labels, ..Outputs::default() };
+    Ok(Solved { layers, outputs, class_counts: Vec::new(), how })
 }
 
 /// Ridge at the alpha asked for, or at the one with the smallest leave-one-out error.

@@ -127,6 +127,13 @@ impl<'a> Training<'a> {
         Ok((part(0..self.rows.len()), part(self.rows.len()..both.nrows())))
     }
 
+    /// On which of the held-out samples a head is right, by its scores; for classes.
+    pub(super) fn hits(&self, head: &HeadModel, scores: &Array2<f64>) -> Vec<bool> {
+        let truth = self.classes(&self.held_out, &head.metadata.outputs.labels);
+        let given = head.decide(scores.view()).into_iter().map(|it| it.given.first().copied());
+        given.zip(truth).map(|(given, truth)| given == Some(truth)).collect()
+    }
+
     /// What needs no fit, on the held-out samples: for classes, by the training samples in memory.
     pub(super) fn baselines(&self, head: &HeadModel) -> Result<Option<Baselines>, Error> {
         let known = self.part.as_deref().unwrap_or(self);

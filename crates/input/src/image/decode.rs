@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
+use super::format::PictureFormat;
 use super::pixels::{Pixels, check_memory};
 use super::recipe::{Background, Channels, ImageRecipe};
 use super::{jpeg, palette_tiff};
@@ -37,7 +38,7 @@ pub(crate) fn decode(bytes: &[u8], recipe: &ImageRecipe, limits: &Limits) -> Res
 
 fn decode_dynamic(bytes: &[u8], recipe: &ImageRecipe, limits: &Limits) -> Result<DynamicImage, InputError> {
     let orient = recipe.orientation;
-    let format = image::guess_format(bytes).map_err(|_| InputError::UnknownFormat)?;
+    let format = format_of(bytes)?;
     if format == ImageFormat::Jpeg {
         let (image, orientation) = jpeg::decode(bytes, recipe.least_jpeg_side(), limits)?;
         let image = RgbImage::from_raw(image.width, image.height, image.data).ok_or(InputError::Empty)?;
@@ -64,6 +65,14 @@ fn decode_dynamic(bytes: &[u8], recipe: &ImageRecipe, limits: &Limits) -> Result
     decoder.set_limits(decoder_limits).map_err(boxed)?;
     let orientation = orient.then(|| orientation_of(&mut decoder)).flatten();
     Ok(oriented(DynamicImage::from_decoder(decoder).map_err(boxed)?, orientation))
+}
+
+/// The format, which the first bytes tell.
+fn format_of(bytes: &[u8]) -> Result<ImageFormat, InputError> {
+    match PictureFormat::of_bytes(bytes) {
+        Some(PictureFormat { name, is_read: false }) => Err(InputError::FormatNotRead { format: name }),
+        _ => image::guess_format(bytes).map_err(|_| InputError::UnknownFormat),
+    }
 }
 
 /// The EXIF orientation. Some writers of WebP put JPEG's marker before the EXIF data, as Pillow knows.

@@ -2,6 +2,7 @@
 
 mod coefficients;
 mod decode;
+mod format;
 mod jpeg;
 mod palette_tiff;
 mod pixels;
@@ -14,8 +15,9 @@ use crate::error::InputError;
 use crate::limits::Limits;
 use crate::tensor::{Data, Tensor};
 
+pub use format::PictureFormat;
 pub(crate) use pixels::Pixels;
-pub use recipe::{Background, Channels, Filter, ImageRecipe};
+pub use recipe::{Background, Channels, Filter, ImageOptions, ImageRecipe};
 
 impl ImageRecipe {
     /// Name of the tensor that a picture becomes.

@@ -1,5 +1,6 @@
 //! How a picture becomes the input of a backbone, as a value.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -19,13 +20,11 @@ use crate::error::RecipeError;
 /// assert_eq!((recipe.size, recipe.short_side), ([224, 224], Some(256)));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[serde(rename_all = "kebab-case", from = "ImageOptions")]
 pub struct ImageRecipe {
     /// Height and width the backbone takes.
     pub size: [u32; 2],
     /// The short side is resized to this before the crop; without it the whole image is squeezed to `size`.
-    /// TOML, which has no word for nothing, says 0.
-    #[serde(deserialize_with = "zero_is_none")]
     pub short_side: Option<u32>,
     /// Resampling filter.
     pub filter: Filter,
@@ -47,8 +46,52 @@ pub struct ImageRecipe {
     pub scaled_jpeg: bool,
 }
 
-fn zero_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.filter(|it| *it > 0))
+/// What of a recipe is to be otherwise than in another: the one reader of descriptions, files and flags.
+///
+/// # Examples
+/// ```
+/// use headstart_input::{ImageOptions, ImageRecipe};
+///
+/// let options = ImageOptions { size: Some([112, 112]), ..ImageOptions::default() };
+/// let recipe = ImageRecipe::imagenet().with(&options);
+/// assert_eq!((recipe.size, recipe.short_side), ([112, 112], Some(128)));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ImageOptions {
+    /// Height and width the backbone takes. As much of the picture is seen as before: the short side follows.
+    pub size: Option<[u32; 2]>,
+    /// Length the short side is resized to before the crop; 0 squeezes the whole image to `size`.
+    #[serde(deserialize_with = "nothing_is_zero")]
+    pub short_side: Option<u32>,
+    /// Resampling filter.
+    pub filter: Option<Filter>,
+    /// Channels and their order. Where their number changes, mean and std become 0.5.
+    pub channels: Option<Channels>,
+    /// Whether pixels are divided by 255 first. Where that changes, mean becomes 0 and std 1.
+    pub unit_range: Option<bool>,
+    /// Subtracted from each channel.
+    pub mean: Option<Vec<f32>>,
+    /// Divides each channel after that.
+    pub std: Option<Vec<f32>>,
+    /// What lies behind transparent pixels.
+    pub background: Option<Background>,
+    /// Whether the EXIF orientation is applied.
+    pub orientation: Option<bool>,
+    /// Whether large JPEGs are decoded at a fraction of their size.
+    pub scaled_jpeg: Option<bool>,
+}
+
+/// JSON's word for nothing is TOML's 0: no side is resized to.
+fn nothing_is_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or(0)))
+}
+
+/// On top of [`ImageRecipe::imagenet`].
+impl From<ImageOptions> for ImageRecipe {
+    fn from(options: ImageOptions) -> Self {
+        Self::imagenet().with(&options)
+    }
 }
 
 /// What is off leaves no trace, so that it changes no fingerprint.
@@ -113,6 +156,37 @@ impl ImageRecipe {
         }
     }
 
+    /// The recipe but for some options.
+    #[must_use]
+    pub fn with(mut self, options: &ImageOptions) -> Self {
+        if let Some([height, width]) = options.size {
+            // As much of the picture as before: ImageNet's 256 for a crop of 224 is 110 for one of 96.
+            let (old, new) = (self.size.into_iter().max().unwrap_or(1), height.max(width));
+            let scaled = |it: u32| u64::from(it) * u64::from(new) / u64::from(old.max(1));
+            self.short_side = self.short_side.map(|it| u32::try_from(scaled(it)).unwrap_or(new).max(new));
+            self.size = [height, width];
+        }
+        if let Some(side) = options.short_side {
+            self.short_side = (side > 0).then_some(side);
+        }
+        self.channels = options.channels.unwrap_or(self.channels);
+        let n_channels = self.n_channels();
+        if n_channels != self.mean.len() {
+            (self.mean, self.std) = (vec![0.5; n_channels], vec![0.5; n_channels]);
+        }
+        if let Some(unit_range) = options.unit_range.filter(|it| *it != self.unit_range) {
+            self.unit_range = unit_range;
+            (self.mean, self.std) = (vec![0.0; n_channels], vec![1.0; n_channels]);
+        }
+        self.mean = options.mean.clone().unwrap_or(self.mean);
+        self.std = options.std.clone().unwrap_or(self.std);
+        self.filter = options.filter.unwrap_or(self.filter);
+        self.background = options.background.unwrap_or(self.background);
+        self.orientation = options.orientation.unwrap_or(self.orientation);
+        self.scaled_jpeg = options.scaled_jpeg.unwrap_or(self.scaled_jpeg);
+        self
+    }
+
     /// Number of channels.
     #[must_use]
     pub fn n_channels(&self) -> usize {
@@ -140,6 +214,7 @@ impl ImageRecipe {
         if !self.std.iter().all(is_positive) || !self.mean.iter().all(|it| it.is_finite()) {
             return Err(RecipeError::MeanStd { mean: self.mean.clone(), std: self.std.clone() });
         }
+        self.check_scale()?;
         let size = self.size;
         if size.iter().any(|it| *it == 0 || *it > 8192) {
             return Err(RecipeError::Size { size });
@@ -152,6 +227,20 @@ impl ImageRecipe {
         }
     }
 
+    /// Refuses mean and std of another scale than the pixels: no model is fed so.
+    fn check_scale(&self) -> Result<(), RecipeError> {
+        let all = || self.mean.iter().chain(&self.std);
+        let is_of_unit = all().all(|it| (0.0..=1.0).contains(it));
+        // Grey levels as they are: nothing subtracted, divided by one.
+        let is_plain = self.mean.iter().all(|it| *it == 0.0) && self.std.iter().all(|it| *it == 1.0);
+        let is_other = if self.unit_range { all().any(|it| *it > 2.0) } else { is_of_unit && !is_plain };
+        if is_other {
+            let (mean, std) = (self.mean.clone(), self.std.clone());
+            return Err(RecipeError::Scale { unit_range: self.unit_range, mean, std });
+        }
+        Ok(())
+    }
+
     /// The least short side that a JPEG may be decoded to, if it may be scaled.
     pub(crate) fn least_jpeg_side(&self) -> Option<u32> {
         self.scaled_jpeg.then(|| self.short_side.unwrap_or(self.size[0].max(self.size[1])))
@@ -162,6 +251,29 @@ impl ImageRecipe {
     pub fn mean_std_levels(&self) -> (Vec<f32>, Vec<f32>) {
         let range = if self.unit_range { 255.0 } else { 1.0 };
         (self.mean.iter().map(|it| it * range).collect(), self.std.iter().map(|it| it * range).collect())
+    }
+}
+
+/// How pictures are fed, in one line.
+impl fmt::Display for ImageRecipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { short_side, filter, channels, mean, std, background, .. } = self;
+        let [height, width] = self.size;
+        match short_side {
+            Some(side) => write!(f, "short side {side}, centre crop {height}×{width}, ")?,
+            None => write!(f, "squeezed to {height}×{width}, ")?,
+        }
+        let [filter, channels, background] =
+            [format!("{filter:?}"), format!("{channels:?}"), format!("{background:?}")]
+                .map(|it| it.to_lowercase());
+        let range = if self.unit_range { "/255" } else { "0–255" };
+        let orientation = if self.orientation { "applied" } else { "ignored" };
+        write!(
+            f,
+            "{filter}, {channels} {range}, mean {mean:?}, std {std:?}, transparent pixels over {background}, EXIF \
+             orientation {orientation}"
+        )?;
+        f.write_str(if self.scaled_jpeg { ", large JPEGs decoded at a fraction of their size" } else { "" })
     }
 }
 

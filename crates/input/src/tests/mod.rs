@@ -172,7 +172,9 @@ fn bad_pictures_are_refused_with_a_reason() {
     let reason = |bytes: &[u8]| apply(&as_is(4, 4), bytes).unwrap_err().to_string();
     let unknown = "is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture";
     assert_eq!(reason(b""), unknown);
-    assert_eq!(reason(b"<svg></svg>"), unknown);
+    assert_eq!(reason(b"PK\x03\x04"), unknown);
+    let svg = "is a picture in SVG, which is not read; convert it to JPEG, PNG or TIFF";
+    assert_eq!(reason(b"<svg></svg>"), svg);
     assert!(reason(&photo[..photo.len() / 2]).starts_with("cannot be decoded: "));
     assert!(reason(&png[..png.len() / 2]).starts_with("cannot be decoded: "));
 }

@@ -70,6 +70,8 @@ proptest::proptest! {
     ) {
         let channels = [Channels::Rgb, Channels::Bgr, Channels::Grey][channels];
         let n = if channels == Channels::Grey { 1 } else { 3 };
+        // Of the scale of the pixels: another is refused.
+        let levels = levels.map(|it| if unit_range { it / 300.0 } else { it + 1.0 });
         let recipe = Recipe::Image(ImageRecipe {
             size,
             short_side: more.map(|it| size[0].max(size[1]) + it),

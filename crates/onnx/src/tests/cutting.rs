@@ -75,6 +75,200 @@ fn the_tap_is_found_in_every_form_of_classifier() {
 }
 
 #[test]
+fn classifiers_are_found_behind_what_does_not_change_features() {
+    let dense = |after: &[(&'static str, &'static [&'static str], &'static str)],
+                 outputs: &[ValueInfoProto]| {
+        let mut nodes: Vec<(&str, &[&str], &str)> = vec![
+            ("GlobalAveragePool", &["x"], "pool"),
+            ("Flatten", &["pool"], "flat"),
+            ("Gemm", &["flat", "w", "b"], "logits"),
+        ];
+        nodes.extend(after);
+        let weights =
+            vec![weight("w", &[3, 2]), weight("b", &[2]), weight("c", &[]), shape_constant("i", &[1])];
+        model(&nodes, weights, outputs)
+    };
+    let y = || [tensor("y", &[1, 2])];
+    let integers = || {
+        let mut info = tensor("y", &[1]);
+        let of_tensor = info.r#type.as_mut().and_then(|it| it.tensor_type.as_mut());
+        of_tensor.unwrap().elem_type = Some(data_type::INT64);
+        [info]
+    };
+    let behind = [
+        dense(&[("Div", &["logits", "c"], "y")], &y()),
+        dense(&[("Sub", &["logits", "c"], "y")], &y()),
+        dense(&[("Slice", &["logits", "i", "i", "i"], "y")], &y()),
+        dense(&[("Clip", &["logits", "c", "c"], "y")], &y()),
+        dense(&[("ArgMax", &["logits"], "y")], &integers()),
+        dense(&[("Softmax", &["logits"], "p"), ("TopK", &["p", "i"], "y")], &y()),
+        // Two classifiers on the same features, their mean: the first counts.
+        dense(
+            &[
+                ("Gemm", &["flat", "w", "b"], "other"),
+                ("Add", &["logits", "other"], "sum"),
+                ("Div", &["sum", "c"], "y"),
+            ],
+            &y(),
+        ),
+    ];
+    for model in &behind {
+        assert_eq!(find_tap(model).unwrap(), Tap { tensor: "flat".to_owned(), pool: Pool::None });
+    }
+    let weights =
+        || vec![weight("w", &[4, 3, 1, 1]), weight("v", &[2, 4, 1, 1]), shape_constant("shape", &[-1, 2])];
+    let mobilenet_v3 = model(
+        &[
+            ("GlobalAveragePool", &["x"], "pool"),
+            ("Conv", &["pool", "w"], "wide"),
+            ("HardSwish", &["wide"], "active"),
+            ("Conv", &["active", "v"], "logits"),
+            ("Flatten", &["logits"], "y"),
+        ],
+        weights(),
+        &y(),
+    );
+    let keras = model(
+        &[
+            ("GlobalAveragePool", &["x"], "pool"),
+            ("Conv", &["pool", "w"], "conv"),
+            ("Transpose", &["conv"], "moved"),
+            ("Reshape", &["moved", "shape"], "logits"),
+            ("Softmax", &["logits"], "y"),
+        ],
+        weights(),
+        &y(),
+    );
+    let dynamic = model(
+        &[
+            ("Flatten", &["x"], "flat"),
+            ("DynamicQuantizeLinear", &["flat"], "quantised"),
+            ("MatMulInteger", &["quantised", "w"], "product"),
+            ("Cast", &["product"], "float"),
+            ("Mul", &["scale_of_x", "c"], "scale"),
+            ("Mul", &["float", "scale"], "scaled"),
+            ("Add", &["scaled", "b"], "y"),
+        ],
+        vec![weight("w", &[3, 2]), weight("b", &[2]), weight("c", &[])],
+        &y(),
+    );
+    let einsum = model(
+        &[("Flatten", &["x"], "flat"), ("Einsum", &["flat", "w"], "y")],
+        vec![weight("w", &[192, 2])],
+        &y(),
+    );
+    let others = [
+        (mobilenet_v3, "active", Pool::Mean),
+        (keras, "pool", Pool::Mean),
+        (dynamic, "flat", Pool::None),
+        (einsum, "flat", Pool::None),
+    ];
+    for (model, expected, pool) in &others {
+        assert_eq!(find_tap(model).unwrap(), Tap { tensor: (*expected).to_owned(), pool: *pool });
+    }
+    // A residual connection is no mean of classifiers: what comes out of it is the embedding.
+    let residual = model(
+        &[
+            ("Flatten", &["x"], "flat"),
+            ("Gemm", &["flat", "w", "b"], "row"),
+            ("Relu", &["row"], "active"),
+            ("Gemm", &["active", "v", "b"], "more"),
+            ("Add", &["row", "more"], "y"),
+        ],
+        vec![weight("w", &[192, 2]), weight("v", &[2, 2]), weight("b", &[2])],
+        &y(),
+    );
+    assert_eq!(find_tap(&residual).unwrap().tensor, "y");
+    // Integers that no classifier leads to are no embedding.
+    let nothing = model(&[("NonZero", &["x"], "y")], vec![], &integers());
+    assert!(find_tap(&nothing).unwrap_err().to_string().contains("the output y is of integers"));
+    assert_eq!((behind.len(), others.len()), (7, 4));
+}
+
+#[test]
+fn channels_come_last_where_the_graph_says_so() {
+    let moved = |perm: &[i64]| {
+        let mut graph = model(
+            &[
+                ("Conv", &["x", "w"], "conv"),
+                ("Relu", &["conv"], "active"),
+                ("Transpose", &["active"], "t"),
+                ("Mul", &["t", "c"], "y"),
+            ],
+            vec![weight("w", &[4, 3, 1, 1]), weight("c", &[])],
+            &[tensor("y", &[0, 8, 8, 4])],
+        );
+        graph.graph_mut().node[2].attribute = vec![AttributeProto::ints("perm", perm)];
+        graph
+    };
+    assert_eq!(channels_last(&moved(&[0, 2, 3, 1]), "y"), Some(true));
+    assert_eq!(channels_last(&moved(&[0, 3, 1, 2]), "y"), Some(false));
+    assert_eq!(channels_last(&moved(&[0, 2, 1, 3]), "y"), None);
+    assert_eq!(channels_last(&moved(&[0, 2, 3, 1]), "active"), Some(false));
+    // What reads it tells as well.
+    assert_eq!(channels_last(&moved(&[0, 2, 3, 1]), "x"), Some(false));
+    let cut = cut(&moved(&[0, 2, 3, 1]), &Tap { tensor: "y".to_owned(), pool: Pool::MeanNhwc }).unwrap();
+    assert_eq!(operators(&cut), ["Conv", "Relu", "Transpose", "Mul", "ReduceMean"]);
+    let mean = &cut.graph().node[4];
+    assert_eq!(mean.attribute("axes").unwrap().ints, [1, 2]);
+}
+
+#[test]
+fn a_tap_of_8_bit_integers_is_dequantised() {
+    let model = model(
+        &[
+            ("QuantizeLinear", &["x", "sx", "zx"], "qx"),
+            ("QLinearConv", &["qx", "sx", "zx", "w", "s", "z", "sy", "zy"], "conv"),
+            ("QLinearGlobalAveragePool", &["conv", "sy", "zy", "sp", "zp"], "pool"),
+            ("Flatten", &["pool"], "flat"),
+            ("QGemm", &["flat", "sp", "zp", "v", "s", "z", "", "so", "zo"], "product"),
+            ("DequantizeLinear", &["product", "so", "zo"], "y"),
+        ],
+        ["sx", "zx", "w", "s", "z", "sy", "zy", "sp", "zp", "v", "so", "zo"]
+            .map(|it| weight(it, &[]))
+            .to_vec(),
+        &[tensor("y", &[1, 2])],
+    );
+    let tap = find_tap(&model).unwrap();
+    assert_eq!((tap.tensor.as_str(), tap.pool), ("flat", Pool::None));
+    let cut = cut(&model, &tap).unwrap();
+    let last = cut.graph().node.last().unwrap();
+    assert_eq!(
+        (last.op(), &last.input[..]),
+        ("DequantizeLinear", &["flat", "sp", "zp"].map(str::to_owned)[..])
+    );
+}
+
+#[test]
+fn what_is_random_or_in_training_mode_is_named() {
+    let with = |name: &str, attribute: Option<AttributeProto>, inputs: &[&str]| {
+        let mut weights = vec![weight("ratio", &[])];
+        weights.push(TensorProto::from_raw("yes", data_type::BOOL, &[], vec![1]));
+        weights.push(TensorProto::from_raw("no", data_type::BOOL, &[], vec![0]));
+        let mut model = model(&[(name, inputs, "y")], weights, &[tensor("y", &[1, 3, 8, 8])]);
+        model.graph_mut().node[0].attribute.extend(attribute);
+        model
+    };
+    let random = [
+        with("Dropout", None, &["x", "ratio", "yes"]),
+        with("RandomNormalLike", None, &["x"]),
+        with("Bernoulli", None, &["x"]),
+        with("BatchNormalization", Some(AttributeProto::int("training_mode", 1)), &["x"]),
+    ];
+    assert_eq!(
+        random.iter().map(randomness).collect::<Vec<_>>(),
+        ["Dropout", "RandomNormalLike", "Bernoulli", "BatchNormalization"]
+            .map(|it| Some(format!("{it} `headstart/y`")))
+    );
+    let normalised = with("BatchNormalization", None, &["x"]);
+    let reproducible =
+        [with("Dropout", None, &["x", "ratio", "no"]), with("Dropout", None, &["x"]), normalised, vgg()];
+    assert!(reproducible.iter().all(|it| randomness(it).is_none()));
+    assert_eq!(rescaling(&with("Mul", None, &["x", "ratio"])), Some(("Mul".to_owned(), 0.5)));
+    assert_eq!(rescaling(&vgg()), None);
+}
+
+#[test]
 fn several_outputs_without_a_classifier_ask_for_a_name() {
     let model = model(
         &[("Sin", &["x"], "a"), ("Cos", &["x"], "b")],

@@ -25,7 +25,7 @@ fn metadata_is_replaced_and_not_repeated() {
 #[test]
 fn damaged_bytes_are_refused_with_what_was_found() {
     let cases: [(&[u8], &str); 7] = [
-        (b"", "the model has no graph"),
+        (b"", "not a readable ONNX file: it is empty"),
         (b"\x08\x08", "the model has no graph"),
         (b"\x08", "not a readable ONNX file: the file ends inside a number"),
         (&[0x3a, 0x7f, 0x00], "not a readable ONNX file: a field of 127 bytes where only 1 bytes are left"),

@@ -14,8 +14,8 @@ use crate::proto::{
 };
 use crate::wire::Message;
 use crate::{
-    EMBEDDING, Layer, Nonlinearity, OnnxError, PixelInput, Pool, Summary, Tap, attach_head, cut, find_tap,
-    make_batch_dynamic, take_pixels, tap_at, to_f16,
+    EMBEDDING, Layer, Nonlinearity, OnnxError, PixelInput, Pool, Summary, Tap, attach_head, channels_last,
+    cut, find_tap, make_batch_dynamic, randomness, rescaling, take_pixels, tap_at, to_f16,
 };
 
 fn tensor(name: &str, dims: &[i64]) -> ValueInfoProto {

@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 
 use crate::{
     Cell, Digest, EmbeddingSpace, Failure, FileStat, Label, Run, Sample, SampleTable, Store, StoreError,
-    read_columns,
+    column_names, read_columns,
 };
 
 /// A folder of its own for a test, gone when the test ends.
@@ -349,15 +349,16 @@ fn many_rows_are_written_in_several_row_groups_and_read_back() {
 }
 
 #[test]
-fn text_columns_are_cast_and_missing_ones_left_out() {
+fn text_columns_are_cast_and_missing_ones_refused() {
     let folder = Folder::new("columns");
     let store = Store::create(&folder.0, &space()).unwrap();
     write(&store, Run::Whole, 0..2);
     let path = folder.0.join("samples/whole.parquet");
-    let rows = read_columns(&path, &["path"], &["size", "nothing"]).unwrap();
-    assert_eq!(rows[1]["size"], Cell::Text("1".to_owned()));
-    assert!(!rows[1].contains_key("nothing"));
-    let err = read_columns(&path, &["path", "nothing"], &[]).unwrap_err().to_string();
+    let rows = read_columns(&path, &["size", "path"]).unwrap();
+    assert_eq!(rows[1][0], Some(Cell::Text("1".to_owned())));
+    assert_eq!((rows.len(), rows[1].len()), (2, 2));
+    assert_eq!(column_names(&path).unwrap()[..2], ["path", "label"]);
+    let err = read_columns(&path, &["path", "nothing"]).unwrap_err().to_string();
     assert!(err.contains("has no column `nothing`; its columns are: path, label"), "{err}");
 }
 

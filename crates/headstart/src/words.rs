@@ -1,10 +1,11 @@
-//! Notes and values in words.
+//! Notes in words: in the program's own, flags and all, so that every face of it says the same.
 
-use headstart::head::Epoch;
-use headstart::input::{ImageRecipe, Recipe};
-use headstart::{Layout, Note};
+use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::report::{bytes, percent};
+use crate::error::clip;
+use crate::event::Note;
+use crate::machine::bytes_in_words;
 
 const NO_DRIVER: &str = "there is no NVIDIA driver, or it does not answer (version 525 or newer is needed): the \
                          libraries alone do not make CUDA work";
@@ -17,16 +18,32 @@ const COMBINATIONS: &str =
     "labels are several numbers each: every combination is a class (--head linear predicts numbers)";
 const ON_EDGE: &str = "warning: the best alpha is at an end of the grid; --alphas may reach further";
 
-/// A note in one line.
-pub(crate) fn note(note: &Note) -> String {
+/// In one line, but for how a model is fed, which is two.
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&of_model(self))
+    }
+}
+
+/// A note of a model or a device.
+fn of_model(note: &Note) -> String {
     match note {
         Note::DeviceChosen { device, reason } => format!("device {device}: {reason}"),
         Note::DescribedBy { model, path } => format!("{model}: described by {}", path.display()),
         Note::FedAs { model, recipe, tap } => format!(
             "{model}: images are fed as {}\n{model}: cut at `{}`, pooling {}",
-            self::recipe(recipe),
-            tap.tensor,
-            tap.pool
+            recipe, tap.tensor, tap.pool
+        ),
+        Note::FedOtherwise { model, registered } => {
+            format!("warning: {model} was trained on inputs that are fed otherwise, as {registered}")
+        }
+        Note::RescalesItself { model, operator, constant } => format!(
+            "warning: {model} begins with {operator} by {constant}: it may be made for grey levels (--levels), not for \
+             pixels of 0–1"
+        ),
+        Note::NoClassifier { model, output, n_features } => format!(
+            "{model}: no classifier found; its output `{output}` ({n_features} numbers) is the embedding; --tap names \
+             another"
         ),
         Note::DefaultModel { model } => format!(
             "model {model}: a small distilled default that sees 96×96 pixels; --model names a larger one"
@@ -36,6 +53,47 @@ pub(crate) fn note(note: &Note) -> String {
         Note::NoDriver => NO_DRIVER.to_owned(),
         Note::BuildFailed { build, reason } => format!("{build}: {reason}"),
         Note::RuntimeUnchecked => UNCHECKED.to_owned(),
+        note => of_dataset(note),
+    }
+}
+
+/// A note of a dataset.
+fn of_dataset(note: &Note) -> String {
+    let counts =
+        |it: &BTreeMap<String, usize>| it.iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>();
+    match note {
+        Note::PicturesNotRead { formats } => format!(
+            "warning: pictures of formats that are not read: {}; convert them to JPEG or PNG",
+            counts(formats).join(", ")
+        ),
+        Note::OneFolder { folder } => format!("all pictures lie in {folder}: what lies in that counts"),
+        Note::FoldersAreFolds { folders } => format!(
+            "{} hold the same folders: taken for folds, all of which are used (a manifest can name splits)",
+            folders.join(", ")
+        ),
+        Note::LabelIsTop { folder, label } => format!(
+            "pictures in {folder} have the label `{label}`, the topmost folder (--label-from parent or path)"
+        ),
+        Note::SpellingsMerged { classes } => {
+            format!(
+                "written in two forms of Unicode that look alike, and taken for one: {}",
+                classes.join(", ")
+            )
+        }
+        Note::ColumnsTaken { columns } => format!("columns that are read: {}", columns.join(", ")),
+        Note::TableReadAs { delimiter, is_utf16 } => format!(
+            "a table of {} with {delimiter:?} between fields",
+            if *is_utf16 { "UTF-16" } else { "UTF-8" }
+        ),
+        Note::ColumnsAreLabels { columns } => {
+            format!("{} hold only yes and no: each is a label that a sample may have", columns.join(", "))
+        }
+        Note::MissingNumbers { words } => {
+            format!(
+                "in a column of numbers these are none, and such rows have no label: {}",
+                counts(words).join(", ")
+            )
+        }
         note => of_samples(note),
     }
 }
@@ -53,6 +111,24 @@ fn of_samples(note: &Note) -> String {
         }
         Note::LabelsAreNumbers => NUMBERS.to_owned(),
         Note::LabelsAreSeveral => SEVERAL.to_owned(),
+        Note::ConstantLabels { n_samples, labels } => format!(
+            "warning: all {n_samples} training samples have these labels, which are given always and not fitted: {}",
+            labels.join(", ")
+        ),
+        Note::NumbersAreClasses { n_classes } => format!(
+            "all labels are numbers, and taken for {n_classes} classes (--head linear, or --task regression with --head \
+             mlp, predicts numbers)"
+        ),
+        Note::NotAllNumbers { n_numbers, n_samples, path, label } => format!(
+            "warning: {n_numbers} of {n_samples} labels are numbers, but that of {path} is `{}`: all are taken for \
+             classes (--missing names what says that there is no label)",
+            clip(label)
+        ),
+        Note::SameBytesOtherLabels { n, example: [(a, of_a), (b, of_b)] } => format!(
+            "warning: {n} samples have another label than an equal file: {a} is `{}`, {b} is `{}`",
+            clip(of_a),
+            clip(of_b)
+        ),
         Note::CombinationsAreClasses => COMBINATIONS.to_owned(),
         Note::WarmStart { n_new, n_samples, new_labels } => {
             let new = match &new_labels[..] {
@@ -65,8 +141,8 @@ fn of_samples(note: &Note) -> String {
             "{} would take {}, more than the {} they may (--max-memory): the store is read again for every pass; \
              {n_in_memory} samples are in memory, to choose alpha on",
             if *n_samples == 1 { "1 sample".to_owned() } else { format!("{n_samples} samples") },
-            bytes(*needed_bytes),
-            bytes(*limit_bytes),
+            bytes_in_words(*needed_bytes),
+            bytes_in_words(*limit_bytes),
         ),
         Note::DefaultAlpha { reason, alpha } => format!("{reason}; alpha is {alpha} then"),
         Note::AlphaOnEdge { .. } => ON_EDGE.to_owned(),
@@ -89,65 +165,14 @@ fn of_samples(note: &Note) -> String {
             format!("the head was trained on {n} of these {n_samples} samples (or on their groups)")
         }
         Note::UnknownLabels { n, n_samples, example } => format!(
-            "warning: {n} of {n_samples} samples have labels that the head does not know, `{example}` for one: they \
-             count as wrong"
+            "warning: {n} of {n_samples} samples have labels that the head does not know, `{}` for one: they count \
+             as wrong",
+            clip(example)
         ),
         other => format!("{other:?}"),
     }
 }
 
-/// An epoch of a hidden layer's training.
-pub(crate) fn epoch(epoch: &Epoch) -> String {
-    let score = |loss: f64, accuracy: Option<f64>| match accuracy {
-        Some(accuracy) => format!("loss {loss:.4}, accuracy {}", percent(accuracy)),
-        None => format!("loss {loss:.4}"),
-    };
-    let trained = score(epoch.loss, epoch.accuracy);
-    match epoch.validation_loss {
-        Some(loss) => {
-            let held_out = score(loss, epoch.validation_accuracy);
-            format!("epoch {:>3}: {trained}; early stopping's share: {held_out}", epoch.epoch)
-        }
-        None => format!("epoch {:>3}: {trained}", epoch.epoch),
-    }
-}
-
-/// Splits and classes of a folder's pictures.
-pub(crate) fn layout(layout: &Layout) -> String {
-    let Layout { splits, classes, n_unlabelled } = layout;
-    let mut text = match classes.len() {
-        0 => "no classes (pictures lie in no folder of their own)".to_owned(),
-        n => {
-            let some: Vec<&str> = classes.iter().take(5).map(String::as_str).collect();
-            format!("{n} classes ({}{})", some.join(", "), if n > 5 { ", …" } else { "" })
-        }
-    };
-    if !splits.is_empty() {
-        text = format!("splits {}; {text}", splits.join(", "));
-    }
-    if *n_unlabelled > 0 && !classes.is_empty() {
-        text = format!("{text}; {n_unlabelled} pictures without a class");
-    }
-    text
-}
-
-/// How inputs are fed, in one line.
-fn recipe(recipe: &Recipe) -> String {
-    let Recipe::Image(recipe) = recipe;
-    let ImageRecipe { short_side, filter, channels, mean, std, background, .. } = recipe;
-    let [height, width] = recipe.size;
-    let geometry = match short_side {
-        Some(side) => format!("short side {side}, centre crop {height}×{width}"),
-        None => format!("squeezed to {height}×{width}"),
-    };
-    let range = if recipe.unit_range { "/255" } else { "0–255" };
-    let jpeg = if recipe.scaled_jpeg { ", large JPEGs decoded at a fraction of their size" } else { "" };
-    let orientation = if recipe.orientation { "applied" } else { "ignored" };
-    let [filter, channels, background] =
-        [format!("{filter:?}"), format!("{channels:?}"), format!("{background:?}")]
-            .map(|it| it.to_lowercase());
-    format!(
-        "{geometry}, {filter}, {channels} {range}, mean {mean:?}, std {std:?}, transparent pixels over {background}, \
-         EXIF orientation {orientation}{jpeg}"
-    )
+fn percent(share: f64) -> String {
+    format!("{:.1}%", 100.0 * share)
 }

@@ -1,0 +1,239 @@
+//! Folds held out in turn: fits on the others, each from the nearest before it, and losses of what was held out.
+
+use std::iter;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::fit::Logistic;
+use super::kernels::Real;
+use super::lbfgs::{self, Settings};
+use super::loss::{Targets, residual};
+use super::precondition::Preconditioner;
+use super::problem::Problem;
+use super::rows::RowSource;
+use crate::error::HeadError;
+use crate::feature::check_alpha;
+
+/// Largest gradient per sample at which a fit of the path stops.
+const PATH_TOLERANCE: f64 = 1e-5;
+
+/// Largest gap at which it stops, relative to the objective or to the loss that held-out samples had at
+/// the last alpha, whichever is larger: what is left to gain no longer shows in the losses compared.
+const PATH_GAP: f64 = 1e-3;
+
+/// Iterations a fit of the path may take: it starts near its end.
+const PATH_ITERATIONS: usize = 200;
+
+/// Solutions of a fold that are remembered to start from.
+const REMEMBERED: usize = 6;
+
+/// Samples that can be cross-validated at one alpha after another, in any order.
+pub(super) trait CrossValidated {
+    /// Folds that have samples.
+    fn n_folds(&self) -> usize;
+
+    /// Mean loss of each of some folds by a fit on the others; none for a fold of which nothing counts. `visit`
+    /// sees the logits of every held-out sample.
+    ///
+    /// # Errors
+    /// [`HeadError::InvalidAlpha`].
+    fn losses(
+        &mut self,
+        alpha: f64,
+        folds: &[usize],
+        visit: &mut dyn FnMut(usize, &[f64]),
+    ) -> Result<Vec<Option<f64>>, HeadError>;
+}
+
+impl<S: RowSource> Logistic<'_, S> {
+    /// Prepares a cross-validation; `shared` are the sorted rows of another with the same folds.
+    ///
+    /// # Errors
+    /// [`HeadError::SampleCountMismatch`]; [`HeadError::TooFewFolds`]; [`HeadError::NotInMemory`].
+    pub(super) fn folded(
+        &self,
+        folds: &[usize],
+        shared: &mut Shared,
+    ) -> Result<Box<dyn CrossValidated + '_>, HeadError> {
+        let (n_samples, n_features) = self.source().dim();
+        if folds.len() != n_samples {
+            return Err(HeadError::SampleCountMismatch { x_rows: n_samples, y_len: folds.len() });
+        }
+        match (self.row_space_rows(), self.rows()) {
+            (Some((rows, rank)), _) => {
+                let sorted = shared.wide.get_or_insert_with(|| Arc::new(Sorted::new(rows, rank, folds)));
+                self.folds_of(Arc::clone(sorted))
+            }
+            (None, Some(rows)) => {
+                let sorted =
+                    shared.narrow.get_or_insert_with(|| Arc::new(Sorted::new(rows, n_features, folds)));
+                self.folds_of(Arc::clone(sorted))
+            }
+            (None, None) => Err(HeadError::NotInMemory),
+        }
+    }
+
+    fn folds_of<'a, T: Real + 'a>(
+        &'a self,
+        sorted: Arc<Sorted<T>>,
+    ) -> Result<Box<dyn CrossValidated + 'a>, HeadError> {
+        let found = sorted.folds.len();
+        if found < 2 {
+            return Err(HeadError::TooFewFolds { found });
+        }
+        let targets = self.targets();
+        Ok(Box::new(Folds {
+            y: sorted.order.iter().map(|it| targets.y[*it]).collect(),
+            weights: targets.weights.map(|weights| sorted.order.iter().map(|it| weights[*it]).collect()),
+            n_classes: targets.n_classes,
+            penalty: Box::new(|alpha| self.penalty(alpha)),
+            solved: vec![Vec::new(); found],
+            last_loss: vec![None; found],
+            sorted,
+        }))
+    }
+}
+
+/// Sorted rows that several cross-validations of the same folds may share.
+#[derive(Default)]
+pub(super) struct Shared {
+    narrow: Option<Arc<Sorted<f32>>>,
+    wide: Option<Arc<Sorted<f64>>>,
+}
+
+struct Folds<'a, T> {
+    sorted: Arc<Sorted<T>>,
+    y: Vec<usize>,
+    weights: Option<Vec<f64>>,
+    n_classes: usize,
+    /// The penalty in the coordinates of the rows.
+    penalty: Box<dyn Fn(f64) -> f64 + Sync + 'a>,
+    /// Alphas and solutions of each fold, the last ones last.
+    solved: Vec<Vec<(f64, Vec<f64>)>>,
+    /// What each fold's held-out loss was last.
+    last_loss: Vec<Option<f64>>,
+}
+
+impl<T: Real> Folds<'_, T> {
+    /// The solution of a fold at the alpha that is nearest.
+    fn start(&self, fold: usize, alpha: f64, n_parameters: usize) -> Vec<f64> {
+        let distance = |it: &&(f64, Vec<f64>)| (it.0 / alpha).ln().abs();
+        let nearest = self.solved[fold].iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        nearest.map_or_else(|| vec![0.0; n_parameters], |it| it.1.clone())
+    }
+}
+
+impl<T: Real> CrossValidated for Folds<'_, T> {
+    fn n_folds(&self) -> usize {
+        self.sorted.folds.len()
+    }
+
+    fn losses(
+        &mut self,
+        alpha: f64,
+        folds: &[usize],
+        visit: &mut dyn FnMut(usize, &[f64]),
+    ) -> Result<Vec<Option<f64>>, HeadError> {
+        check_alpha(alpha)?;
+        let (sorted, n_features) = (Arc::clone(&self.sorted), self.sorted.n_features);
+        let (y, weights) = (std::mem::take(&mut self.y), std::mem::take(&mut self.weights));
+        let targets = Targets { y: &y, weights: weights.as_deref(), n_classes: self.n_classes };
+        let penalty = (self.penalty)(alpha);
+        let problem = |rows: Vec<Range<usize>>| Problem {
+            design: &sorted.rows,
+            n_features,
+            rows,
+            targets: &targets,
+            penalty,
+        };
+        let n_parameters = (n_features + 1) * targets.n_outputs();
+        let guess = (targets.n_classes as f64).ln();
+        let settings = Settings {
+            max_iterations: PATH_ITERATIONS,
+            noise: T::NOISE,
+            patience: 3,
+            renew_after: usize::MAX,
+        };
+        let n_samples = y.len();
+        let all = problem(iter::once(0..n_samples).collect());
+        let first = self.start(folds.first().copied().unwrap_or(0), alpha, n_parameters);
+        let shared = Arc::new(Preconditioner::new(&all, &first));
+        let mut losses = Vec::with_capacity(folds.len());
+        for fold in folds.iter().copied() {
+            let range = &sorted.folds[fold];
+            let fitted_on = problem(vec![0..range.start, range.end..n_samples]);
+            let worth = fitted_on.total_weight() * self.last_loss[fold].unwrap_or(guess);
+            let solution = lbfgs::minimise(
+                self.start(fold, alpha, n_parameters),
+                &settings,
+                &mut |parameters, gradient| fitted_on.evaluate(parameters, gradient),
+                &mut |_| Arc::clone(&shared),
+                &|value, gradient| {
+                    fitted_on.gradient_per_sample(gradient) <= PATH_TOLERANCE
+                        && fitted_on.gap(gradient) <= PATH_GAP * value.max(worth)
+                },
+            )
+            .parameters;
+            let held_out = problem(iter::once(range.clone()).collect());
+            let loss = held_out_loss(&held_out, &solution, range, &mut |row, logits| {
+                visit(sorted.order[row], logits);
+            });
+            self.last_loss[fold] = loss.or(self.last_loss[fold]);
+            self.solved[fold].retain(|it| it.0.total_cmp(&alpha).is_ne());
+            self.solved[fold].push((alpha, solution));
+            let n = self.solved[fold].len();
+            self.solved[fold].drain(..n.saturating_sub(REMEMBERED));
+            losses.push(loss);
+        }
+        (self.y, self.weights) = (y, weights);
+        Ok(losses)
+    }
+}
+
+/// Samples in the order of their folds, so that each fold is one range.
+struct Sorted<T> {
+    /// What each row was before.
+    order: Vec<usize>,
+    rows: Vec<T>,
+    n_features: usize,
+    /// Ranges of the folds that have samples.
+    folds: Vec<Range<usize>>,
+}
+
+impl<T: Real> Sorted<T> {
+    fn new(rows: &[T], n_features: usize, folds: &[usize]) -> Self {
+        let mut order: Vec<usize> = (0..folds.len()).collect();
+        order.sort_by_key(|it| folds[*it]);
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for (place, sample) in order.iter().enumerate() {
+            match ranges.last_mut() {
+                Some(last) if folds[order[last.start]] == folds[*sample] => last.end = place + 1,
+                _ => ranges.push(place..place + 1),
+            }
+        }
+        let row = |sample: &usize| rows[sample * n_features..][..n_features].iter().copied();
+        Self { rows: order.iter().flat_map(row).collect(), n_features, folds: ranges, order }
+    }
+}
+
+/// Mean loss of the samples of a fold whose class occurs outside it, if any; `visit` sees the logits of all.
+fn held_out_loss<T: Real>(
+    of_fold: &Problem<'_, T>,
+    parameters: &[f64],
+    fold: &Range<usize>,
+    visit: &mut dyn FnMut(usize, &[f64]),
+) -> Option<f64> {
+    let targets = of_fold.targets;
+    let mut seen = vec![false; targets.n_classes];
+    let outside = (0..fold.start).chain(fold.end..targets.y.len());
+    outside.filter(|it| targets.weight(*it) > 0.0).for_each(|it| seen[targets.y[it]] = true);
+    let (mut sum, mut weight) = (0.0, 0.0);
+    of_fold.for_each_logits(parameters, &mut |row, logits| {
+        visit(row, logits);
+        if seen[targets.y[row]] {
+            sum += residual(targets, row, &mut logits.to_vec());
+            weight += targets.weight(row);
+        }
+    });
+    (weight > 0.0).then(|| sum / weight)
+}

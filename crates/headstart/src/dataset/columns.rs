@@ -1,0 +1,136 @@
+//! Which column of a manifest is what.
+
+use std::path::Path;
+
+use super::{DatasetConfig, DatasetError};
+use crate::event::Note;
+
+/// Names in use for each column, the first the one that this project writes.
+const PATHS: [&str; 13] = [
+    "path",
+    "file_path",
+    "filepath",
+    "file",
+    "filename",
+    "file_name",
+    "image_path",
+    "image",
+    "image_file",
+    "img_path",
+    "img",
+    "picture",
+    "photo",
+];
+const LABELS: [&str; 10] =
+    ["label", "labels", "class", "classes", "class_name", "target", "targets", "category", "tag", "tags"];
+const SPLITS: [&str; 4] = ["split", "subset", "partition", "usage"];
+const GROUPS: [&str; 2] = ["group", "groups"];
+
+/// What a store writes a label in, by its kind; in a store's own table, one of them has it.
+pub(super) const OF_STORE: [&str; 3] = ["label", "labels", "targets"];
+
+/// The columns of a manifest that are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Columns {
+    /// Names: the path first, then `n_labels` of the label, then the others.
+    pub(super) names: Vec<String>,
+    pub(super) n_labels: usize,
+    split: Option<usize>,
+    group: Option<usize>,
+}
+
+/// Cells of a row, in the order of the columns' names.
+pub(super) struct Cells<'a, T> {
+    pub(super) path: &'a mut Option<T>,
+    pub(super) labels: &'a mut [Option<T>],
+    pub(super) others: &'a mut [Option<T>],
+}
+
+impl Columns {
+    /// Finds the columns: those that were named, else those of the usual names.
+    ///
+    /// # Errors
+    /// [`DatasetError::MissingColumn`], [`DatasetError::RepeatedColumn`]; [`DatasetError::SeveralColumns`] where more
+    /// than one could be meant.
+    pub(super) fn find(
+        manifest: &Path,
+        found: &[String],
+        config: &DatasetConfig,
+    ) -> Result<(Self, Option<Note>), DatasetError> {
+        let of_usual = |usual: &[&str], what| one_of(manifest, found, usual, what);
+        let path = match &config.path_column {
+            Some(path) => path.clone(),
+            None => of_usual(&PATHS, "the path")?.unwrap_or_else(|| PATHS[0].to_owned()),
+        };
+        let labels = match &config.label_columns[..] {
+            [] if OF_STORE.iter().all(|it| found.iter().any(|name| name == it)) => {
+                OF_STORE.map(str::to_owned).to_vec()
+            }
+            [] => of_usual(&LABELS, "the label")?.into_iter().collect(),
+            named => named.to_vec(),
+        };
+        let (split, group) = (of_usual(&SPLITS, "the split")?, of_usual(&GROUPS, "the group")?);
+        let n_labels = labels.len();
+        let mut names: Vec<String> = [path].into_iter().chain(labels).collect();
+        for name in &names {
+            if !found.contains(name) {
+                let (path, column, found) = (manifest.to_owned(), name.clone(), found.to_vec());
+                return Err(DatasetError::MissingColumn { path, column, found });
+            }
+        }
+        let mut place = |name: Option<String>| {
+            name.map(|it| {
+                names.push(it);
+                names.len() - n_labels - 2
+            })
+        };
+        let (split, group) = (place(split), place(group));
+        if let Some(column) = names.iter().find(|name| found.iter().filter(|it| it == name).count() > 1) {
+            return Err(DatasetError::RepeatedColumn { path: manifest.to_owned(), column: column.clone() });
+        }
+        let usual = [PATHS[0], LABELS[0], SPLITS[0], GROUPS[0]];
+        let is_expected = |it: &String| {
+            usual.contains(&it.as_str())
+                || OF_STORE.contains(&it.as_str())
+                || config.path_column.as_ref() == Some(it)
+                || config.label_columns.contains(it)
+        };
+        let note = (!names.iter().all(is_expected)).then(|| Note::ColumnsTaken { columns: names.clone() });
+        Ok((Self { names, n_labels, split, group }, note))
+    }
+
+    /// The cells of a row by what they are.
+    pub(super) fn cells<'a, T>(&self, row: &'a mut [Option<T>]) -> Cells<'a, T> {
+        let (path, rest) = row.split_first_mut().expect("a row has a cell for every name");
+        let (labels, others) = rest.split_at_mut(self.n_labels);
+        Cells { path, labels, others }
+    }
+
+    /// The cells of split and group among the others.
+    pub(super) fn split_and_group<T>(&self, others: &mut [Option<T>]) -> [Option<T>; 2] {
+        [self.split, self.group].map(|it| it.and_then(|it| others.get_mut(it)?.take()))
+    }
+}
+
+/// The column of one of some usual names: of the first where it is there to the letter, else of the only one
+/// that is.
+fn one_of(
+    manifest: &Path,
+    found: &[String],
+    usual: &[&str],
+    what: &'static str,
+) -> Result<Option<String>, DatasetError> {
+    if found.iter().any(|it| it == usual[0]) {
+        return Ok(Some(usual[0].to_owned()));
+    }
+    let is_usual = |it: &&String| usual.contains(&it.to_lowercase().as_str());
+    let candidates: Vec<&String> = found.iter().filter(is_usual).collect();
+    match &candidates[..] {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).clone())),
+        _ => {
+            let found = candidates.into_iter().cloned().collect();
+            Err(DatasetError::SeveralColumns { path: manifest.to_owned(), what, found })
+        }
+    }
+}
