@@ -86,7 +86,9 @@ fn exported(folder: &Path, model: &str) -> (std::path::PathBuf, Vec<Note>) {
         let of_class = place.join("photos").join(class);
         std::fs::create_dir_all(&of_class).expect("a folder");
         for index in 0..6 {
-            let picture = RgbImage::from_fn(8, 8, |x, y| Rgb([level, (x * 9 + index) as u8, (y * 7) as u8]));
+            let picture = RgbImage::from_fn(8, 8, |x, y| {
+                Rgb([level, (x * 9 + index).to_le_bytes()[0], (y * 7).to_le_bytes()[0]])
+            });
             picture.save(of_class.join(format!("{index}.png"))).expect("it is written");
         }
     }

@@ -8,7 +8,7 @@ use headstart::backbone::{Precision, Source};
 use headstart::head::{Outputs, Prediction, Task};
 use headstart::store::{Failure, Label};
 use headstart::{Places, Predictor, files_of, key, read_head};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::dataset_args::DatasetArgs;
 use crate::listener::Listener;
@@ -32,10 +32,10 @@ pub(crate) struct PredictArgs {
     /// given where there may be several.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
-    /// Print one JSON object a line, with all scores.
+    /// Print one JSON object a line, with all scores, or with the error of a picture that nothing can be said of.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Print CSV, with a column for every label.
+    /// Print CSV, with a column for every label and one for errors.
     #[arg(long)]
     csv: bool,
     // Flattened last: their headings would hold for what follows.
@@ -56,7 +56,10 @@ pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
         let path = key(&files[index]);
         match predicted {
             Ok(prediction) => printer.print(&path, &prediction)?,
-            Err(reason) => failures.push(Failure { path, reason }),
+            Err(reason) => {
+                printer.print_error(&path, &reason)?;
+                failures.push(Failure { path, reason });
+            }
         }
         Ok::<(), anyhow::Error>(())
     })?;
@@ -133,7 +136,9 @@ impl<'a> Printer<'a> {
             return Ok(());
         }
         let labels = self.outputs.labels.iter().map(String::as_str);
-        csv_line(["path"].into_iter().chain(self.has_labels().then_some("label")).chain(labels))
+        csv_line(
+            ["path"].into_iter().chain(self.has_labels().then_some("label")).chain(labels).chain(["error"]),
+        )
     }
 
     fn print(&self, path: &str, prediction: &Prediction) -> Result<()> {
@@ -144,10 +149,20 @@ impl<'a> Printer<'a> {
         } else if self.args.csv {
             let given = self.has_labels().then(|| self.given(prediction));
             let scores = prediction.scores.iter().map(f64::to_string);
-            csv_line([path.to_owned()].into_iter().chain(given).chain(scores))
+            csv_line([path.to_owned()].into_iter().chain(given).chain(scores).chain([String::new()]))
         } else {
             report::data(self.table_row(path, prediction))
         }
+    }
+
+    /// The row of a picture that nothing can be said of; a table has none, for stderr has the reason.
+    fn print_error(&self, path: &str, reason: &str) -> Result<()> {
+        if self.args.json {
+            return report::data(json!({"path": path, "error": reason}).to_string());
+        }
+        let n_empty = self.outputs.labels.len() + usize::from(self.has_labels());
+        let empty = std::iter::repeat_n("", n_empty);
+        if self.args.csv { csv_line([path].into_iter().chain(empty).chain([reason])) } else { Ok(()) }
     }
 
     /// The labels that are given, bars between them and escaped in them.

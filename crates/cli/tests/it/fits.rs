@@ -64,7 +64,7 @@ fn a_sample_may_have_several_labels_or_none() {
         assert_eq!([labels(0), labels(1), labels(2)], ["bright|red", "bright", ""]);
         assert!(lines[2]["probabilities"]["red"].as_f64().unwrap() < 0.5);
         let csv = run(&["--csv"]);
-        assert_eq!(csv.lines().next(), Some("path,label,bright,red"));
+        assert_eq!(csv.lines().next(), Some("path,label,bright,red,error"));
         assert!(csv.lines().nth(3).unwrap().starts_with("pictures/3.png,,"), "{csv}");
         let table = run(&[]);
         assert_eq!(table.lines().nth(2), Some("pictures/3.png"), "no label is given: {table}");

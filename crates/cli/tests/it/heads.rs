@@ -59,7 +59,7 @@ fn predictions_come_as_table_csv_and_json() {
     assert_eq!(table.lines().count(), 2, "the same file twice is two lines: {table}");
     assert_eq!(table.lines().next().unwrap().split_whitespace().nth(1), Some("red"));
     let csv = predict(&["--csv"]);
-    assert_eq!(csv.lines().next(), Some("path,label,blue,green,red"));
+    assert_eq!(csv.lines().next(), Some("path,label,blue,green,red,error"));
     assert!(csv.lines().nth(1).unwrap().starts_with("photos/red/0.png,red,0."), "{csv}");
     let json: serde_json::Value = serde_json::from_str(predict(&["--json"]).lines().next().unwrap()).unwrap();
     let sum: f64 = json["probabilities"].as_object().unwrap().values().map(|it| it.as_f64().unwrap()).sum();

@@ -31,7 +31,7 @@ fn a_class_may_contain_what_separates_labels() {
         assert_eq!(predict("--json").json()["label"], "cats|dogs");
         // As a manifest would have it: what is read back is one class.
         let csv = predict("--csv").stdout;
-        assert_eq!(csv.lines().next(), Some("path,label,back\\slash,cats|dogs"));
+        assert_eq!(csv.lines().next(), Some("path,label,back\\slash,cats|dogs,error"));
         assert!(csv.lines().nth(1).unwrap().starts_with("photos/cats|dogs/0.png,cats\\|dogs,"), "{csv}");
     }
 }

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use super::fit::Logistic;
-use super::folds::{CrossValidated, Shared};
+use super::folds::{CrossValidated, PATH_TOLERANCE, SEARCH_TOLERANCE, Shared};
 use super::path::{AlphaPath, whole_path};
 use super::rows::RowSource;
 use super::search::search;
@@ -101,7 +101,7 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
     /// # Errors
     /// As [`Logistic::cross_validate`].
     pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
-        rayon::scope(|_| whole_path(&mut self.folded(folds)?, alphas))
+        rayon::scope(|_| whole_path(&mut self.folded(folds, PATH_TOLERANCE)?, alphas))
     }
 
     /// Cross-validates as many alphas as it takes to find the best for all labels together.
@@ -114,12 +114,12 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
         alphas: &[f64],
         whole_side: bool,
     ) -> Result<AlphaPath, HeadError> {
-        rayon::scope(|_| search(&mut self.folded(folds)?, alphas, whole_side))
+        rayon::scope(|_| search(&mut self.folded(folds, SEARCH_TOLERANCE)?, alphas, whole_side))
     }
 
-    fn folded(&self, folds: &[usize]) -> Result<Labels<'_>, HeadError> {
+    fn folded(&self, folds: &[usize], tolerance: f64) -> Result<Labels<'_>, HeadError> {
         let mut shared = Shared::default();
-        let labels = self.labels.iter().map(|it| it.folded(folds, &mut shared));
+        let labels = self.labels.iter().map(|it| it.folded(folds, tolerance, &mut shared));
         Ok(Labels(labels.collect::<Result<_, _>>()?))
     }
 

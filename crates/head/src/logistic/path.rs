@@ -4,7 +4,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::fit::Logistic;
-use super::folds::{CrossValidated, Shared};
+use super::folds::{CrossValidated, PATH_TOLERANCE, SEARCH_TOLERANCE, Shared};
 use super::rows::RowSource;
 use super::search::search;
 use crate::error::HeadError;
@@ -80,12 +80,13 @@ impl<S: RowSource> Logistic<'_, S> {
     /// # Determinism
     /// The same samples, folds and alphas give the same bits, whatever the number of threads.
     pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
-        self.in_pool(folds, |samples| whole_path(samples, alphas))
+        self.in_pool(folds, PATH_TOLERANCE, |samples| whole_path(samples, alphas))
     }
 
     /// Cross-validates as many of the alphas as it takes to find the best, each fit from the nearest before it:
     /// some a decade apart, until the loss is a twentieth above the smallest on both sides, beyond which it must not
-    /// fall again; then ever nearer ones round the best. The path has those that were looked at. With `whole_side` also all
+    /// fall again; then ever nearer ones round the best. The path has those that were looked at; their losses are as exact
+    /// as it takes to tell them apart. With `whole_side` also all
     /// stronger alphas within one standard error of the best.
     ///
     /// # Errors
@@ -99,7 +100,7 @@ impl<S: RowSource> Logistic<'_, S> {
         alphas: &[f64],
         whole_side: bool,
     ) -> Result<AlphaPath, HeadError> {
-        self.in_pool(folds, |samples| search(samples, alphas, whole_side))
+        self.in_pool(folds, SEARCH_TOLERANCE, |samples| search(samples, alphas, whole_side))
     }
 
     /// Logits of every sample by a fit on the other folds: `(n_samples, n_classes)`, or one column, the
@@ -109,7 +110,7 @@ impl<S: RowSource> Logistic<'_, S> {
     /// As [`cross_validate`](Self::cross_validate).
     pub fn out_of_fold(&self, folds: &[usize], alpha: f64) -> Result<Array2<f64>, HeadError> {
         let mut all = Array2::zeros((self.source().dim().0, self.targets().n_outputs()));
-        self.in_pool(folds, |samples| {
+        self.in_pool(folds, PATH_TOLERANCE, |samples| {
             let every: Vec<usize> = (0..samples.n_folds()).collect();
             samples.losses(alpha, &every, &mut |sample, logits| {
                 all.row_mut(sample).iter_mut().zip(logits).for_each(|(a, b)| *a = *b);
@@ -122,9 +123,10 @@ impl<S: RowSource> Logistic<'_, S> {
     fn in_pool<R: Send>(
         &self,
         folds: &[usize],
+        tolerance: f64,
         work: impl FnOnce(&mut dyn CrossValidated) -> Result<R, HeadError> + Send,
     ) -> Result<R, HeadError> {
-        rayon::scope(|_| work(&mut *self.folded(folds, &mut Shared::default())?))
+        rayon::scope(|_| work(&mut *self.folded(folds, tolerance, &mut Shared::default())?))
     }
 }
 

@@ -158,8 +158,11 @@ fn read_json_lines(path: &Path, config: &DatasetConfig) -> Result<Table, Error> 
     Ok(Table { columns, rows, unit: "line", has_bars: false, notes: note.into_iter().collect() })
 }
 
+/// What is called with the number of a line and its bytes, or what is wrong with it.
+type VisitLine<'a> = dyn FnMut(usize, Result<&[u8], String>) + 'a;
+
 /// Visits the lines of a file that are not empty, numbered from 1; of one that is too long, that it is.
-fn for_each_line(path: &Path, visit: &mut dyn FnMut(usize, Result<&[u8], String>)) -> Result<(), Error> {
+fn for_each_line(path: &Path, visit: &mut VisitLine<'_>) -> Result<(), Error> {
     let mut reader = BufReader::new(File::open(path).map_err(io("read", path))?);
     let limit = MAX_ROW_BYTES as u64 + 1;
     for number in 1.. {

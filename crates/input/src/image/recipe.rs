@@ -232,7 +232,8 @@ impl ImageRecipe {
         let all = || self.mean.iter().chain(&self.std);
         let is_of_unit = all().all(|it| (0.0..=1.0).contains(it));
         // Grey levels as they are: nothing subtracted, divided by one.
-        let is_plain = self.mean.iter().all(|it| *it == 0.0) && self.std.iter().all(|it| *it == 1.0);
+        let is = |values: &[f32], wanted: f32| values.iter().all(|it| it.total_cmp(&wanted).is_eq());
+        let is_plain = is(&self.mean, 0.0) && is(&self.std, 1.0);
         let is_other = if self.unit_range { all().any(|it| *it > 2.0) } else { is_of_unit && !is_plain };
         if is_other {
             let (mean, std) = (self.mean.clone(), self.std.clone());
