@@ -97,7 +97,9 @@ impl CutModel {
             None => find_tap(&model),
         };
         let mut tap = found.map_err(failed)?;
-        let has_no_classifier = spec.tap.is_none() && model.output_names().contains(&tap.tensor);
+        // The registry knows what its models give.
+        let has_no_classifier =
+            spec.tap.is_none() && spec.sha256.is_none() && model.output_names().contains(&tap.tensor);
         let channels_last = channels_last(&front.before(&id, &model)?, &tap.tensor);
         match (spec.pool, tap.pool) {
             (Some(pool), _) => tap.pool = pool,

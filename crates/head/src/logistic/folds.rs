@@ -181,7 +181,10 @@ impl<T: Real> CrossValidated for Folds<'_, T> {
         for fold in folds.iter().copied() {
             let range = &sorted.folds[fold];
             let fitted_on = problem(vec![0..range.start, range.end..n_samples]);
-            let worth = fitted_on.total_weight() * self.last_loss[fold].unwrap_or(guess);
+            let last_loss = self.last_loss[fold].unwrap_or(guess);
+            let worth = fitted_on.total_weight() * last_loss;
+            // Small losses are told apart by small gradients.
+            let tolerance = PATH_TOLERANCE.max(tolerance * (last_loss / guess).min(1.0));
             let solution = lbfgs::minimise(
                 self.start(fold, first, alpha, n_parameters),
                 &settings,
