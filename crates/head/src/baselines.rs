@@ -108,13 +108,10 @@ impl Baselines {
         let neighbours = self.k_nearest.iter().map(|(k, it)| (format!("the {k} nearest neighbours"), *it));
         let means = ("the nearest class mean".to_owned(), self.nearest_class_mean);
         let all = [("the majority class".to_owned(), self.majority), means].into_iter().chain(neighbours);
-        let (mut best, mut at) = ((String::new(), f64::NEG_INFINITY), 0);
-        for (index, it) in all.enumerate() {
-            if it.1 > best.1 {
-                (best, at) = (it, index);
-            }
-        }
-        (best.0, best.1, self.hits.get(at).map_or(&[], Vec::as_slice))
+        let mut all: Vec<(String, f64)> = all.collect();
+        let at = crate::argmax(all.iter().map(|it| it.1));
+        let (name, accuracy) = all.swap_remove(at);
+        (name, accuracy, self.hits.get(at).map_or(&[], Vec::as_slice))
     }
 }
 

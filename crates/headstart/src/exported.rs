@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::files::hex;
 
 /// JSON array of the labels, in the order of the outputs.
 const LABELS: &str = "headstart.labels";
@@ -92,7 +93,7 @@ fn checksum(graph: &OnnxModel) -> Result<String, Error> {
     graph.remove_metadata(CHECKSUM);
     let mut hashing = Hashing(Sha256::new());
     graph.write_canonical(&mut hashing)?;
-    Ok(hashing.0.finalize().iter().map(|it| format!("{it:02x}")).collect())
+    Ok(hex(&hashing.0.finalize()))
 }
 
 /// Hashes what is written to it.

@@ -47,6 +47,11 @@ pub fn write_head(head: &HeadModel, path: &Path) -> Result<(), Error> {
     write_file(path, &head.to_bytes()?)
 }
 
+/// Bytes of a digest, hexadecimal.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Refuses a head that was fitted on embeddings of another space, and says what differs.
 ///
 /// # Errors

@@ -59,6 +59,9 @@ const ACTIVATIONS: [&str; 12] = [
 /// Arithmetic of two inputs, of which one may be constant.
 const ARITHMETIC: [&str; 8] = ["Add", "Div", "Max", "Min", "Mul", "Pow", "QLinearAdd", "Sub"];
 
+/// Convolutions, in floats and in integers.
+const CONVOLUTIONS: [&str; 3] = ["Conv", "FusedConv", "QLinearConv"];
+
 /// Operators that pool all positions.
 const POOLING: [&str; 6] = [
     "GlobalAveragePool",
@@ -117,7 +120,7 @@ impl<'m> Search<'m> {
             if self.is_fully_connected(node) {
                 return Some(self.layer_input(data));
             }
-            if ["Conv", "QLinearConv", "FusedConv"].contains(&op) {
+            if CONVOLUTIONS.contains(&op) {
                 // Pooled afterwards (SqueezeNet), or before: Keras' MobileNet, MobileNetV3.
                 let is_classifier =
                     is_pointwise(node) && (pooled_after || self.is_row(data, &mut HashSet::new()));
@@ -238,7 +241,7 @@ impl<'m> Search<'m> {
         if POOLING.contains(&op) {
             return true;
         }
-        let is_pointwise = ["Conv", "QLinearConv", "FusedConv"].contains(&op) && is_pointwise(node);
+        let is_pointwise = CONVOLUTIONS.contains(&op) && is_pointwise(node);
         let keeps = PASSIVE.contains(&op) && op != "AveragePool" && op != "Slice";
         if ARITHMETIC.contains(&op) {
             let operands = self.operands(node);

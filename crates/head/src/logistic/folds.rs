@@ -29,26 +29,22 @@ const PATH_ITERATIONS: usize = 200;
 /// Solutions of a fold that are remembered to start from.
 const REMEMBERED: usize = 6;
 
+/// What is called with a sample and its logits.
+pub(super) type VisitLogits<'a> = dyn FnMut(usize, &[f64]) + 'a;
+
 /// Samples that can be cross-validated at one alpha after another, in any order.
 pub(super) trait CrossValidated {
-    /// Folds that have samples.
-    fn n_folds(&self) -> usize;
-
-    /// Mean loss of each of some folds by a fit on the others; none for a fold of which nothing counts. `visit`
-    /// sees the logits of every held-out sample.
+    /// Mean loss of each fold that has samples by a fit on the others; none for a fold of which nothing counts.
+    /// `visit` sees the logits of every held-out sample.
     ///
     /// # Errors
     /// [`HeadError::InvalidAlpha`].
-    fn losses(
-        &mut self,
-        alpha: f64,
-        folds: &[usize],
-        visit: &mut dyn FnMut(usize, &[f64]),
-    ) -> Result<Vec<Option<f64>>, HeadError>;
+    fn losses(&mut self, alpha: f64, visit: &mut VisitLogits<'_>) -> Result<Vec<Option<f64>>, HeadError>;
 }
 
 impl<S: RowSource> Logistic<'_, S> {
-    /// Prepares a cross-validation whose fits stop at a gradient per sample; `shared` are the sorted rows of another with the same folds.
+    /// Prepares a cross-validation whose fits stop at a gradient per sample; `shared` are the sorted rows of another
+    /// with the same folds.
     ///
     /// # Errors
     /// [`HeadError::SampleCountMismatch`]; [`HeadError::TooFewFolds`]; [`HeadError::NotInMemory`].
@@ -122,17 +118,17 @@ struct Folds<'a, T> {
 }
 
 impl<T: Real> Folds<'_, T> {
-    /// Where a fit of a fold begins: at the fold's solution of the nearest alpha, moved as that of `first` has moved
-    /// from there, which is fitted already: folds share most of their samples. Without an own solution it begins at
-    /// that of `first`.
-    fn start(&self, fold: usize, first: usize, alpha: f64, n_parameters: usize) -> Vec<f64> {
-        let at = |fold: usize, alpha: f64| self.solved[fold].iter().find(|it| it.0.total_cmp(&alpha).is_eq());
+    /// Where a fit of a fold begins: at the fold's solution of the nearest alpha, moved as that of the first fold has
+    /// moved from there, which is fitted before the others: folds share most of their samples. Without an own
+    /// solution it begins at that of the first.
+    fn start(&self, fold: usize, alpha: f64, n_parameters: usize) -> Vec<f64> {
+        let first_at = |alpha: f64| self.solved[0].iter().find(|it| it.0.total_cmp(&alpha).is_eq());
         let distance = |it: &&(f64, Vec<f64>)| (it.0 / alpha).ln().abs();
         let nearest = self.solved[fold].iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
-        match (nearest, at(first, alpha)) {
+        match (nearest, first_at(alpha)) {
             (None, None) => vec![0.0; n_parameters],
             (None, Some((_, moved))) => moved.clone(),
-            (Some((old, own)), moved) => match (moved, at(first, *old)) {
+            (Some((old, own)), moved) => match (moved, first_at(*old)) {
                 (Some((_, to)), Some((_, from))) => {
                     own.iter().zip(to).zip(from).map(|((own, to), from)| own + to - from).collect()
                 }
@@ -143,16 +139,7 @@ impl<T: Real> Folds<'_, T> {
 }
 
 impl<T: Real> CrossValidated for Folds<'_, T> {
-    fn n_folds(&self) -> usize {
-        self.sorted.folds.len()
-    }
-
-    fn losses(
-        &mut self,
-        alpha: f64,
-        folds: &[usize],
-        visit: &mut dyn FnMut(usize, &[f64]),
-    ) -> Result<Vec<Option<f64>>, HeadError> {
+    fn losses(&mut self, alpha: f64, visit: &mut VisitLogits<'_>) -> Result<Vec<Option<f64>>, HeadError> {
         check_alpha(alpha)?;
         let (sorted, n_features) = (Arc::clone(&self.sorted), self.sorted.n_features);
         let (y, weights) = (std::mem::take(&mut self.y), std::mem::take(&mut self.weights));
@@ -175,18 +162,16 @@ impl<T: Real> CrossValidated for Folds<'_, T> {
         };
         let (n_samples, tolerance) = (y.len(), self.tolerance);
         let all = problem(iter::once(0..n_samples).collect());
-        let first = folds.first().copied().unwrap_or(0);
-        let shared = Arc::new(Preconditioner::new(&all, &self.start(first, first, alpha, n_parameters)));
-        let mut losses = Vec::with_capacity(folds.len());
-        for fold in folds.iter().copied() {
-            let range = &sorted.folds[fold];
+        let shared = Arc::new(Preconditioner::new(&all, &self.start(0, alpha, n_parameters)));
+        let mut losses = Vec::with_capacity(sorted.folds.len());
+        for (fold, range) in sorted.folds.iter().enumerate() {
             let fitted_on = problem(vec![0..range.start, range.end..n_samples]);
             let last_loss = self.last_loss[fold].unwrap_or(guess);
             let worth = fitted_on.total_weight() * last_loss;
             // Small losses are told apart by small gradients.
             let tolerance = PATH_TOLERANCE.max(tolerance * (last_loss / guess).min(1.0));
             let solution = lbfgs::minimise(
-                self.start(fold, first, alpha, n_parameters),
+                self.start(fold, alpha, n_parameters),
                 &settings,
                 &mut |parameters, gradient| fitted_on.evaluate(parameters, gradient),
                 &mut |_| Arc::clone(&shared),
@@ -243,7 +228,7 @@ fn held_out_loss<T: Real>(
     of_fold: &Problem<'_, T>,
     parameters: &[f64],
     fold: &Range<usize>,
-    visit: &mut dyn FnMut(usize, &[f64]),
+    visit: &mut VisitLogits<'_>,
 ) -> Option<f64> {
     let targets = of_fold.targets;
     let mut seen = vec![false; targets.n_classes];

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use super::fit::Logistic;
-use super::folds::{CrossValidated, PATH_TOLERANCE, SEARCH_TOLERANCE, Shared};
+use super::folds::{CrossValidated, PATH_TOLERANCE, SEARCH_TOLERANCE, Shared, VisitLogits};
 use super::path::{AlphaPath, whole_path};
 use super::rows::RowSource;
 use super::search::search;
@@ -164,22 +164,13 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
 struct Labels<'a>(Vec<Box<dyn CrossValidated + 'a>>);
 
 impl CrossValidated for Labels<'_> {
-    fn n_folds(&self) -> usize {
-        self.0.first().map_or(0, |it| it.n_folds())
-    }
-
-    fn losses(
-        &mut self,
-        alpha: f64,
-        folds: &[usize],
-        visit: &mut dyn FnMut(usize, &[f64]),
-    ) -> Result<Vec<Option<f64>>, HeadError> {
-        let of_labels = self.0.iter_mut().map(|it| it.losses(alpha, folds, visit));
+    fn losses(&mut self, alpha: f64, visit: &mut VisitLogits<'_>) -> Result<Vec<Option<f64>>, HeadError> {
+        let of_labels = self.0.iter_mut().map(|it| it.losses(alpha, visit));
         let of_labels = of_labels.collect::<Result<Vec<_>, _>>()?;
         let of_fold = |fold: usize| {
             let counted: Vec<f64> = of_labels.iter().filter_map(|it| it[fold]).collect();
             (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64)
         };
-        Ok((0..folds.len()).map(of_fold).collect())
+        Ok((0..of_labels[0].len()).map(of_fold).collect())
     }
 }

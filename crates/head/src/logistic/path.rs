@@ -28,18 +28,9 @@ pub struct AlphaPath {
 
 impl AlphaPath {
     pub(super) fn new(alphas: Vec<f64>, losses: &[Vec<f64>]) -> Self {
-        let n_folds = losses.len() as f64;
         let at = |alpha: usize| losses.iter().map(move |of_fold| of_fold[alpha]);
-        let mean_loss: Vec<f64> = (0..alphas.len()).map(|it| at(it).sum::<f64>() / n_folds).collect();
-        let standard_error: Vec<f64> = mean_loss
-            .iter()
-            .enumerate()
-            .map(|(it, mean)| {
-                let variance =
-                    at(it).map(|loss| (loss - mean).powi(2)).sum::<f64>() / (n_folds - 1.0).max(1.0);
-                (variance / n_folds).sqrt()
-            })
-            .collect();
+        let (mean_loss, standard_error): (Vec<f64>, Vec<f64>) =
+            (0..alphas.len()).map(|it| mean_and_error(at(it))).unzip();
         // The strongest of equals, and never one whose loss is not finite.
         let is_better = |it: usize, best: usize| mean_loss[it] < mean_loss[best] || mean_loss[best].is_nan();
         let best = (0..alphas.len()).fold(0, |best, it| if is_better(it, best) { it } else { best });
@@ -47,6 +38,14 @@ impl AlphaPath {
         let one_standard_error = (0..=best).find(|it| mean_loss[*it] <= limit).unwrap_or(best);
         Self { n_folds: losses.len(), alphas, mean_loss, standard_error, best, one_standard_error }
     }
+}
+
+/// Mean of the losses of folds, and its standard error.
+pub(super) fn mean_and_error(losses: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let n = losses.clone().count() as f64;
+    let mean = losses.clone().sum::<f64>() / n;
+    let variance = losses.map(|it| (it - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    (mean, (variance / n).sqrt())
 }
 
 /// 45 alphas from 1e5 to 1e-6, log-spaced: those of Kornblith et al. 2019 (arXiv:1805.08974) and of
@@ -111,8 +110,7 @@ impl<S: RowSource> Logistic<'_, S> {
     pub fn out_of_fold(&self, folds: &[usize], alpha: f64) -> Result<Array2<f64>, HeadError> {
         let mut all = Array2::zeros((self.source().dim().0, self.targets().n_outputs()));
         self.in_pool(folds, PATH_TOLERANCE, |samples| {
-            let every: Vec<usize> = (0..samples.n_folds()).collect();
-            samples.losses(alpha, &every, &mut |sample, logits| {
+            samples.losses(alpha, &mut |sample, logits| {
                 all.row_mut(sample).iter_mut().zip(logits).for_each(|(a, b)| *a = *b);
             })
         })?;
@@ -133,8 +131,7 @@ impl<S: RowSource> Logistic<'_, S> {
 /// Losses at every alpha, from strong to weak.
 pub(super) fn whole_path(samples: &mut dyn CrossValidated, alphas: &[f64]) -> Result<AlphaPath, HeadError> {
     let alphas = from_strong_to_weak(alphas);
-    let folds: Vec<usize> = (0..samples.n_folds()).collect();
-    let losses = alphas.iter().map(|it| samples.losses(*it, &folds, &mut |_, _| ()));
+    let losses = alphas.iter().map(|it| samples.losses(*it, &mut |_, _| ()));
     path_of(alphas.clone(), &losses.collect::<Result<Vec<_>, _>>()?)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::folds::CrossValidated;
-use super::path::{AlphaPath, from_strong_to_weak, path_of};
+use super::path::{AlphaPath, from_strong_to_weak, mean_and_error, path_of, whole_path};
 use crate::error::HeadError;
 
 /// Where the search begins: good across backbones and datasets on standardised features.
@@ -24,15 +24,11 @@ pub(super) fn search(
     alphas: &[f64],
     whole_side: bool,
 ) -> Result<AlphaPath, HeadError> {
-    let alphas = from_strong_to_weak(alphas);
-    let mut known =
-        Known { folds: (0..samples.n_folds()).collect(), samples, alphas: &alphas, losses: BTreeMap::new() };
     if alphas.len() <= FEW {
-        for place in 0..alphas.len() {
-            known.complete(place)?;
-        }
-        return known.path();
+        return whole_path(samples, alphas);
     }
+    let alphas = from_strong_to_weak(alphas);
+    let mut known = Known { samples, alphas: &alphas, losses: BTreeMap::new() };
     // A decade apart, until the loss is surely rising on both sides.
     let begin = alphas.iter().position(|it| *it <= FIRST).unwrap_or(alphas.len() - 1);
     let mut best = known.scan(begin)?;
@@ -55,7 +51,6 @@ pub(super) fn search(
 /// Losses that are known, by the place of their alpha.
 struct Known<'a, 'b> {
     samples: &'a mut (dyn CrossValidated + 'b),
-    folds: Vec<usize>,
     alphas: &'a [f64],
     losses: BTreeMap<usize, Vec<Option<f64>>>,
 }
@@ -64,7 +59,7 @@ impl Known<'_, '_> {
     /// Has the losses at an alpha.
     fn complete(&mut self, place: usize) -> Result<(), HeadError> {
         if !self.losses.contains_key(&place) {
-            let losses = self.samples.losses(self.alphas[place], &self.folds, &mut |_, _| ())?;
+            let losses = self.samples.losses(self.alphas[place], &mut |_, _| ())?;
             self.losses.insert(place, losses);
         }
         Ok(())
@@ -113,17 +108,19 @@ impl Known<'_, '_> {
         }
     }
 
+    fn mean_and_error(&self, place: usize) -> (f64, f64) {
+        mean_and_error(self.losses[&place].iter().copied().flatten())
+    }
+
     /// Mean loss; not less than any where nothing counts.
     fn mean(&self, place: usize) -> f64 {
-        let losses: Vec<f64> = self.losses[&place].iter().copied().flatten().collect();
-        if losses.is_empty() { f64::INFINITY } else { losses.iter().sum::<f64>() / losses.len() as f64 }
+        let (mean, _) = self.mean_and_error(place);
+        if mean.is_nan() { f64::INFINITY } else { mean }
     }
 
     fn is_within_one_error(&self, place: usize, best: usize) -> bool {
-        let losses: Vec<f64> = self.losses[&best].iter().copied().flatten().collect();
-        let (n, mean) = (losses.len() as f64, self.mean(best));
-        let variance = losses.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        self.mean(place) <= mean + (variance / n).sqrt()
+        let (mean, error) = self.mean_and_error(best);
+        self.mean(place) <= mean + error
     }
 
     /// The path of all alphas that were looked at.
@@ -135,6 +132,7 @@ impl Known<'_, '_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folds::VisitLogits;
     use super::*;
 
     /// Losses by a formula: what a search sees, and how often it asks.
@@ -144,18 +142,9 @@ mod tests {
     }
 
     impl CrossValidated for Formula {
-        fn n_folds(&self) -> usize {
-            5
-        }
-
-        fn losses(
-            &mut self,
-            alpha: f64,
-            folds: &[usize],
-            _: &mut dyn FnMut(usize, &[f64]),
-        ) -> Result<Vec<Option<f64>>, HeadError> {
-            self.n_fits += folds.len();
-            Ok(folds.iter().map(|it| Some((self.loss)(alpha, *it))).collect())
+        fn losses(&mut self, alpha: f64, _: &mut VisitLogits<'_>) -> Result<Vec<Option<f64>>, HeadError> {
+            self.n_fits += 5;
+            Ok((0..5).map(|it| Some((self.loss)(alpha, it))).collect())
         }
     }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::error::ProvisionError;
 use crate::error::{Error, io as io_error};
 use crate::event::{Event, Events};
+use crate::files::hex;
 
 /// Most bytes of a download whose length nobody knows: no model of the registry is near this, and a server
 /// gone wrong must not fill the disk.
@@ -117,7 +118,7 @@ pub(crate) fn hash_of(path: &Path) -> Result<String, Error> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).map_err(io_error("read", path))? {
-            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(&hasher.finalize())),
             n => hasher.update(&buffer[..n]),
         }
     }
@@ -164,7 +165,7 @@ mod tests {
     }
 
     fn sha256(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(bytes))
     }
 
     #[test]
