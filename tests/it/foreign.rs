@@ -177,3 +177,30 @@ fn a_model_that_rescales_or_has_no_classifier_is_noticed() {
     let levels = notes("rescales.onnx", ImageOptions { unit_range: Some(false), ..ImageOptions::default() });
     assert!(!levels.iter().any(|it| matches!(it, Note::RescalesItself { .. })), "{levels:?}");
 }
+
+#[test]
+fn an_export_of_before_is_read_without_a_checksum_and_one_of_today_is_not() {
+    let Some(folder) = models() else { return };
+    let (file, _) = exported(folder.path(), "nhwc_map");
+    let engine = Engine::new(EngineConfig::default());
+    let open = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).expect("it is written");
+        headstart::Predictor::open(&engine, &file, &mut |_| ()).map(drop)
+    };
+    let mut graph = OnnxModel::load(&file).expect("it reads");
+    graph.remove_metadata("headstart.sha256");
+    let today = graph.to_bytes().expect("bytes");
+    let error = open(&today).expect_err("it lost its checksum").to_string();
+    assert!(error.contains("its checksum is not that"), "{error}");
+    // Exports of before have the producer's name where the backbone was compiled in, and never a version: the field
+    // is the third of the message.
+    let version = [b"\x1a\x05", env!("CARGO_PKG_VERSION").as_bytes()].concat();
+    let at = today.windows(version.len()).position(|it| it == version).expect("a version");
+    let before = [&today[..at], &today[at + version.len()..]].concat();
+    let graph = OnnxModel::from_bytes(before.clone()).expect("it reads");
+    assert_eq!(
+        (graph.proto().producer_name.as_deref(), &graph.proto().producer_version),
+        (Some("headstart"), &None)
+    );
+    open(&before).expect("it is taken as it is");
+}

@@ -16,4 +16,5 @@ mod quantization;
 mod regressions;
 mod support;
 mod surgery;
+mod tables;
 mod tabular;

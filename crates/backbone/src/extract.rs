@@ -44,7 +44,7 @@ pub struct Report {
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Inputs in all.
     pub n_inputs: usize,

@@ -52,6 +52,7 @@ enum Command {
     Eval(commands::eval::EvalArgs),
     Predict(commands::predict::PredictArgs),
     Export(commands::export::ExportArgs),
+    Table(commands::table::TableArgs),
 }
 
 /// Runs the program with arguments as from the command line (the first is the program's name), prints what
@@ -89,6 +90,7 @@ fn execute(command: Command, places: &Places) -> Result<Ended> {
         Command::Eval(args) => commands::eval::run(&args),
         Command::Predict(args) => commands::predict::run(&args, places),
         Command::Export(args) => commands::export::run(&args, places),
+        Command::Table(args) => commands::table::run(&args),
     }
 }
 

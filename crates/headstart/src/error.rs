@@ -37,6 +37,12 @@ pub enum Error {
         /// What is there.
         path: PathBuf,
     },
+    /// A table in a format that is not written.
+    #[error("{}: expected a name that ends in .parquet, .arrow, .csv or .npy", path.display())]
+    TableFormat {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that is longer than any of its kind should be.
     #[error("{} has {bytes} bytes, above the limit of {limit}", path.display())]
     FileTooLarge {

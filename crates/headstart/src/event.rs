@@ -154,6 +154,13 @@ pub enum Note {
         /// All columns that are read.
         columns: Vec<String>,
     },
+    /// A column of a manifest that could be the split is not taken as such.
+    NotASplit {
+        /// The column.
+        column: String,
+        /// One of its values, which names no part of a dataset.
+        value: String,
+    },
     /// A table of text is written otherwise than its ending says.
     TableReadAs {
         /// What stands between its fields.

@@ -71,14 +71,16 @@ pub(crate) fn verified(graph: &mut OnnxModel, verification: &Verification) -> Re
     Ok(())
 }
 
-/// Refuses a file that is not what was written. One of before, which does not name its producer either, has no
-/// checksum and is taken as it is.
+/// Refuses a file that is not what was written. One of before, which does not name its producer's version either,
+/// has no checksum and is taken as it is.
 ///
 /// # Errors
 /// [`Error::NotExported`].
 pub(crate) fn check(graph: &OnnxModel, path: &Path) -> Result<(), Error> {
     let expected = graph.metadata(CHECKSUM);
-    let is_of_before = expected.is_none() && graph.proto().producer_name.as_deref() != Some("headstart");
+    let (name, version) = (&graph.proto().producer_name, &graph.proto().producer_version);
+    // The compiled-in backbones name the producer, too, but no version.
+    let is_of_before = expected.is_none() && !(name.as_deref() == Some("headstart") && version.is_some());
     if is_of_before || expected == Some(&checksum(graph)?) {
         return Ok(());
     }

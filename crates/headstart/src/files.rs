@@ -90,9 +90,14 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// A file that takes its place when it is committed, and leaves nothing behind when it is not.
+pub(crate) fn atomic_file(path: &Path) -> Result<AtomicWriteFile, Error> {
+    AtomicWriteFile::open(path).map_err(io("write", path))
+}
+
 /// Writes a file under a temporary name beside its destination, syncs it and renames it into place.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut file = AtomicWriteFile::open(path).map_err(io("write", path))?;
+    let mut file = atomic_file(path)?;
     file.write_all(bytes).map_err(io("write", path))?;
     file.commit().map_err(io("write", path))
 }

@@ -19,6 +19,7 @@ mod rate;
 mod samples;
 mod split;
 mod survey;
+mod table;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -41,6 +42,7 @@ pub use quantize::{N_FOLDS, QuantizeConfig, Quantized, check_quantized_out, quan
 pub use rate::Rate;
 pub use samples::Samples;
 pub use survey::{Cpu, ModelFound, RuntimeFound, Survey};
+pub use table::{TableWritten, write_table};
 
 pub use headstart_backbone::{Backbone, Device, Precision, RunConfig, Source};
 pub use headstart_head::{HeadModel, Outputs, Prediction, Task};

@@ -19,9 +19,9 @@ pub(crate) enum Role {
 const TRAIN: [&str; 4] = ["train", "training", "trn", "learn"];
 const VALIDATION: [&str; 7] = ["val", "valid", "validation", "validate", "validating", "dev", "development"];
 const TEST: [&str; 8] = ["test", "testing", "tst", "eval", "evaluation", "evaluate", "holdout", "heldout"];
-const BESIDE: [&str; 14] = [
+const BESIDE: [&str; 16] = [
     "set", "sets", "split", "seg", "data", "dataset", "image", "images", "img", "imgs", "picture",
-    "pictures", "sample", "samples",
+    "pictures", "sample", "samples", "public", "private",
 ];
 
 /// The role that a split's name stands for: `train`, `Training_set`, `seg_test`, `val2017`, `hold-out`, …
@@ -30,7 +30,9 @@ pub(crate) fn role_of(split: &str) -> Option<Role> {
     let words = lower.split(|it: char| !it.is_alphabetic()).filter(|it| !BESIDE.contains(it));
     let word: String = words.collect();
     let is_one_of = |words: &[&str]| {
-        let bare = word.strip_suffix("set").or(word.strip_suffix("data")).unwrap_or(&word);
+        // `PublicTest` and `PrivateTest` are two halves of a test.
+        let half = word.strip_prefix("public").or(word.strip_prefix("private")).unwrap_or(&word);
+        let bare = half.strip_suffix("set").or(half.strip_suffix("data")).unwrap_or(half);
         words.contains(&word.as_str()) || words.contains(&bare)
     };
     match () {
@@ -49,13 +51,14 @@ pub(crate) fn role(split: &str) -> Result<Role, Error> {
     role_of(split).ok_or_else(|| Error::UnknownSplit { split: split.to_owned() })
 }
 
-/// Whether a name is of one of several parts that take turns: `fold1`, `cv_3`, `part-2`, `4`.
+/// Whether a name is of one of several parts that take turns: `fold1`, `cv_3`, `part-2`. Numbers alone are as
+/// often classes.
 pub(crate) fn is_fold(name: &str) -> bool {
     let lower = name.to_lowercase();
     let word = lower.trim_end_matches(|it: char| it.is_ascii_digit());
     let has_number = word.len() < lower.len();
     let word = word.trim_end_matches(|it: char| !it.is_alphabetic());
-    has_number && ["", "fold", "cv", "part", "split", "set", "chunk", "batch", "k"].contains(&word)
+    has_number && ["fold", "cv", "part", "split", "set", "chunk", "batch", "k"].contains(&word)
 }
 
 /// Indices of the samples of one role.
@@ -90,6 +93,9 @@ mod tests {
             "hold-out",
             "hold_out",
             "eval",
+            "PublicTest",
+            "PrivateTest",
+            "public_test",
         ];
         let none = [
             "ants",
@@ -107,13 +113,13 @@ mod tests {
         let of = |names: &[&str]| names.iter().map(|it| role_of(it)).collect::<Vec<_>>();
         assert_eq!(of(&train), [Some(Role::Train); 8]);
         assert_eq!(of(&validation), [Some(Role::Validation); 7]);
-        assert_eq!(of(&test), [Some(Role::Test); 9]);
+        assert_eq!(of(&test), [Some(Role::Test); 12]);
         assert_eq!(of(&none), [None; 11]);
     }
 
     #[test]
     fn folds_have_a_number() {
-        assert!(["fold1", "Fold_2", "cv-3", "4", "part01", "split 5"].iter().all(|it| is_fold(it)));
-        assert!(!["fold", "ants", "ant1", "train1", ""].iter().any(|it| is_fold(it)));
+        assert!(["fold1", "Fold_2", "cv-3", "part01", "split 5"].iter().all(|it| is_fold(it)));
+        assert!(!["fold", "ants", "ant1", "train1", "", "4", "0017"].iter().any(|it| is_fold(it)));
     }
 }

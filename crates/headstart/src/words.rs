@@ -81,6 +81,12 @@ fn of_dataset(note: &Note) -> String {
             )
         }
         Note::ColumnsTaken { columns } => format!("columns that are read: {}", columns.join(", ")),
+        Note::NotASplit { column, value } => format!(
+            "column `{}` is not read: {:?} names no split; --split-as {}=train says that it does",
+            clip(column),
+            clip(value),
+            clip(value)
+        ),
         Note::TableReadAs { delimiter, is_utf16 } => format!(
             "a table of {} with {delimiter:?} between fields",
             if *is_utf16 { "UTF-16" } else { "UTF-8" }

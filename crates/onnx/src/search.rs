@@ -142,17 +142,36 @@ impl<'m> Search<'m> {
         None
     }
 
-    /// Of a quantised product the other factor is a scale; of a sum (the mean of two classifiers) both must be
-    /// classifiers, none of which is made of the other: else it is a residual connection.
+    /// Of a product one factor must be the scale of a quantisation: one by a norm, or by a gate, is of features; of a
+    /// sum (the mean of two classifiers) both must be classifiers, none of which is made of the other: else it is a
+    /// residual connection.
     fn follow_both(&self, op: &str, a: &str, b: &str) -> Option<Tap> {
-        match (op, self.follow(a, true), self.follow(b, true)) {
-            ("Mul" | "Div", Some(tap), None) | ("Mul", None, Some(tap)) => Some(tap),
-            ("Add" | "Max", Some(first), Some(second)) => {
+        match op {
+            "Mul" if self.is_scale(b) => self.follow(a, true),
+            "Mul" if self.is_scale(a) => self.follow(b, true),
+            "Add" | "Max" => {
+                let (first, second) = (self.follow(a, true)?, self.follow(b, true)?);
                 let is_residual = self.depends_on(&second.tensor, a) || self.depends_on(&first.tensor, b);
                 (!is_residual).then_some(first)
             }
             _ => None,
         }
+    }
+
+    /// Whether a tensor is a scale that an input was quantised by, times constants.
+    fn is_scale(&self, tensor: &str) -> bool {
+        let mut tensor = tensor;
+        for _ in 0..self.producers.len() {
+            let Some(node) = self.producers.get(tensor) else { return false };
+            if node.op() == "DynamicQuantizeLinear" {
+                return node.output.get(1).is_some_and(|it| it == tensor);
+            }
+            tensor = match (node.op(), &self.operands(node)[..]) {
+                ("Mul" | "Cast" | "Reshape" | "Squeeze" | "Unsqueeze" | "Identity", [one]) => one,
+                _ => return false,
+            };
+        }
+        false
     }
 
     /// Whether a node multiplies rows by a constant matrix.

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::{StoreError, io, parquet};
@@ -44,13 +46,17 @@ impl Cell {
     /// The cell; or, of one that is longer than [`MAX_CELL_BYTES`], how long.
     #[must_use]
     pub fn bounded(self) -> Self {
-        let n_bytes = match &self {
+        let n_bytes = self.n_bytes();
+        if n_bytes > MAX_CELL_BYTES { Self::TooLong(n_bytes) } else { self }
+    }
+
+    fn n_bytes(&self) -> usize {
+        match self {
             Self::Text(text) => text.len(),
             Self::Texts(texts) => texts.iter().map(|it| it.len() + 1).sum(),
             Self::Numbers(numbers) => size_of_val(&numbers[..]),
             Self::TooLong(_) => 0,
-        };
-        if n_bytes > MAX_CELL_BYTES { Self::TooLong(n_bytes) } else { self }
+        }
     }
 }
 
@@ -93,8 +99,32 @@ fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, StoreError
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet(path))
 }
 
+/// Texts are read as views: of one that many rows share, as a dictionary packs them, there is one.
+fn open_views(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, StoreError> {
+    let file = File::open(path).map_err(io("read", path))?;
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(parquet(path))?;
+    let fields = metadata.schema().fields().iter().map(|it| Field::clone(it));
+    let fields: Vec<Field> = fields.map(|it| it.clone().with_data_type(of_views(it.data_type()))).collect();
+    let options = ArrowReaderOptions::new().with_schema(std::sync::Arc::new(Schema::new(fields)));
+    let metadata = ArrowReaderMetadata::try_new(std::sync::Arc::clone(metadata.metadata()), options);
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.map_err(parquet(path))?))
+}
+
+fn of_views(data_type: &DataType) -> DataType {
+    let of_item = |it: &Field| std::sync::Arc::new(it.clone().with_data_type(of_views(it.data_type())));
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        DataType::Dictionary(_, values) => of_views(values),
+        DataType::List(item) => DataType::List(of_item(item)),
+        DataType::LargeList(item) => DataType::LargeList(of_item(item)),
+        DataType::FixedSizeList(item, n) => DataType::FixedSizeList(of_item(item), *n),
+        other => other.clone(),
+    }
+}
+
 fn read_columns_unguarded(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<Cell>>>, StoreError> {
-    let builder = open(path)?;
+    let builder = open_views(path)?;
     let found: Vec<String> = builder.schema().fields().iter().map(|it| it.name().clone()).collect();
     if let Some(missing) = names.iter().find(|it| !found.iter().any(|name| name == *it)) {
         let column = (*missing).to_owned();
@@ -102,9 +132,10 @@ fn read_columns_unguarded(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<
     }
     let roots = (0..found.len()).filter(|it| names.contains(&found[*it].as_str()));
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    let batch_rows = rows_at_once(path, builder.metadata(), &mask)?;
+    let limit = unpacked_limit(path)?;
+    let batch_rows = rows_at_once(path, builder.metadata(), &mask, limit)?;
     let reader = builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(parquet(path))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut unpacked) = (Vec::new(), 0_u64);
     for batch in reader {
         let batch = batch.map_err(parquet(path))?;
         let columns = names.iter().map(|name| {
@@ -112,28 +143,41 @@ fn read_columns_unguarded(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<
             cells(column).map_err(parquet(path)).map(Vec::into_iter)
         });
         let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let row = |_| columns.iter_mut().map(|it| it.next().flatten()).collect();
-        rows.extend((0..batch.num_rows()).map(row));
+        for _ in 0..batch.num_rows() {
+            let row: Vec<Option<Cell>> = columns.iter_mut().map(|it| it.next().flatten()).collect();
+            let of_row = row.iter().flatten().map(|it| it.n_bytes() as u64).sum();
+            unpacked = u64::saturating_add(unpacked, of_row);
+            rows.push(row);
+        }
+        // What a dictionary packs is not in what the file says of its size.
+        if unpacked > limit {
+            return Err(StoreError::Unpacked { path: path.to_owned(), unpacked, limit });
+        }
     }
     Ok(rows)
 }
 
+/// Most bytes that the columns of a file may unpack to.
+fn unpacked_limit(path: &Path) -> Result<u64, StoreError> {
+    let packed = std::fs::metadata(path).map_err(io("read", path))?.len();
+    Ok(MAX_UNPACKED_BYTES.saturating_add(MAX_UNPACKED_RATIO.saturating_mul(packed)))
+}
+
 /// How many rows to unpack at once, by what the file says of its columns; refuses what is made to fill a memory.
-fn rows_at_once(path: &Path, metadata: &ParquetMetaData, mask: &ProjectionMask) -> Result<usize, StoreError> {
-    let (mut packed, mut unpacked, mut of_row) = (0, 0, 1);
+fn rows_at_once(
+    path: &Path,
+    metadata: &ParquetMetaData,
+    mask: &ProjectionMask,
+    limit: u64,
+) -> Result<usize, StoreError> {
+    let (mut unpacked, mut of_row) = (0_u64, 1);
     for group in metadata.row_groups() {
         let columns = group.columns().iter().enumerate().filter(|it| mask.leaf_included(it.0));
         let bytes = |it: i64| u64::try_from(it).unwrap_or(0);
-        let of_group: u64 = columns
-            .map(|(_, column)| {
-                packed += bytes(column.compressed_size());
-                bytes(column.uncompressed_size())
-            })
-            .sum();
-        unpacked += of_group;
+        let of_group = columns.map(|it| bytes(it.1.uncompressed_size())).fold(0, u64::saturating_add);
+        unpacked = unpacked.saturating_add(of_group);
         of_row = of_row.max(of_group / bytes(group.num_rows()).max(1));
     }
-    let limit = MAX_UNPACKED_BYTES + MAX_UNPACKED_RATIO * packed;
     if unpacked > limit {
         return Err(StoreError::Unpacked { path: path.to_owned(), unpacked, limit });
     }
@@ -146,8 +190,8 @@ fn cells(column: &ArrayRef) -> Result<Vec<Option<Cell>>, arrow::error::ArrowErro
     let item = match column.data_type() {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => item.clone(),
         _ => {
-            let texts = cast(column, &DataType::Utf8)?;
-            let texts = texts.as_string::<i32>().iter();
+            let texts = cast(column, &DataType::Utf8View)?;
+            let texts = texts.as_string_view().iter();
             let cell = |it: &str| match it.len() {
                 n if n > MAX_CELL_BYTES => Cell::TooLong(n),
                 _ => Cell::Text(it.to_owned()),
@@ -156,14 +200,20 @@ fn cells(column: &ArrayRef) -> Result<Vec<Option<Cell>>, arrow::error::ArrowErro
         }
     };
     let is_number = item.data_type().is_numeric();
-    let to = if is_number { DataType::Float64 } else { DataType::Utf8 };
+    let to = if is_number { DataType::Float64 } else { DataType::Utf8View };
     let lists = cast(column, &DataType::List(std::sync::Arc::new(item.as_ref().clone().with_data_type(to))))?;
     let lists = lists.as_list::<i32>().iter();
     let cell = |list: ArrayRef| match is_number {
         true => Cell::Numbers(
             list.as_primitive::<Float64Type>().iter().map(|it| it.unwrap_or(f64::NAN)).collect(),
         ),
-        false => Cell::Texts(list.as_string::<i32>().iter().flatten().map(str::to_owned).collect()),
+        false => {
+            let n_bytes = list.as_string_view().iter().flatten().map(|it| it.len() + 1).sum();
+            if n_bytes > MAX_CELL_BYTES {
+                return Cell::TooLong(n_bytes);
+            }
+            Cell::Texts(list.as_string_view().iter().flatten().map(str::to_owned).collect())
+        }
     };
     Ok(lists.map(|it| it.map(cell).map(Cell::bounded)).collect())
 }

@@ -105,6 +105,13 @@ pub enum StoreError {
         /// Features that came.
         actual: usize,
     },
+    /// A table cannot be written.
+    #[error("the table cannot be written")]
+    Table {
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A column a table must have is missing.
     #[error("{} has no column `{column}`; its columns are: {}", path.display(), found.join(", "))]
     MissingColumn {

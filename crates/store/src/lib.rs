@@ -14,6 +14,7 @@ mod run;
 mod sample;
 mod space;
 mod store;
+mod table;
 mod writer;
 
 #[cfg(test)]
@@ -34,4 +35,5 @@ pub use run::{Run, Shards, Unfinished};
 pub use sample::{FileStat, Sample, SampleTable};
 pub use space::EmbeddingSpace;
 pub use store::{Rows, Scan, Store};
+pub use table::TableFormat;
 pub use writer::{Finished, Recovery, Writer};

@@ -9,11 +9,13 @@ use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::digest::Digest;
 use crate::error::{StoreError, parquet};
 use crate::file;
+use crate::space::EmbeddingSpace;
 
 /// Hexadecimal digits of the hash in a part's name.
 const HASH_DIGITS: usize = 32;
@@ -38,8 +40,8 @@ pub(crate) struct PartWriter {
 }
 
 impl PartWriter {
-    pub(crate) fn new(file: File, path: &Path, n_features: usize) -> Result<Self, StoreError> {
-        let n_features = i32::try_from(n_features).unwrap_or(i32::MAX);
+    pub(crate) fn new(file: File, path: &Path, space: &EmbeddingSpace) -> Result<Self, StoreError> {
+        let n_features = i32::try_from(space.n_features).unwrap_or(i32::MAX);
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let schema = Arc::new(Schema::new(vec![
             Field::new("digest", DataType::FixedSizeBinary(32), false),
@@ -52,6 +54,9 @@ impl PartWriter {
             .set_dictionary_enabled(false)
             .set_statistics_enabled(parquet::file::properties::EnabledStatistics::None)
             .set_max_row_group_row_count(Some((ROW_GROUP_BYTES / row_bytes).max(1)))
+            .set_key_value_metadata(Some(
+                space.key_values().into_iter().map(|it| KeyValue::new(it.0.to_owned(), it.1)).collect(),
+            ))
             .build();
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(parquet(path))?;
         Ok(Self { writer, schema, n_features })

@@ -98,11 +98,7 @@ fn to_batch(samples: &[Sample], path: &Path) -> Result<RecordBatch, StoreError> 
     );
     RecordBatch::try_from_iter_with_nullable([
         ("path", text(|it| Some(&it.path)), false),
-        (
-            "label",
-            text(|it| if let Some(Label::Class(class)) = &it.label { Some(class) } else { None }),
-            true,
-        ),
+        ("label", class_column(samples), true),
         ("labels", labels(samples), true),
         ("targets", targets(samples), true),
         ("split", text(|it| it.split.as_deref()), true),
@@ -115,8 +111,14 @@ fn to_batch(samples: &[Sample], path: &Path) -> Result<RecordBatch, StoreError> 
     .map_err(parquet(path))
 }
 
+/// The classes of samples that have one, null for others.
+pub(crate) fn class_column(samples: &[Sample]) -> ArrayRef {
+    let class = |it: &Sample| if let Some(Label::Class(it)) = &it.label { Some(it.clone()) } else { None };
+    Arc::new(samples.iter().map(class).collect::<StringArray>())
+}
+
 /// The labels of samples that may have several, null for others.
-fn labels(samples: &[Sample]) -> ArrayRef {
+pub(crate) fn labels(samples: &[Sample]) -> ArrayRef {
     let item = Field::new("item", DataType::Utf8, false);
     let mut builder = ListBuilder::new(StringBuilder::new()).with_field(Arc::new(item));
     for sample in samples {
@@ -128,7 +130,7 @@ fn labels(samples: &[Sample]) -> ArrayRef {
 }
 
 /// The numbers of samples that have some, null for others.
-fn targets(samples: &[Sample]) -> ArrayRef {
+pub(crate) fn targets(samples: &[Sample]) -> ArrayRef {
     let item = Field::new("item", DataType::Float64, false);
     let mut builder = ListBuilder::new(Float64Builder::new()).with_field(Arc::new(item));
     for sample in samples {

@@ -36,6 +36,11 @@ impl EmbeddingSpace {
         crate::Digest::of(text.as_bytes()).to_string()
     }
 
+    /// What the metadata of files that hold its embeddings say of it.
+    pub(crate) fn key_values(&self) -> [(&'static str, String); 2] {
+        [("headstart.model", self.model.clone()), ("headstart.fingerprint", self.fingerprint())]
+    }
+
     /// What differs between two spaces, `key: here A, asked for B`.
     #[must_use]
     pub fn differences(&self, asked: &Self) -> Vec<String> {

@@ -292,7 +292,7 @@ impl Writer {
         let n_features = self.store.space().n_features;
         let temporary = file::temporary(&dir.join("part"), &self.run.to_string());
         let out = File::create(&temporary).map_err(io("write", &temporary))?;
-        let mut part = PartWriter::new(out, &temporary, n_features)?;
+        let mut part = PartWriter::new(out, &temporary, self.store.space())?;
         let mut added = HashSet::new();
         journal::replay(journal, n_features, |digests, rows| {
             let mut new_digests = Vec::with_capacity(digests.len());

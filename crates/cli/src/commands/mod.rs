@@ -9,6 +9,7 @@ pub(crate) mod models;
 pub(crate) mod predict;
 mod quantize;
 pub(crate) mod setup;
+pub(crate) mod table;
 
 use headstart::store::Failure;
 

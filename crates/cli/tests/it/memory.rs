@@ -152,5 +152,6 @@ fn predictions_come_as_they_are_made_and_take_no_memory() {
     // What is remembered for copies is full with the first ones already; a path and its place are left.
     let least_of = |n: u32| (0..3).map(|_| peak_of(n)).min().expect("three");
     let for_each = least_of(24_000).saturating_sub(least_of(8000)) / 16_000;
-    assert!(for_each <= 500, "{for_each} bytes a picture");
+    // 330 to 520 were measured; an embedding, or a line of JSON with its scores, would be thousands.
+    assert!(for_each <= 800, "{for_each} bytes a picture");
 }

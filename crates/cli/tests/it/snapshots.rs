@@ -47,6 +47,7 @@ fn the_help_of_every_command() {
         &["fit-head"],
         &["eval"],
         &["predict"],
+        &["table"],
         &["export"],
     ];
     for command in commands {
@@ -64,7 +65,7 @@ fn the_help_of_every_command() {
         .collect();
     assert_eq!(
         listed,
-        ["setup", "doctor", "models", "extract", "fit-head", "eval", "predict", "export", "help"]
+        ["setup", "doctor", "models", "extract", "fit-head", "eval", "predict", "export", "table", "help"]
     );
 }
 

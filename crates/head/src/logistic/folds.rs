@@ -26,8 +26,10 @@ const PATH_GAP: f64 = 1e-3;
 /// Iterations a fit of the path may take: it starts near its end.
 const PATH_ITERATIONS: usize = 200;
 
-/// Solutions of a fold that are remembered to start from.
+/// Solutions of a fold that are remembered to start from: so many at most, and one at least, of all folds together no
+/// more bytes than that.
 const REMEMBERED: usize = 6;
+const REMEMBERED_BYTES: usize = 256 << 20;
 
 /// What is called with a sample and its logits.
 pub(super) type VisitLogits<'a> = dyn FnMut(usize, &[f64]) + 'a;
@@ -61,12 +63,12 @@ impl<S: RowSource> Logistic<'_, S> {
         match (self.row_space_rows(), self.rows()) {
             (Some((rows, rank)), _) => {
                 let sorted = shared.wide.get_or_insert_with(|| Arc::new(Sorted::new(rows, rank, folds)));
-                self.folds_of(Arc::clone(sorted), tolerance)
+                self.folds_of(Arc::clone(sorted), tolerance, shared.n_sharing)
             }
             (None, Some(rows)) => {
                 let sorted =
                     shared.narrow.get_or_insert_with(|| Arc::new(Sorted::new(rows, n_features, folds)));
-                self.folds_of(Arc::clone(sorted), tolerance)
+                self.folds_of(Arc::clone(sorted), tolerance, shared.n_sharing)
             }
             (None, None) => Err(HeadError::NotInMemory),
         }
@@ -76,13 +78,17 @@ impl<S: RowSource> Logistic<'_, S> {
         &'a self,
         sorted: Arc<Sorted<T>>,
         tolerance: f64,
+        n_sharing: usize,
     ) -> Result<Box<dyn CrossValidated + 'a>, HeadError> {
         let found = sorted.folds.len();
         if found < 2 {
             return Err(HeadError::TooFewFolds { found });
         }
         let targets = self.targets();
+        let n_parameters = (sorted.n_features + 1) * targets.n_outputs();
+        let bytes_each = size_of::<f64>() * n_parameters * found * n_sharing;
         Ok(Box::new(Folds {
+            remembered: (REMEMBERED_BYTES / bytes_each.max(1)).clamp(1, REMEMBERED),
             y: sorted.order.iter().map(|it| targets.y[*it]).collect(),
             weights: targets.weights.map(|weights| sorted.order.iter().map(|it| weights[*it]).collect()),
             n_classes: targets.n_classes,
@@ -96,10 +102,17 @@ impl<S: RowSource> Logistic<'_, S> {
 }
 
 /// Sorted rows that several cross-validations of the same folds may share.
-#[derive(Default)]
 pub(super) struct Shared {
+    /// How many do.
+    n_sharing: usize,
     narrow: Option<Arc<Sorted<f32>>>,
     wide: Option<Arc<Sorted<f64>>>,
+}
+
+impl Shared {
+    pub(super) fn by(n_sharing: usize) -> Self {
+        Self { n_sharing, narrow: None, wide: None }
+    }
 }
 
 struct Folds<'a, T> {
@@ -109,7 +122,8 @@ struct Folds<'a, T> {
     n_classes: usize,
     /// The penalty in the coordinates of the rows.
     penalty: Box<dyn Fn(f64) -> f64 + Sync + 'a>,
-    /// Alphas and solutions of each fold, the last ones last.
+    /// Alphas and solutions of each fold, the last ones last, and how many of them are kept.
+    remembered: usize,
     solved: Vec<Vec<(f64, Vec<f64>)>>,
     /// What each fold's held-out loss was last.
     last_loss: Vec<Option<f64>>,
@@ -189,7 +203,7 @@ impl<T: Real> CrossValidated for Folds<'_, T> {
             self.solved[fold].retain(|it| it.0.total_cmp(&alpha).is_ne());
             self.solved[fold].push((alpha, solution));
             let n = self.solved[fold].len();
-            self.solved[fold].drain(..n.saturating_sub(REMEMBERED));
+            self.solved[fold].drain(..n.saturating_sub(self.remembered));
             losses.push(loss);
         }
         (self.y, self.weights) = (y, weights);

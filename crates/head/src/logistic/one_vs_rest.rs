@@ -118,7 +118,7 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
     }
 
     fn folded(&self, folds: &[usize], tolerance: f64) -> Result<Labels<'_>, HeadError> {
-        let mut shared = Shared::default();
+        let mut shared = Shared::by(self.labels.len());
         let labels = self.labels.iter().map(|it| it.folded(folds, tolerance, &mut shared));
         Ok(Labels(labels.collect::<Result<_, _>>()?))
     }

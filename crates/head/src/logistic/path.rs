@@ -124,7 +124,7 @@ impl<S: RowSource> Logistic<'_, S> {
         tolerance: f64,
         work: impl FnOnce(&mut dyn CrossValidated) -> Result<R, HeadError> + Send,
     ) -> Result<R, HeadError> {
-        rayon::scope(|_| work(&mut *self.folded(folds, tolerance, &mut Shared::default())?))
+        rayon::scope(|_| work(&mut *self.folded(folds, tolerance, &mut Shared::by(1))?))
     }
 }
 

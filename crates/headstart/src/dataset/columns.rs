@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{DatasetConfig, DatasetError};
 use crate::event::Note;
+use crate::split::role_of;
 
 /// Names in use for each column, the first the one that this project writes.
 const PATHS: [&str; 13] = [
@@ -35,6 +36,8 @@ pub(super) struct Columns {
     /// Names: the path first, then `n_labels` of the label, then the others.
     pub(super) names: Vec<String>,
     pub(super) n_labels: usize,
+    /// Whether other names than this project's own were taken.
+    pub(super) is_guess: bool,
     split: Option<usize>,
     group: Option<usize>,
 }
@@ -51,13 +54,20 @@ impl Columns {
     ///
     /// # Errors
     /// [`DatasetError::MissingColumn`], [`DatasetError::RepeatedColumn`]; [`DatasetError::SeveralColumns`] where more
-    /// than one could be meant.
+    /// than one could be meant; [`DatasetError::ColumnNamedTwice`].
     pub(super) fn find(
         manifest: &Path,
         found: &[String],
         config: &DatasetConfig,
-    ) -> Result<(Self, Option<Note>), DatasetError> {
-        let of_usual = |usual: &[&str], what| one_of(manifest, found, usual, what);
+    ) -> Result<Self, DatasetError> {
+        // One that was named is that, and nothing else.
+        let named: Vec<&String> = config.path_column.iter().chain(&config.label_columns).collect();
+        if let Some((_, column)) = named.iter().enumerate().find(|(place, it)| named[..*place].contains(it)) {
+            let (path, column) = (manifest.to_owned(), (*column).clone());
+            return Err(DatasetError::ColumnNamedTwice { path, column });
+        }
+        let others: Vec<String> = found.iter().filter(|it| !named.contains(it)).cloned().collect();
+        let of_usual = |usual: &[&str], what| one_of(manifest, &others, usual, what);
         let path = match &config.path_column {
             Some(path) => path.clone(),
             None => of_usual(&PATHS, "the path")?.unwrap_or_else(|| PATHS[0].to_owned()),
@@ -95,8 +105,30 @@ impl Columns {
                 || config.path_column.as_ref() == Some(it)
                 || config.label_columns.contains(it)
         };
-        let note = (!names.iter().all(is_expected)).then(|| Note::ColumnsTaken { columns: names.clone() });
-        Ok((Self { names, n_labels, split, group }, note))
+        let is_guess = !names.iter().all(is_expected);
+        Ok(Self { names, n_labels, is_guess, split, group })
+    }
+
+    /// Takes no column as the split where it has another name than `split` and one of its values no role: what it
+    /// tells apart is something else.
+    pub(super) fn doubt_split<'a>(&mut self, mut values: impl Iterator<Item = &'a str>) -> Option<Note> {
+        let place = self.split? + 1 + self.n_labels;
+        if self.names[place] == SPLITS[0] {
+            return None;
+        }
+        let value = values.find(|it| role_of(it).is_none())?.to_owned();
+        self.split = None;
+        Some(Note::NotASplit { column: self.names[place].clone(), value })
+    }
+
+    /// What there is to say of the columns.
+    pub(super) fn note(&self) -> Option<Note> {
+        let is_read = |place: usize| {
+            let other = place.checked_sub(1 + self.n_labels);
+            other.is_none() || other == self.split || other == self.group
+        };
+        let names = (0..self.names.len()).filter(|it| is_read(*it)).map(|it| self.names[it].clone());
+        self.is_guess.then(|| Note::ColumnsTaken { columns: names.collect() })
     }
 
     /// The cells of a row by what they are.

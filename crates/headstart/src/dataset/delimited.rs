@@ -23,24 +23,22 @@ pub(super) struct Delimited {
 pub(super) type Record = (usize, Result<Vec<String>, String>);
 
 impl Delimited {
-    /// Opens a table; the delimiter is the one that the header has most of, `usual` among equals.
+    /// Opens a table; the delimiter is the one that the header, its first line that is not empty, has most of
+    /// outside quotes, `usual` among equals.
     ///
     /// # Errors
     /// [`Error::Io`]; [`DatasetError::Table`] for a header that does not read.
     pub(super) fn open(path: &Path, usual: u8) -> Result<Self, Error> {
         let read = io("read", path);
         let (reader, is_utf16) = decoded(path).map_err(read)?;
-        let parser = ReaderBuilder::new().delimiter(usual).build();
-        let mut records = Records { reader, delimiter: usual, line: 1, bytes: Vec::new(), parser };
+        let mut records = Records::new(reader, vec![b'\t', b';', b',']);
         let failed =
             |line: usize, reason: String| DatasetError::Table { path: path.to_owned(), line, reason };
-        let Some((line, ended)) = records.next_bytes().map_err(io("read", path))? else {
-            return Err(failed(1, "has no header".to_owned()).into());
-        };
-        let count = |it: &u8| records.bytes.iter().filter(|byte| *byte == it).count();
-        let delimiter = [b'\t', b';', b',', usual].into_iter().max_by_key(count).unwrap_or(usual);
-        records.delimiter = delimiter;
-        records.parser = ReaderBuilder::new().delimiter(delimiter).build();
+        records.next_filled().map_err(io("read", path))?;
+        let delimiter = records.most_frequent_delimiter(usual);
+        records.put_back(delimiter);
+        let header = records.next_filled().map_err(io("read", path))?;
+        let (line, ended) = header.ok_or_else(|| failed(1, "has no header".to_owned()))?;
         let header = records.fields(ended).map_err(|reason| failed(line, reason))?;
         let header = header.iter().map(|it| it.trim().to_owned()).collect();
         Ok(Self { header, delimiter, is_utf16, records })
@@ -51,25 +49,20 @@ impl Delimited {
     /// # Errors
     /// [`Error::Io`]; [`DatasetError::Table`] for a quote that is never closed: what is in it cannot be told apart.
     pub(super) fn next_record(&mut self, path: &Path) -> Result<Option<Record>, Error> {
-        loop {
-            let Some((line, ended)) = self.records.next_bytes().map_err(io("read", path))? else {
-                return Ok(None);
-            };
-            if let Ended::OpenQuote { line } = ended {
-                let reason = "opens a quote that is never closed".to_owned();
-                return Err(DatasetError::Table { path: path.to_owned(), line, reason }.into());
-            }
-            if self.records.bytes.is_empty() {
-                continue;
-            }
-            let n_expected = self.header.len();
-            let fields = self.records.fields(ended).and_then(|fields| match fields.len() {
-                n if n == n_expected => Ok(fields),
-                1 => Err(format!("has 1 field, the header has {n_expected}")),
-                n => Err(format!("has {n} fields, the header has {n_expected}")),
-            });
-            return Ok(Some((line, fields)));
+        let Some((line, ended)) = self.records.next_filled().map_err(io("read", path))? else {
+            return Ok(None);
+        };
+        if let Ended::OpenQuote { line } = ended {
+            let reason = "opens a quote that is never closed".to_owned();
+            return Err(DatasetError::Table { path: path.to_owned(), line, reason }.into());
         }
+        let n_expected = self.header.len();
+        let fields = self.records.fields(ended).and_then(|fields| match fields.len() {
+            n if n == n_expected => Ok(fields),
+            1 => Err(format!("has 1 field, the header has {n_expected}")),
+            n => Err(format!("has {n} fields, the header has {n_expected}")),
+        });
+        Ok(Some((line, fields)))
     }
 }
 
@@ -100,9 +93,13 @@ fn decoded(path: &Path) -> io::Result<(Box<dyn BufRead>, bool)> {
 /// The bytes of one record after the other.
 struct Records {
     reader: Box<dyn BufRead>,
-    delimiter: u8,
-    /// Line that is read next, from 1.
+    /// What may stand between fields.
+    delimiters: Vec<u8>,
+    /// Line that is read next, from 1, and the one that the record begins on.
     line: usize,
+    first_line: usize,
+    /// The byte that was read last: of `\r\n` the second ends no line.
+    last_byte: u8,
     /// The record, its end left out; its beginning where it is too long.
     bytes: Vec<u8>,
     /// What takes a record apart.
@@ -133,9 +130,44 @@ enum State {
 }
 
 impl Records {
+    fn new(reader: Box<dyn BufRead>, delimiters: Vec<u8>) -> Self {
+        let parser = ReaderBuilder::new().delimiter(delimiters[0]).build();
+        Self { reader, delimiters, line: 1, first_line: 1, last_byte: b'\n', bytes: Vec::new(), parser }
+    }
+
+    /// Puts the record that was read back, to be read with one delimiter.
+    fn put_back(&mut self, delimiter: u8) {
+        self.delimiters = vec![delimiter];
+        self.parser = ReaderBuilder::new().delimiter(delimiter).build();
+        self.line = self.first_line;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.push(if self.last_byte == b'\r' { b'\r' } else { b'\n' });
+        self.last_byte = b'\n';
+        let rest = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+        self.reader = Box::new(Cursor::new(bytes).chain(rest));
+    }
+
+    /// The delimiter that the record has most of outside quotes; `usual` among equals.
+    fn most_frequent_delimiter(&self, usual: u8) -> u8 {
+        let outside = || self.bytes.split(|it| *it == b'"').step_by(2).flatten();
+        let count = |delimiter: &u8| outside().filter(|it| *it == delimiter).count();
+        self.delimiters.iter().copied().chain([usual]).max_by_key(count).unwrap_or(usual)
+    }
+
+    /// As [`next_bytes`](Self::next_bytes), past records without a byte.
+    fn next_filled(&mut self) -> io::Result<Option<(usize, Ended)>> {
+        loop {
+            let next = self.next_bytes()?;
+            if next.is_none() || !self.bytes.is_empty() {
+                return Ok(next);
+            }
+        }
+    }
+
     /// Reads the next record's bytes, and says on which line it begins and how it ended.
     fn next_bytes(&mut self) -> io::Result<Option<(usize, Ended)>> {
         self.bytes.clear();
+        self.first_line = self.line;
         let (first_line, mut quote_line) = (self.line, self.line);
         let (mut state, mut is_stray, mut n_bytes) = (State::Begin, false, 0_usize);
         let ended = |state, quote_line, is_stray, n_bytes| match state {
@@ -153,7 +185,8 @@ impl Records {
             let mut end = None;
             for (place, byte) in buffer.iter().enumerate() {
                 let is_line_end = matches!(byte, b'\n' | b'\r');
-                self.line += usize::from(*byte == b'\n');
+                let last_byte = std::mem::replace(&mut self.last_byte, *byte);
+                self.line += usize::from(is_line_end && (last_byte, *byte) != (b'\r', b'\n'));
                 state = match (state, *byte) {
                     (State::Quoted, b'"') => State::Closed,
                     (State::Quoted, _) => State::Quoted,
@@ -161,7 +194,7 @@ impl Records {
                         end = Some(place);
                         break;
                     }
-                    (_, it) if it == self.delimiter => State::Begin,
+                    (_, it) if self.delimiters.contains(&it) => State::Begin,
                     (State::Begin, b'"') => {
                         quote_line = self.line;
                         State::Quoted

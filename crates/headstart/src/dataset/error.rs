@@ -40,6 +40,14 @@ pub enum DatasetError {
         /// The column.
         column: String,
     },
+    /// A column was named for two things.
+    #[error("the column `{column}` of {} was named twice; each can be one thing", path.display())]
+    ColumnNamedTwice {
+        /// The manifest.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
     /// A manifest has several columns that could be meant.
     #[error("{} has several columns that could be {what}: {}", path.display(), found.join(", "))]
     SeveralColumns {

@@ -74,7 +74,7 @@ impl Pictures {
     }
 }
 
-/// The format of a picture; none for a file that is no picture.
+/// The format of a picture; none for a file that is no picture: not every `.hdr` or `.ico` is one.
 fn format_of(path: &Path) -> Option<PictureFormat> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let by_name = PictureFormat::of_extension(&extension);
@@ -88,7 +88,8 @@ fn format_of(path: &Path) -> Option<PictureFormat> {
     {
         drop(file.take(PictureFormat::N_BYTES as u64).read_to_end(&mut bytes));
     }
-    PictureFormat::of_bytes(&bytes).or(by_name)
+    let is_of_name = |it: &PictureFormat| bytes.is_empty() || !it.is_told_by_bytes();
+    PictureFormat::of_bytes(&bytes).or(by_name.filter(is_of_name))
 }
 
 /// Lists a folder as a dataset.

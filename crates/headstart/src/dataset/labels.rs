@@ -63,8 +63,9 @@ pub(super) fn settle(
     notes: &mut Vec<Note>,
 ) {
     leave_out_missing(&mut said, notes);
-    if let Some(columns) = flags(&mut said, names) {
-        notes.push(Note::ColumnsAreLabels { columns });
+    let are_flags = flags(&mut said, names);
+    if are_flags {
+        notes.push(Note::ColumnsAreLabels { columns: names.to_vec() });
     }
     let joined = |texts: Vec<Option<String>>| -> Option<String> {
         let texts: Vec<String> = texts.into_iter().collect::<Option<_>>()?;
@@ -93,8 +94,10 @@ pub(super) fn settle(
         };
     }
     let mut labels: Vec<&mut Label> = inputs.iter_mut().filter_map(|it| it.label.as_mut()).collect();
-    // Lists that all hold one name; the bar in `cat|` says that there could be more.
-    if !has_bars && labels.iter().all(|it| matches!(it, Label::Classes(names) if names.len() == 1)) {
+    // Lists that all hold one name; in a table of texts the bar in `cat|` says that there could be more.
+    if (are_flags || !has_bars)
+        && labels.iter().all(|it| matches!(it, Label::Classes(names) if names.len() == 1))
+    {
         for label in &mut labels {
             if let Label::Classes(names) = &mut **label {
                 **label = Label::Class(names.swap_remove(0));
@@ -141,26 +144,29 @@ fn leave_out_missing(said: &mut [Said], notes: &mut Vec<Note>) {
     notes.push(Note::MissingNumbers { words });
 }
 
-/// Makes several columns of yes and no labels of the columns' names, where all of them are such.
-fn flags(said: &mut [Said], names: &[String]) -> Option<Vec<String>> {
+/// Makes several columns of yes and no labels of the columns' names, where all of them are such; a row that lacks one
+/// has no label. Says whether it did.
+fn flags(said: &mut [Said], names: &[String]) -> bool {
     let flag = |text: &str| match text.to_lowercase().as_str() {
         "1" | "1.0" | "true" | "yes" => Some(true),
         "0" | "0.0" | "false" | "no" => Some(false),
         _ => None,
     };
-    let mut rows = said.iter().filter(|it| !matches!(it, Said::Nothing)).peekable();
-    rows.peek()?;
-    let are_flags = |it: &Said| matches!(it, Said::Texts(texts) if texts.iter().all(|it| it.as_deref().is_some_and(|it| flag(it).is_some())));
-    if !rows.all(are_flags) {
-        return None;
+    let rows = || said.iter().filter(|it| !matches!(it, Said::Nothing));
+    let is_flag = |it: &Option<String>| it.as_deref().is_none_or(|it| flag(it).is_some());
+    let are_flags = |it: &Said| matches!(it, Said::Texts(texts) if texts.iter().all(is_flag));
+    let has_one = |it: &Said| matches!(it, Said::Texts(texts) if texts.iter().any(Option::is_some));
+    if !rows().all(are_flags) || !rows().any(has_one) {
+        return false;
     }
     for it in said.iter_mut() {
-        if let Said::Texts(texts) = it {
-            let given = texts.iter().zip(names).filter(|it| it.0.as_deref().and_then(flag) == Some(true));
-            *it = Said::Typed(Label::Classes(given.map(|it| it.1.clone()).collect()));
-        }
+        let Said::Texts(texts) = it else { continue };
+        let flags: Option<Vec<bool>> = texts.iter().map(|it| flag(it.as_deref()?)).collect();
+        let given =
+            |flags: Vec<bool>| names.iter().zip(flags).filter(|it| it.1).map(|it| it.0.clone()).collect();
+        *it = flags.map_or(Said::Nothing, |it| Said::Typed(Label::Classes(given(it))));
     }
-    Some(names.to_vec())
+    true
 }
 
 /// Writes every name in one form, and says which came in two.

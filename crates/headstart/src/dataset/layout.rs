@@ -100,6 +100,11 @@ impl Layout {
         {
             depth += 1;
         }
+        // Unless it was asked for.
+        let is_split = |it: &&str| role_of(it).is_some();
+        if label_from.is_some() && !places.at(depth).keys().all(is_split) {
+            depth = 0;
+        }
         if depth > 0
             && let Some(first) = places.folders.first()
         {

@@ -1,5 +1,6 @@
 //! Manifests: a row an input, in CSV, TSV, JSON lines or Parquet.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -46,7 +47,7 @@ pub(super) fn list(manifest: &Path, config: &DatasetConfig) -> Result<Dataset, E
 fn from_rows(manifest: &Path, table: Table, config: &DatasetConfig) -> Result<Dataset, Error> {
     let folder = manifest.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut listing = Listing { root: absolute(folder)?, ..Listing::default() };
-    let Table { columns, rows, unit, has_bars, mut notes } = table;
+    let Table { mut columns, rows, unit, has_bars, mut notes } = table;
     let mut said = Vec::new();
     for (number, row) in rows {
         let at = |reason: String| Failure {
@@ -88,6 +89,14 @@ fn from_rows(manifest: &Path, table: Table, config: &DatasetConfig) -> Result<Da
     if let (true, Some(first)) = (listing.inputs.is_empty(), listing.unreadable.first()) {
         return Err(DatasetError::NoUsableRow { path: manifest.to_owned(), first: first.clone() }.into());
     }
+    let splits = listing.inputs.iter().filter_map(|it| it.split.as_deref());
+    if config.splits.is_empty()
+        && let Some(note) = columns.doubt_split(splits)
+    {
+        listing.inputs.iter_mut().for_each(|it| it.split = None);
+        notes.push(note);
+    }
+    notes.splice(0..0, columns.note());
     let names = &columns.names[1..=columns.n_labels];
     settle(&mut listing.inputs, said, names, has_bars, &mut notes);
     Ok(Dataset { listing, notes, ..Dataset::default() })
@@ -107,16 +116,16 @@ pub(super) fn trimmed(cell: Option<Cell>) -> Option<String> {
 }
 
 fn read_parquet(path: &Path, config: &DatasetConfig) -> Result<Table, Error> {
-    let (columns, note) = Columns::find(path, &column_names(path)?, config)?;
+    let columns = Columns::find(path, &column_names(path)?, config)?;
     let names: Vec<&str> = columns.names.iter().map(String::as_str).collect();
     let rows = (1..).zip(read_columns(path, &names)?.into_iter().map(Ok)).collect();
-    Ok(Table { columns, rows, unit: "row", has_bars: false, notes: note.into_iter().collect() })
+    Ok(Table { columns, rows, unit: "row", has_bars: false, notes: Vec::new() })
 }
 
 fn read_delimited(path: &Path, usual: u8, config: &DatasetConfig) -> Result<Table, Error> {
     let mut table = Delimited::open(path, usual)?;
-    let (columns, note) = Columns::find(path, &table.header, config)?;
-    let mut notes: Vec<Note> = note.into_iter().collect();
+    let columns = Columns::find(path, &table.header, config)?;
+    let mut notes = Vec::new();
     if table.delimiter != usual || table.is_utf16 {
         notes.push(Note::TableReadAs { delimiter: char::from(table.delimiter), is_utf16: table.is_utf16 });
     }
@@ -132,15 +141,14 @@ fn read_delimited(path: &Path, usual: u8, config: &DatasetConfig) -> Result<Tabl
 
 fn read_json_lines(path: &Path, config: &DatasetConfig) -> Result<Table, Error> {
     let mut objects = Vec::new();
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut known): (Vec<String>, HashSet<String>) = Default::default();
     for_each_line(path, &mut |number, line| {
         let object = line.and_then(|line| {
             serde_json::from_slice::<serde_json::Map<String, Value>>(line)
                 .map_err(|err| format!("is no JSON object: {err}"))
         });
         if let Ok(object) = &object {
-            let new: Vec<String> = object.keys().filter(|it| !names.contains(it)).cloned().collect();
-            names.extend(new);
+            names.extend(object.keys().filter(|it| known.insert((*it).clone())).cloned());
         }
         objects.push((number, object));
     })?;
@@ -149,13 +157,13 @@ fn read_json_lines(path: &Path, config: &DatasetConfig) -> Result<Table, Error> 
         let first = Failure { path: format!("line {number} of {}", path.display()), reason: clip(reason) };
         return Err(DatasetError::NoUsableRow { path: path.to_owned(), first }.into());
     }
-    let (columns, note) = Columns::find(path, &names, config)?;
+    let columns = Columns::find(path, &names, config)?;
     // A row may lack what others have.
     let row = |mut object: serde_json::Map<String, Value>| {
         columns.names.iter().map(|it| object.remove(it).and_then(cell).map(Cell::bounded)).collect()
     };
     let rows = objects.into_iter().map(|(number, it)| (number, it.map(row))).collect();
-    Ok(Table { columns, rows, unit: "line", has_bars: false, notes: note.into_iter().collect() })
+    Ok(Table { columns, rows, unit: "line", has_bars: false, notes: Vec::new() })
 }
 
 /// What is called with the number of a line and its bytes, or what is wrong with it.

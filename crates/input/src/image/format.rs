@@ -43,16 +43,17 @@ const EXTENSIONS: [(&str, bool, &[&str]); 20] = [
     (RAW, false, &RAW_EXTENSIONS),
 ];
 
+/// Formats whose first bytes do not tell them, or not all of them.
+const BY_NAME_ALONE: [&str; 3] = ["TGA", "SVG", RAW];
+
 /// What cameras keep of a photo before it is one.
 const RAW: &str = "camera raw";
 
-const RAW_EXTENSIONS: [&str; 16] = [
-    "cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2", "dng", "orf", "raf", "rw2", "pef", "srw", "x3f",
-    "raw",
-];
+const RAW_EXTENSIONS: [&str; 15] =
+    ["cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2", "dng", "orf", "raf", "rw2", "pef", "srw", "x3f"];
 
 /// First bytes: a name, whether it is read, where they stand, and what they are.
-const MAGIC: [(&str, bool, usize, &[u8]); 29] = [
+const MAGIC: [(&str, bool, usize, &[u8]); 28] = [
     ("JPEG", true, 0, b"\xff\xd8\xff"),
     ("PNG", true, 0, b"\x89PNG\r\n\x1a\n"),
     ("WebP", true, 8, b"WEBPVP8"),
@@ -75,13 +76,12 @@ const MAGIC: [(&str, bool, usize, &[u8]); 29] = [
     ("JPEG 2000", false, 0, b"\xff\x4f\xff\x51"),
     ("QOI", false, 0, b"qoif"),
     ("ICO", false, 0, b"\0\0\x01\0"),
+    ("ICO", false, 0, b"\0\0\x02\0"),
     ("Photoshop", false, 0, b"8BPS"),
     ("OpenEXR", false, 0, b"\x76\x2f\x31\x01"),
     ("Radiance HDR", false, 0, b"#?RADIANCE"),
     ("DDS", false, 0, b"DDS "),
     ("SVG", false, 0, b"<svg"),
-    ("PNM", false, 0, b"P6\n"),
-    ("PNM", false, 0, b"P5\n"),
 ];
 
 impl PictureFormat {
@@ -105,8 +105,18 @@ impl PictureFormat {
         if is_bmp {
             return Some(Self { name: "BMP", is_read: true });
         }
+        let is_pnm = matches!(bytes, [b'P', b'1'..=b'7', space, ..] if space.is_ascii_whitespace());
+        if is_pnm {
+            return Some(Self { name: "PNM", is_read: false });
+        }
         let is = |it: &&(&str, bool, usize, &[u8])| bytes.get(it.2..).is_some_and(|at| at.starts_with(it.3));
         MAGIC.iter().find(is).map(|&(name, is_read, ..)| Self { name, is_read })
+    }
+
+    /// Whether all files of the format, but no others, begin as [`of_bytes`](Self::of_bytes) expects.
+    #[must_use]
+    pub fn is_told_by_bytes(&self) -> bool {
+        !BY_NAME_ALONE.contains(&self.name)
     }
 
     /// Whether it is what cameras keep of a photo: such files begin as TIFFs do, and are none.

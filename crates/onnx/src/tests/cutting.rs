@@ -142,7 +142,7 @@ fn classifiers_are_found_behind_what_does_not_change_features() {
     let dynamic = model(
         &[
             ("Flatten", &["x"], "flat"),
-            ("DynamicQuantizeLinear", &["flat"], "quantised"),
+            ("DynamicQuantizeLinear", &["flat"], "quantised scale_of_x zero"),
             ("MatMulInteger", &["quantised", "w"], "product"),
             ("Cast", &["product"], "float"),
             ("Mul", &["scale_of_x", "c"], "scale"),
@@ -179,6 +179,26 @@ fn classifiers_are_found_behind_what_does_not_change_features() {
         &y(),
     );
     assert_eq!(find_tap(&residual).unwrap().tensor, "y");
+    // A projection that is divided by its own norm, or gated, is the embedding: no scale of a quantisation.
+    let gated = |op: &str, factor: (&'static str, &'static str)| {
+        model(
+            &[
+                ("Flatten", &["x"], "flat"),
+                ("Gemm", &["flat", "w", "b"], "row"),
+                (factor.0, &[factor.1], "factor"),
+                (op, &["row", "factor"], "y"),
+            ],
+            vec![weight("w", &[192, 2]), weight("b", &[2])],
+            &y(),
+        )
+    };
+    for graph in [
+        gated("Div", ("ReduceL2", "row")),
+        gated("Mul", ("Reciprocal", "row")),
+        gated("Mul", ("Sigmoid", "row")),
+    ] {
+        assert_eq!(find_tap(&graph).unwrap().tensor, "y");
+    }
     // Integers that no classifier leads to are no embedding.
     let nothing = model(&[("NonZero", &["x"], "y")], vec![], &integers());
     assert!(find_tap(&nothing).unwrap_err().to_string().contains("the output y is of integers"));

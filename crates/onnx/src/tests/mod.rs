@@ -48,7 +48,11 @@ fn model(
     weights: Vec<TensorProto>,
     outputs: &[ValueInfoProto],
 ) -> OnnxModel {
-    let node = nodes.iter().map(|(op, inputs, output)| NodeProto::new(op, inputs, output, vec![]));
+    // Of several outputs the names have spaces between them.
+    let node = nodes.iter().map(|(op, inputs, output)| {
+        let outputs = output.split(' ').map(str::to_owned).collect();
+        NodeProto { output: outputs, ..NodeProto::new(op, inputs, output, vec![]) }
+    });
     let graph = GraphProto {
         node: node.collect(),
         initializer: weights,

@@ -1,5 +1,6 @@
 //! The store: what survives, what is refused, what readers see.
 
+mod columns;
 mod labels;
 mod orders;
 mod runs;
