@@ -1,4 +1,4 @@
-//! What tests may miss: real weights and photos, Python.
+//! What tests may miss: real weights and photos, Python, Node.
 
 use std::path::{Path, PathBuf};
 
@@ -39,4 +39,33 @@ pub fn shared() -> Option<PathBuf> {
 pub fn python() -> Option<PathBuf> {
     let python = std::env::var_os("HEADSTART_PYTHON").map(PathBuf::from);
     or_skip(python, "HEADSTART_PYTHON is not set; `cargo xtask test` sets it")
+}
+
+/// Node with the packages of `tests/js/package.json`.
+#[derive(Debug, Clone)]
+pub struct Node {
+    folder: PathBuf,
+}
+
+impl Node {
+    /// The interpreter.
+    #[must_use]
+    pub fn program(&self) -> PathBuf {
+        self.folder.join("bin/node")
+    }
+
+    /// The packages.
+    #[must_use]
+    pub fn modules(&self) -> PathBuf {
+        self.folder.join("js/node_modules")
+    }
+}
+
+/// Node, which comes with the Python environment of the tests.
+#[must_use]
+pub fn node() -> Option<Node> {
+    let python = std::env::var_os("HEADSTART_PYTHON").map(PathBuf::from);
+    let folder = python.and_then(|it| Some(it.parent()?.parent()?.to_owned()));
+    let node = folder.map(|folder| Node { folder }).filter(|it| it.modules().is_dir());
+    or_skip(node, "no Node beside HEADSTART_PYTHON; `cargo xtask test` makes both")
 }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use headstart::{DatasetConfig, Engine, EngineConfig, Event, FitConfig, ModelConfig, Note, Samples};
+use headstart::{Engine, EngineConfig, Event, ModelConfig, Note};
 use headstart_backbone::{BackboneError, Device};
 use headstart_input::ImageOptions;
 use headstart_onnx::{OnnxModel, Pool, output};
-use image::{Rgb, RgbImage};
 
 use crate::odd_models::{load, models};
+use crate::support;
 
 #[test]
 fn a_map_whose_channels_come_last_is_pooled_over_its_positions() {
@@ -72,40 +72,12 @@ fn config(model: &Path) -> ModelConfig {
     ModelConfig { image, ..ModelConfig::from(model.to_str().expect("UTF-8")) }
 }
 
-/// A store of bright and dark pictures by a model, a head on it, and the export of both.
+/// The export of one of the models, with a head on it.
 fn exported(folder: &Path, model: &str) -> (std::path::PathBuf, Vec<Note>) {
-    let engine = Engine::new(EngineConfig::default());
-    let place = folder.join(model);
-    let mut notes = Vec::new();
-    let mut hear = |event: Event| {
-        if let Event::Note(note) = event {
-            notes.push(note)
-        }
-    };
-    for (class, level) in [("dark", 20), ("bright", 220)] {
-        let of_class = place.join("photos").join(class);
-        std::fs::create_dir_all(&of_class).expect("a folder");
-        for index in 0..6 {
-            let picture = RgbImage::from_fn(8, 8, |x, y| {
-                Rgb([level, (x * 9 + index).to_le_bytes()[0], (y * 7).to_le_bytes()[0]])
-            });
-            picture.save(of_class.join(format!("{index}.png"))).expect("it is written");
-        }
-    }
     // Of the model with weights elsewhere, its classifier's: cut before it, none would be left.
     let tap = (model == "external").then(|| "wide".to_owned());
     let config = ModelConfig { tap, ..config(&folder.join(format!("{model}.onnx"))) };
-    let mut backbone = engine.backbone(&config, &mut hear).expect("it loads");
-    let dataset =
-        headstart::Dataset::open(place.join("photos"), &DatasetConfig::default()).expect("a dataset");
-    let extraction =
-        engine.extract(&mut backbone, dataset, place.join("store"), None, &mut hear).expect("a store");
-    let fit_config = FitConfig { validation: 0.0, ..FitConfig::default() };
-    let samples = Samples::read(&extraction.store).expect("samples");
-    let fitted = headstart::fit(&samples, &fit_config, &mut hear).expect("a head");
-    let out = place.join("out.onnx");
-    headstart::export(&mut backbone, &fitted.head, &out, &[]).expect("it agrees");
-    (out, notes)
+    support::exported(&folder.join(model), &config)
 }
 
 #[test]
@@ -133,7 +105,7 @@ fn weights_in_another_file_come_into_the_export_and_damage_is_found() {
         .map(|it| it.expect("an entry").file_name().to_string_lossy().into_owned())
         .filter(|it| it.starts_with("out"))
         .collect();
-    assert_eq!(beside, ["out.onnx"]);
+    assert_eq!(beside, ["out.md", "out.onnx"]);
     let engine = Engine::new(EngineConfig::default());
     let open = || headstart::Predictor::open(&engine, &file, &mut |_| ()).map(drop);
     open().expect("it is whole");

@@ -23,14 +23,19 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// Libraries, and the only files that name them: paths below `crates`, or the beginnings of such.
-const NAMED: [(&str, &[&str]); 28] = [
+const NAMED: [(&str, &[&str]); 33] = [
     ("ort", &["backbone/src/runtime/", "backbone/src/error.rs"]),
     ("libloading", &["backbone/src/runtime/library.rs"]),
+    ("clap_complete", &["cli/src/commands/completions.rs"]),
+    ("console", &["cli/src/report.rs"]),
+    ("textwrap", &["cli/src/report.rs"]),
+    ("flate2", &["headstart/src/provision/", "input/src/image/orientation.rs"]),
     ("crossbeam_channel", &["backbone/src/pipeline.rs"]),
     ("tracing", &["backbone/src/runtime/mod.rs"]),
     ("image", &["input/src/image/", "input/src/error.rs"]),
     ("libjpeg_turbo_rs", &["input/src/image/jpeg.rs", "input/src/error.rs"]),
-    ("tiff", &["input/src/image/palette_tiff.rs"]),
+    ("hayro_jpeg2000", &["input/src/image/jpeg2000.rs"]),
+    ("tiff", &["input/src/image/tiff_kinds.rs"]),
     ("pulp", &["input/src/image/resize.rs", "head/src/logistic/kernels.rs"]),
     ("arrow", &["store/src/"]),
     ("parquet", &["store/src/"]),
@@ -41,7 +46,7 @@ const NAMED: [(&str, &[&str]); 28] = [
     ("safetensors", &["head/src/head.rs"]),
     ("half", &["onnx/src/half_floats.rs"]),
     ("atomic_write_file", &["onnx/src/file.rs", "headstart/src/files.rs"]),
-    ("csv", &["cli/src/commands/predict.rs"]),
+    ("csv", &["cli/src/answers.rs", "cli/src/report.rs"]),
     ("csv_core", &["headstart/src/dataset/delimited.rs"]),
     ("unicode_normalization", &["headstart/src/dataset/mod.rs"]),
     ("etcetera", &["headstart/src/environment.rs"]),
@@ -59,7 +64,7 @@ const MAX_LINES: usize = 400;
 /// Longest function but for one in a hundred.
 const LONG_FUNCTION: usize = 60;
 /// Lines of the program's own crate: what it does beyond words is the library's.
-const MAX_CLI_LINES: usize = 2000;
+const MAX_CLI_LINES: usize = 3000;
 
 fn metadata() -> Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -253,7 +253,7 @@ fn every_input_is_delivered_once_copies_with_the_row_or_the_reason_of_their_orig
         }
         assert!((1..30).step_by(3).all(|it| results[it] == results[1] && results[1].is_err()));
         assert_eq!(results[31], results[32]);
-        assert!(results[31].as_ref().is_err_and(|it| it.starts_with("is not a JPEG")));
+        assert!(results[31].as_ref().is_err_and(|it| it.starts_with("is no picture")));
     }
     let mut n_delivered = 0;
     let stopped = run(backbone.runner_mut(), &sources, Known::Nothing, &config(1), &mut |_, _| {

@@ -3,9 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use headstart::{Kind, Places, load_runtime};
+use headstart::{
+    Dataset, DatasetConfig, Engine, EngineConfig, Event, FitConfig, Kind, ModelConfig, Note, Places, Samples,
+    load_runtime,
+};
 use headstart_backbone::{Backbone, CutModel, ModelSpec, Registry, Runtime, SessionConfig, embedded_model};
-pub(crate) use headstart_tests::{or_skip, python, root, shared};
+use image::{Rgb, RgbImage};
+
+pub(crate) use headstart_tests::{node, or_skip, python, root, shared};
 
 /// The arrays `cargo xtask golden` writes.
 pub(crate) fn golden() -> Option<PathBuf> {
@@ -75,4 +80,35 @@ pub(crate) fn read_f32(path: &Path) -> Vec<f32> {
 pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// A store of bright and dark pictures by a model, a head on it, and the export of both; and what was said.
+pub(crate) fn exported(place: &Path, config: &ModelConfig) -> (PathBuf, Vec<Note>) {
+    let engine = Engine::new(EngineConfig::default());
+    let mut notes = Vec::new();
+    let mut hear = |event: Event| {
+        if let Event::Note(note) = event {
+            notes.push(note)
+        }
+    };
+    for (class, level) in [("dark", 20), ("bright", 220)] {
+        let of_class = place.join("photos").join(class);
+        std::fs::create_dir_all(&of_class).expect("a folder");
+        for index in 0..6 {
+            let picture = RgbImage::from_fn(8, 8, |x, y| {
+                Rgb([level, (x * 9 + index).to_le_bytes()[0], (y * 7).to_le_bytes()[0]])
+            });
+            picture.save(of_class.join(format!("{index}.png"))).expect("it is written");
+        }
+    }
+    let mut backbone = engine.backbone(config, &mut hear).expect("it loads");
+    let dataset = Dataset::open(place.join("photos"), &DatasetConfig::default()).expect("a dataset");
+    let extraction =
+        engine.extract(&mut backbone, dataset, place.join("store"), None, &mut hear).expect("a store");
+    let fit_config = FitConfig { validation: 0.0, ..FitConfig::default() };
+    let samples = Samples::read(&extraction.store).expect("samples");
+    let fitted = headstart::fit(&samples, &fit_config, &mut hear).expect("a head");
+    let out = place.join("out.onnx");
+    headstart::export(&mut backbone, &fitted.head, &out, &[]).expect("it agrees");
+    (out, notes)
 }

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod demo;
 mod fuzz;
+mod manual;
 mod python;
 mod shapes;
 
@@ -30,7 +31,9 @@ cargo xtask <verb>
   fuzz [TARGET…]       damaged and hostile bytes against every reader ([--seconds N] [--seed N])
   golden               write the reference arrays of the parity tests (target/golden)
 
-  extract | fit-head | eval | predict | export | models | doctor
+  man                  write manual pages of the program (target/man)
+
+  train | extract | fit-head | eval | predict | export | table | models | doctor
                        the program's commands, with the program's arguments";
 
 fn main() -> ExitCode {
@@ -38,11 +41,11 @@ fn main() -> ExitCode {
     let verb = arguments.first().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
     let rest = arguments.get(1..).unwrap_or_default();
     let result = match verb.as_str() {
-        "extract" | "predict" | "export" => match headstart_setup() {
+        "train" | "extract" | "predict" | "export" => match headstart_setup() {
             Ok(()) => return program(&arguments),
             Err(err) => Err(err),
         },
-        "fit-head" | "eval" | "models" | "doctor" => return program(&arguments),
+        "fit-head" | "eval" | "table" | "models" | "doctor" => return program(&arguments),
         "setup" => setup(),
         "demo" => demo::run(rest),
         "test" => check::test(rest),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         "ci" => check::ci(),
         "fuzz" => fuzz::run(rest),
         "golden" => python::golden(),
+        "man" => manual::write(),
         "bench" => bench::run(rest),
         "" | "help" | "-h" | "--help" => {
             say(USAGE);

@@ -1,7 +1,7 @@
-//! The Python environment that references are computed in.
+//! The Python environment that references are computed in, and Node, which comes with it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -17,7 +17,10 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     let text = fs::read_to_string(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     let stamp = folder.join("requirements.blake3");
-    let hash = blake3::hash(text.as_bytes()).to_string();
+    let package = root().join("tests/js/package.json");
+    let package_text =
+        fs::read_to_string(&package).with_context(|| format!("cannot read {}", package.display()))?;
+    let hash = blake3::hash([text.as_str(), &package_text].concat().as_bytes()).to_string();
     if python.exists() && fs::read_to_string(&stamp).is_ok_and(|it| it == hash) {
         return Ok(python);
     }
@@ -27,8 +30,25 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
         .arg(&requirements))?;
+    node_packages(&folder, &package_text)?;
     fs::write(&stamp, hash).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(python)
+}
+
+/// Installs the packages of `tests/js/package.json` into `js` of the environment, by its own npm.
+fn node_packages(folder: &Path, package: &str) -> Result<()> {
+    let modules = folder.join("js");
+    fs::create_dir_all(&modules).with_context(|| format!("cannot make {}", modules.display()))?;
+    let file = modules.join("package.json");
+    fs::write(&file, package).with_context(|| format!("cannot write {}", file.display()))?;
+    let bin = folder.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    // npm looks for node there.
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([bin.clone()].into_iter().chain(std::env::split_paths(&others)))?;
+    run(Command::new(bin.join("npm"))
+        .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"])
+        .env("PATH", path)
+        .current_dir(&modules))
 }
 
 /// As [`prepare`]; without Python only the tests that need it are missing, unless `HEADSTART_STRICT` asks

@@ -43,6 +43,9 @@ pub struct ModelSpec {
     pub licence: Option<String>,
     /// What it is, in a few words.
     pub about: Option<String>,
+    /// Whether only the project's own tests and benchmarks need it.
+    #[serde(default, rename = "development", skip_serializing_if = "is_false")]
+    pub is_development: bool,
     /// The tensor to cut at; found by structure when absent.
     pub tap: Option<String>,
     /// How positions become one row; by rank when absent.
@@ -55,6 +58,12 @@ pub struct ModelSpec {
     /// Whether nobody says how large its input is: where the model itself does, that counts.
     #[serde(skip)]
     pub size_is_open: bool,
+}
+
+/// What is off is not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Models known by name.
@@ -148,6 +157,7 @@ impl ModelSpec {
             bytes: None,
             licence: None,
             about: None,
+            is_development: false,
             tap: None,
             pool: None,
             n_features: None,

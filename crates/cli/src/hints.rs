@@ -1,7 +1,11 @@
 //! What a user can do about an error, in the program's own commands and flags.
 
 use headstart::backbone::BackboneError;
+use headstart::head::HeadError;
+use headstart::store::StoreError;
 use headstart::{DatasetError, Error, Kind, ProvisionError, Unusable};
+
+use crate::report;
 
 /// What a user types to get a runtime.
 pub(crate) fn setup_command(kind: Kind) -> String {
@@ -13,12 +17,47 @@ pub(crate) fn setup_command(kind: Kind) -> String {
 
 /// What goes behind an error's message: an empty line and a hint, or nothing.
 pub(crate) fn after(err: &anyhow::Error) -> String {
-    err.downcast_ref().and_then(hint).map(|it| format!("\n\n{it}")).unwrap_or_default()
+    of(err).map(|it| format!("\n\n{it}")).unwrap_or_default()
+}
+
+/// What can be done about an error.
+pub(crate) fn of(err: &anyhow::Error) -> Option<String> {
+    err.downcast_ref().and_then(hint)
+}
+
+/// What a program tells an error by: the name of its kind, in small letters with dashes.
+pub(crate) fn code(err: &anyhow::Error) -> String {
+    let Some(err) = err.downcast_ref::<Error>() else { return "other".to_owned() };
+    // Of an error within another the inner one: `Dataset(NoDataset { … })`.
+    let text = format!("{err:?}");
+    let mut name = "";
+    let mut rest = text.as_str();
+    while rest.starts_with(char::is_uppercase) {
+        let end = rest.find(|it: char| !it.is_alphanumeric()).unwrap_or(rest.len());
+        name = &rest[..end];
+        rest = rest[end..].strip_prefix('(').unwrap_or("");
+    }
+    let mut code = String::new();
+    for it in name.chars() {
+        if it.is_uppercase() && !code.is_empty() {
+            code.push('-');
+        }
+        code.extend(it.to_lowercase());
+    }
+    code
 }
 
 fn hint(err: &Error) -> Option<String> {
     Some(match err {
         Error::UnknownModel { .. } => "pass a path ending in .onnx for a file of your own".to_owned(),
+        Error::OtherKind { .. } => "--force replaces it".to_owned(),
+        Error::TableFormat { .. } => "the ending says in which format".to_owned(),
+        Error::Store(StoreError::FingerprintMismatch { differences, .. }) => {
+            of_space(differences, ["", "the store", "asked for"])
+        }
+        Error::Head(HeadError::FingerprintMismatch { differences }) => {
+            of_space(differences, ["", "the head", "now"])
+        }
         Error::NoSamples { .. } => "`headstart extract` fills a store".to_owned(),
         Error::MissingEmbeddings { .. } => "run `headstart extract` again".to_owned(),
         Error::Dataset(DatasetError::WhichAreClasses { .. }) => {
@@ -38,6 +77,12 @@ fn hint(err: &Error) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// A table of what differs between two embedding spaces.
+fn of_space(differences: &[[String; 3]], titles: [&str; 3]) -> String {
+    let rows = [titles.map(str::to_owned)].into_iter().chain(differences.iter().cloned());
+    report::table(&rows.map(|it| it.to_vec()).collect::<Vec<_>>())
 }
 
 fn of_provision(err: &ProvisionError) -> Option<String> {

@@ -4,7 +4,7 @@ use headstart::{Event, Note};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::progress::ExtractProgress;
+use crate::progress::{ExtractProgress, FoldProgress};
 use crate::report;
 
 /// Says what it hears, and keeps the notes.
@@ -15,6 +15,7 @@ pub(crate) struct Listener {
     held: Vec<Note>,
     holds: bool,
     progress: Option<ExtractProgress>,
+    folds: Option<FoldProgress>,
     download: Option<ProgressBar>,
 }
 
@@ -22,6 +23,11 @@ impl Listener {
     /// One whose warnings wait for [`say_held`](Self::say_held).
     pub(crate) fn holding() -> Self {
         Self { holds: true, ..Self::default() }
+    }
+
+    /// Keeps warnings from now on.
+    pub(crate) fn hold(&mut self) {
+        self.holds = true;
     }
 
     /// Says an event.
@@ -32,7 +38,7 @@ impl Listener {
                 if self.holds && note.is_warning() {
                     self.held.push(note)
                 } else {
-                    report::say(note.to_string())
+                    self.say(&note.to_string());
                 }
             }
             Event::Progress(state) => {
@@ -41,7 +47,8 @@ impl Listener {
                     self.finish();
                 }
             }
-            Event::Epoch(epoch) => report::say(epoch.to_string()),
+            Event::Epoch(epoch) => self.say(&epoch.to_string()),
+            Event::Fold(fitted) => self.folds.get_or_insert_with(FoldProgress::new).update(fitted),
             Event::Download { is_over: true, .. } => {
                 if let Some(bar) = self.download.take() {
                     bar.finish_and_clear();
@@ -55,10 +62,22 @@ impl Listener {
         }
     }
 
+    /// Says a line above what moves.
+    fn say(&self, line: &str) {
+        let bar = self.progress.as_ref().map(|it| &it.bar).or(self.folds.as_ref().map(|it| &it.bar));
+        match bar {
+            Some(bar) => bar.suspend(|| report::say(line)),
+            None => report::say(line),
+        }
+    }
+
     /// Takes the progress away.
     pub(crate) fn finish(&mut self) {
         if let Some(progress) = self.progress.take() {
             progress.finish();
+        }
+        if let Some(folds) = self.folds.take() {
+            folds.finish();
         }
     }
 

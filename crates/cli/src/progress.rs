@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use headstart::Rate;
 use headstart::backbone::Progress;
+use headstart::head::FoldFitted;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::report;
@@ -14,7 +15,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows the progress of an extraction.
 pub(crate) struct ExtractProgress {
-    bar: ProgressBar,
+    pub(crate) bar: ProgressBar,
     rate: Rate,
     last_line: Instant,
     is_terminal: bool,
@@ -27,7 +28,7 @@ impl ExtractProgress {
         // Hidden by itself where stderr is no terminal.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         bar.set_style(
-            ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").expect("a constant template"),
+            ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}").expect("a constant template"),
         );
         let now = Instant::now();
         Self { bar, rate: Rate::new(now), last_line: now, is_terminal }
@@ -52,6 +53,47 @@ impl ExtractProgress {
     }
 
     /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Shows how far the choice of alpha is: how many it takes is known at its end.
+pub(crate) struct FoldProgress {
+    pub(crate) bar: ProgressBar,
+    alphas: Vec<f64>,
+    last_line: Instant,
+    is_terminal: bool,
+}
+
+impl FoldProgress {
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("a constant template"));
+        Self { bar, alphas: Vec::new(), last_line: Instant::now(), is_terminal: stderr().is_terminal() }
+    }
+
+    /// Shows that a fold is fitted; of several labels a fold comes again for each.
+    pub(crate) fn update(&mut self, fitted: FoldFitted) {
+        let FoldFitted { alpha, fold, n_folds } = fitted;
+        if self.alphas.last() != Some(&alpha) {
+            self.alphas.push(alpha);
+        }
+        let message = format!(
+            "choosing alpha: fold {} of {n_folds} at {} (alpha number {})",
+            fold + 1,
+            report::short_number(alpha),
+            self.alphas.len()
+        );
+        let now = Instant::now();
+        if !self.is_terminal && now - self.last_line > LINE_INTERVAL {
+            self.last_line = now;
+            report::say(&message);
+        }
+        self.bar.set_message(message);
+        self.bar.tick();
+    }
+
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
     }

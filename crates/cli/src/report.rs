@@ -1,8 +1,11 @@
 //! Where words and data go: words to stderr, data to stdout.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use console::{Term, style};
+use serde_json::Value;
 
 pub(crate) use headstart::bytes_in_words as bytes;
 
@@ -11,20 +14,97 @@ pub(crate) fn data(line: impl AsRef<str>) -> Result<()> {
     Ok(writeln!(io::stdout().lock(), "{}", line.as_ref())?)
 }
 
-/// Prints a line of words to stderr. Nothing can be done when that fails.
+/// Version of what `--json` prints (`docs/json`): raised where something goes, or means something else.
+pub(crate) const JSON_VERSION: u32 = 1;
+
+/// Prints an object to stdout in one line, with its version.
+pub(crate) fn json(mut object: Value) -> Result<()> {
+    object["version"] = JSON_VERSION.into();
+    data(object.to_string())
+}
+
+/// The same in many lines, for people to read too.
+pub(crate) fn pretty_json(mut object: Value) -> Result<()> {
+    object["version"] = JSON_VERSION.into();
+    data(serde_json::to_string_pretty(&object)?)
+}
+
+/// Prints a row of CSV to stdout.
+pub(crate) fn csv<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> Result<()> {
+    let line = csv_line(fields)?;
+    data(line.trim_end_matches('\n'))
+}
+
+/// A row of CSV, its end with it.
+pub(crate) fn csv_line<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(fields)?;
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+static IS_VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// Says what [`say_more`] is asked to, from now on.
+pub(crate) fn be_verbose() {
+    IS_VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// Prints lines of words to stderr, on a terminal wrapped at its width. Nothing can be done when that fails.
 ///
 /// Names of files and classes are in it: what would control a terminal is escaped.
-pub(crate) fn say(line: impl AsRef<str>) {
+pub(crate) fn say(lines: impl AsRef<str>) {
+    let lines = escaped(lines.as_ref());
+    let terminal = Term::stderr();
+    let wrapped: String = match terminal.size_checked() {
+        Some((_, width)) if terminal.is_term() => {
+            let options = textwrap::Options::new(usize::from(width).max(20)).subsequent_indent("  ");
+            lines.lines().flat_map(|it| textwrap::wrap(it, &options)).collect::<Vec<_>>().join("\n")
+        }
+        _ => lines,
+    };
+    print(&coloured(&wrapped));
+}
+
+/// As [`say`], where all is asked for.
+pub(crate) fn say_more(lines: impl AsRef<str>) {
+    if IS_VERBOSE.load(Ordering::Relaxed) {
+        say(lines);
+    }
+}
+
+/// As [`say`], in bold: what was asked for.
+pub(crate) fn say_first(line: impl AsRef<str>) {
+    print(&style(escaped(line.as_ref())).for_stderr().bold().to_string());
+}
+
+/// As [`say`], in lines that stay as they are.
+pub(crate) fn say_table(lines: impl AsRef<str>) {
+    print(&escaped(lines.as_ref()));
+}
+
+fn print(lines: &str) {
+    drop(writeln!(io::stderr().lock(), "{lines}"));
+}
+
+fn escaped(lines: &str) -> String {
     let is_control = |it: char| it.is_control() && it != '\n' && it != '\t';
-    let line = line.as_ref();
-    let line = match line.contains(is_control) {
-        true => line
+    match lines.contains(is_control) {
+        true => lines
             .chars()
             .map(|it| if is_control(it) { it.escape_default().to_string() } else { it.into() })
             .collect(),
-        false => line.to_owned(),
-    };
-    drop(writeln!(io::stderr().lock(), "{line}"));
+        false => lines.to_owned(),
+    }
+}
+
+/// The word that a warning or an error begins with, in a colour where colours are wanted.
+fn coloured(lines: &str) -> String {
+    for (word, of_word) in [("warning:", style("warning:").yellow()), ("error:", style("error:").red())] {
+        if let Some(rest) = lines.strip_prefix(word) {
+            return format!("{}{rest}", of_word.for_stderr().bold());
+        }
+    }
+    lines.to_owned()
 }
 
 /// Widest that a column is made for what stands in it.
@@ -47,8 +127,24 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Three digits, without an exponent where that is short.
+#[must_use]
+pub(crate) fn short_number(value: f64) -> String {
+    if (1e-3..1e5).contains(&value) {
+        format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        format!("{value:.2e}")
+    }
+}
+
 /// A share as a percentage with one digit: `95.4%`.
 #[must_use]
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.1}%", 100.0 * share)
+}
+
+/// A share as a whole percentage: `95%`.
+#[must_use]
+pub(crate) fn whole_percent(share: f64) -> String {
+    format!("{:.0}%", 100.0 * share)
 }

@@ -162,9 +162,14 @@ pub enum HeadError {
         reason: String,
     },
     /// The head belongs to another embedding space.
-    #[error("the head was fitted on embeddings of another space: {}", differences.join("; "))]
+    #[error("the head was fitted on embeddings of another space, which differs in {}", settings(differences))]
     FingerprintMismatch {
-        /// What differs.
-        differences: Vec<String>,
+        /// What differs: a setting, what it was for the head, and what it is now.
+        differences: Vec<[String; 3]>,
     },
+}
+
+/// Names of what differs.
+fn settings(differences: &[[String; 3]]) -> String {
+    differences.iter().map(|it| it[0].as_str()).collect::<Vec<_>>().join(", ")
 }

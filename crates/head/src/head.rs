@@ -136,7 +136,7 @@ impl HeadModel {
     pub fn check_fingerprint(
         &self,
         fingerprint: &str,
-        differences: impl FnOnce() -> Vec<String>,
+        differences: impl FnOnce() -> Vec<[String; 3]>,
     ) -> Result<(), HeadError> {
         if self.metadata.fingerprint == fingerprint {
             return Ok(());

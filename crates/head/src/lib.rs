@@ -32,9 +32,9 @@ pub use feature::Feature;
 pub use head::{FitRecord, HeadMetadata, HeadModel, TrainingRecord};
 pub use layer::{Activation, DenseLayer};
 pub use logistic::{
-    AlphaPath, Certificate, FittedLogistic, Logistic, LogisticConfig, LogisticFit, LogisticParams,
-    LogisticValidParams, OneVsRest, OneVsRestFit, RowSource, Visit, default_alphas, fit_logistic,
-    fit_with_linfa,
+    AlphaPath, Certificate, FittedLogistic, FoldFitted, Logistic, LogisticConfig, LogisticFit,
+    LogisticParams, LogisticValidParams, OneVsRest, OneVsRestFit, RowSource, Visit, Watch, default_alphas,
+    fit_logistic, fit_with_linfa,
 };
 pub use loss::{Loss, LossName, NamedLoss};
 pub use metrics::{ClassificationReport, RegressionReport, argmax, mcnemar, one_hot, wilson_interval};

@@ -37,6 +37,14 @@ pub enum Error {
         /// What is there.
         path: PathBuf,
     },
+    /// A file of another kind where one is to be written.
+    #[error("{} is there already, and is no {kind}", path.display())]
+    OtherKind {
+        /// What is there.
+        path: PathBuf,
+        /// What was to be written.
+        kind: crate::files::OutKind,
+    },
     /// A table in a format that is not written.
     #[error("{}: expected a name that ends in .parquet, .arrow, .csv or .npy", path.display())]
     TableFormat {

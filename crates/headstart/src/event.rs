@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use headstart_backbone::{Device, Progress};
-use headstart_head::Epoch;
+use headstart_head::{Epoch, FoldFitted};
 use headstart_input::Recipe;
 use headstart_onnx::Tap;
 use serde::Serialize;
 
-/// Hears the events of an operation.
-pub type Events<'a> = dyn FnMut(Event) + 'a;
+/// Hears the events of an operation, from one thread at a time.
+pub type Events<'a> = dyn FnMut(Event) + Send + 'a;
 
 /// What a long operation tells while it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub enum Event {
     Progress(Progress),
     /// An epoch of a hidden layer's training.
     Epoch(Epoch),
+    /// A fold of a cross-validation that chooses alpha.
+    Fold(FoldFitted),
     /// Bytes of a download.
     Download {
         /// Address.

@@ -10,7 +10,8 @@ use ndarray::ArrayView2;
 
 use crate::error::{Error, io};
 use crate::exported::{self, Verification};
-use crate::files::{check_out, check_space, folder_of};
+use crate::files::{OutKind, check_out, check_space, folder_of};
+use crate::serving::write_page;
 
 /// Largest difference to the head's own scores: probabilities, or numbers relative to the largest.
 ///
@@ -24,7 +25,8 @@ const N_PROBES: usize = 16;
 ///
 /// The file is run over inputs made up for it, and over `samples`, and compared with the head's own scores
 /// before it is written: one that does not agree is not. Where the backbone runs inputs one by one, the file
-/// takes one at a time. Weights above protobuf's 2 GiB lie in `<file name>.data` beside it.
+/// takes one at a time. Beside it lies a page, `<name>.md`, with code in Python and JavaScript that uses it; a page by
+/// somebody else stays. Weights above protobuf's 2 GiB lie in `<file name>.data` beside it.
 ///
 /// # Errors
 /// [`Error::Head`] for a head of another embedding space; [`Error::ExportDiffers`], [`Error::ExportBatch`];
@@ -37,7 +39,7 @@ pub fn export(
     samples: &[PathBuf],
 ) -> Result<Verification, Error> {
     let out = out.as_ref();
-    check_out(out)?;
+    check_out(out, OutKind::Any)?;
     check_space(head, backbone.space())?;
     let n_features = backbone.space().n_features;
     let mut graph = attach_head(&backbone.model().graph, n_features, &layers(head))?;
@@ -63,6 +65,7 @@ pub fn export(
     let verification = Verification { n_samples, max_abs_difference: difference, tolerance };
     exported::verified(&mut graph, &verification)?;
     graph.save(out)?;
+    write_page(out, &head.metadata.outputs, backbone.runner().recipe())?;
     Ok(verification)
 }
 

@@ -1,7 +1,8 @@
 //! Files that are there whole or not at all.
 
+use std::fmt;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use atomic_write_file::AtomicWriteFile;
@@ -58,12 +59,8 @@ pub(crate) fn hex(digest: &[u8]) -> String {
 /// [`Error::Head`].
 pub(crate) fn check_space(head: &HeadModel, space: &EmbeddingSpace) -> Result<(), Error> {
     let differences = || match serde_json::from_value::<EmbeddingSpace>(head.metadata.space.clone()) {
-        Ok(of_head) => of_head
-            .differences(space)
-            .iter()
-            .map(|it| it.replace("here ", "head ").replace("asked for ", "now "))
-            .collect(),
-        Err(_) => vec!["the head does not say on which".to_owned()],
+        Ok(of_head) => of_head.differences(space),
+        Err(_) => vec![["space", "not said", "known"].map(str::to_owned)],
     };
     Ok(head.check_fingerprint(&space.fingerprint(), differences)?)
 }
@@ -71,8 +68,8 @@ pub(crate) fn check_space(head: &HeadModel, space: &EmbeddingSpace) -> Result<()
 /// Refuses a place where no file can be put, before anything is computed for it, and makes its folder.
 ///
 /// # Errors
-/// [`Error::IsFolder`], [`Error::NotRegular`], [`Error::Io`].
-pub fn check_out(path: &Path) -> Result<(), Error> {
+/// [`Error::IsFolder`], [`Error::NotRegular`], [`Error::Io`]; [`Error::OtherKind`] where a file of another kind is there.
+pub fn check_out(path: &Path, kind: OutKind) -> Result<(), Error> {
     if path.is_dir() {
         return Err(Error::IsFolder { path: path.to_owned() });
     }
@@ -80,9 +77,58 @@ pub fn check_out(path: &Path) -> Result<(), Error> {
     if path.exists() && !path.is_file() {
         return Err(Error::NotRegular { path: path.to_owned() });
     }
+    if path.exists() && !kind.is_of(path)? {
+        return Err(Error::OtherKind { path: path.to_owned(), kind });
+    }
     let folder = folder_of(path);
     let written = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
     written.map(drop).map_err(io("write", path))
+}
+
+/// What a file that is to be written is: one of another kind is not replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutKind {
+    /// A head.
+    Head,
+    /// An ONNX file.
+    Onnx,
+    /// A table; of CSV and JSON any text.
+    Table,
+    /// Whatever: what is there goes.
+    Any,
+}
+
+impl OutKind {
+    /// Whether what is there begins as files of this kind do; an empty file is of any.
+    fn is_of(self, path: &Path) -> Result<bool, Error> {
+        let mut begin = Vec::new();
+        let file = fs::File::open(path).map_err(io("read", path))?;
+        file.take(4096).read_to_end(&mut begin).map_err(io("read", path))?;
+        let starts = |magic: &[u8]| begin.starts_with(magic);
+        Ok(begin.is_empty()
+            || match self {
+                // Safetensors: the length of a JSON object, and the object.
+                Self::Head => begin.get(8) == Some(&b'{'),
+                // The version of the format is the first field.
+                Self::Onnx => starts(b"\x08"),
+                Self::Table => {
+                    let is_text = !begin.contains(&0) && !starts(b"\x89") && !starts(b"\xff\xd8");
+                    is_text || starts(b"PAR1") || starts(b"ARROW1") || starts(b"\x93NUMPY")
+                }
+                Self::Any => true,
+            })
+    }
+}
+
+impl fmt::Display for OutKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Head => "head",
+            Self::Onnx => "ONNX file",
+            Self::Table => "table",
+            Self::Any => "file",
+        })
+    }
 }
 
 /// The folder of a file that is to be written.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use headstart_head::{ClassificationReport, HeadModel, MultilabelReport, RegressionReport, Task, argmax};
+use headstart_store::Label;
 use ndarray::{Array2, Axis, concatenate};
 use serde::Serialize;
 
@@ -33,6 +34,21 @@ pub struct Evaluation {
     pub n_trained_on: usize,
     /// How good it is.
     pub judged: Judged,
+    /// What it is wrong about, the surest first; of numbers all samples, the largest difference first.
+    pub wrong: Vec<Wrong>,
+}
+
+/// A sample that a head says something else of than its label.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Wrong {
+    /// Path of the sample.
+    pub path: String,
+    /// What it is.
+    pub label: String,
+    /// What was said.
+    pub said: String,
+    /// How surely: the probability of what was said, the smallest of several; of numbers the largest difference.
+    pub score: f64,
 }
 
 /// Judges a head by the samples of a split: `train`, `val`, `test` or `all`; by default by `val`, else by
@@ -72,8 +88,53 @@ pub fn judge(
         note(events, Note::JudgedTrainedOn { n: n_trained_on, n_samples });
     }
     note_unknown(head, samples, &rows, events);
-    let judged = judge_scores(head, samples, &rows, samples.scores(head, &rows)?)?;
-    Ok(Evaluation { split: split.to_owned(), n_trained_on, judged })
+    let scores = samples.scores(head, &rows)?;
+    let wrong = wrong(head, samples, &rows, &scores)?;
+    let judged = judge_scores(head, samples, &rows, scores)?;
+    Ok(Evaluation { split: split.to_owned(), n_trained_on, judged, wrong })
+}
+
+/// What a head is wrong about.
+fn wrong(
+    head: &HeadModel,
+    samples: &Samples,
+    rows: &[usize],
+    scores: &Array2<f64>,
+) -> Result<Vec<Wrong>, Error> {
+    let outputs = &head.metadata.outputs;
+    let path = |row: usize| samples.as_slice()[row].path.clone();
+    let mut wrong = Vec::new();
+    if outputs.task == Task::Regression {
+        let truth = samples.targets()?;
+        for (row, said) in rows.iter().zip(scores.outer_iter()) {
+            let truth = truth.row(*row);
+            let differences = truth.iter().zip(said).map(|(a, b)| (a - b).abs());
+            let score = differences.fold(0.0, f64::max);
+            let text = |numbers: Vec<f64>| Label::Numbers(numbers).to_string();
+            let (label, said) = (text(truth.to_vec()), text(said.to_vec()));
+            wrong.push(Wrong { path: path(*row), label, said, score });
+        }
+    } else {
+        let is_one = outputs.task == Task::Classification;
+        for (row, prediction) in rows.iter().zip(outputs.decide(scores.view())) {
+            let mut given: Vec<String> = outputs.names(&prediction.given).map(str::to_owned).collect();
+            let mut label = if is_one { vec![samples.class(*row)] } else { samples.labels_of(*row) };
+            given.sort_unstable();
+            label.sort_unstable();
+            if given != label {
+                let of_given = prediction.given.iter().map(|it| prediction.scores[*it]);
+                let score = of_given.fold(1.0, f64::min);
+                let text = |mut names: Vec<String>| match is_one {
+                    true => names.swap_remove(0),
+                    false => Label::Classes(names).to_string(),
+                };
+                let (label, said) = (text(label), text(given));
+                wrong.push(Wrong { path: path(*row), label, said, score });
+            }
+        }
+    }
+    wrong.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.path.cmp(&b.path)));
+    Ok(wrong)
 }
 
 /// Says how many of some rows have classes that the head does not know.

@@ -18,7 +18,7 @@ use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::error::{Error, io};
 use crate::event::{Event, Events, as_text};
-use crate::files::{check_out, folder_of, write_file};
+use crate::files::{OutKind, check_out, folder_of, write_file};
 use crate::model::description;
 use crate::provision::hash_of;
 
@@ -93,12 +93,12 @@ pub fn check_quantized_out(out: &Path, model: &Path) -> Result<(), Error> {
 
 /// Refuses what cannot be a model, or has beside it what is no description of one.
 fn check_place(out: &Path) -> Result<(), Error> {
-    check_out(out)?;
+    check_out(out, OutKind::Any)?;
     if !out.extension().is_some_and(|it| it.eq_ignore_ascii_case("onnx")) {
         return Err(Error::NotOnnx { path: out.to_owned() });
     }
     let path = out.with_extension("toml");
-    check_out(&path)?;
+    check_out(&path, OutKind::Any)?;
     if path.exists()
         && let Err(source) = ModelSpec::of_file(out)
     {

@@ -40,6 +40,7 @@ impl Samples {
     /// # Errors
     /// [`Error::NoSamples`], [`Error::NoLabels`], [`Error::Store`].
     pub fn read(store: &Store) -> Result<Self, Error> {
+        let _span = tracing::info_span!("samples", store = %store.dir().display()).entered();
         let mut samples = store.samples()?.samples;
         let (n, path) = (samples.len(), store.dir().to_owned());
         if n == 0 {
@@ -218,7 +219,7 @@ impl Samples {
     }
 
     /// The labels of a sample that may have several.
-    fn labels_of(&self, index: usize) -> Vec<String> {
+    pub(crate) fn labels_of(&self, index: usize) -> Vec<String> {
         match self.label(index) {
             Label::Class(class) => vec![class.clone()],
             Label::Classes(classes) => classes.clone(),

@@ -7,7 +7,7 @@ use headstart_store::{SampleTable, Store, TableFormat};
 
 use crate::error::{Error, io};
 use crate::event::{Event, Events, Note, note};
-use crate::files::{atomic_file, check_out};
+use crate::files::{OutKind, atomic_file, check_out};
 use crate::machine;
 
 /// A table that was written.
@@ -38,7 +38,7 @@ pub fn write_table(
 ) -> Result<TableWritten, Error> {
     let out = out.as_ref();
     let format = TableFormat::of_path(out).ok_or_else(|| Error::TableFormat { path: out.to_owned() })?;
-    check_out(out)?;
+    check_out(out, OutKind::Any)?;
     let table = store.samples()?;
     let n_samples = table.samples.len();
     if n_samples == 0 {

@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum InputError {
     /// The bytes are of none of the formats that are read.
-    #[error("is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")]
+    #[error("is no picture in a format that is known")]
     UnknownFormat,
     /// A picture of a format that is not read.
     #[error("is a picture in {format}, which is not read; convert it to JPEG, PNG or TIFF")]

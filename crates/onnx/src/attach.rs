@@ -3,7 +3,7 @@
 use crate::cut::{Dim, tensor_info};
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, data_type};
-use crate::names::free_names;
+use crate::names::{free_names, tell_nodes_from_tensors};
 use crate::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// A fully connected layer of a head: `activation(x · weight + bias)`.
@@ -99,6 +99,7 @@ pub fn attach_head(
     let columns = [Dim::Batch, Dim::Fixed(width)];
     // Shapes of the tensors in between were those of the batch that the backbone was exported with.
     graph.value_info.clear();
+    tell_nodes_from_tensors(graph);
     graph.output = outputs.iter().map(|it| tensor_info(it, data_type::FLOAT, &columns)).collect();
     model.set_producer("headstart", env!("CARGO_PKG_VERSION"));
     Ok(model)

@@ -5,6 +5,14 @@ use std::collections::HashSet;
 use crate::model::OnnxModel;
 use crate::proto::GraphProto;
 
+/// Gives nodes that are called as a tensor is another name: `rten` has one table for both.
+pub(crate) fn tell_nodes_from_tensors(graph: &mut GraphProto) {
+    let tensors: HashSet<String> = graph.node.iter().flat_map(|it| it.output.clone()).collect();
+    for node in &mut graph.node {
+        node.name = node.name.take().map(|it| if tensors.contains(&it) { format!("node/{it}") } else { it });
+    }
+}
+
 /// Makes names free for tensors that surgery adds: a tensor that has one of them gets another.
 pub(crate) fn free_names(graph: &mut GraphProto, wanted: &[&str]) {
     let mut taken = HashSet::new();

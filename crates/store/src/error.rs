@@ -66,12 +66,12 @@ pub enum StoreError {
         expected: u32,
     },
     /// The store holds embeddings of another space: other model, tap, preprocessing, precision or runtime.
-    #[error("{} holds embeddings of another space: {}", path.display(), differences.join("; "))]
+    #[error("{} holds embeddings of another space, which differs in {}", path.display(), settings(differences))]
     FingerprintMismatch {
         /// The store.
         path: PathBuf,
-        /// What differs, `key: here A, asked for B`.
-        differences: Vec<String>,
+        /// What differs: a setting, what it is here, and what it should be.
+        differences: Vec<[String; 3]>,
     },
     /// Another run writes to the store under the same name.
     #[error("another run is writing to {}; wait for it, or use another store", path.display())]
@@ -184,4 +184,9 @@ fn io_error_of(err: &parquet::errors::ParquetError) -> Option<std::io::Error> {
         cause = err.source();
     }
     None
+}
+
+/// Names of what differs.
+fn settings(differences: &[[String; 3]]) -> String {
+    differences.iter().map(|it| it[0].as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -41,17 +41,17 @@ impl EmbeddingSpace {
         [("headstart.model", self.model.clone()), ("headstart.fingerprint", self.fingerprint())]
     }
 
-    /// What differs between two spaces, `key: here A, asked for B`.
+    /// What differs between two spaces: a setting, what it is here, and what it is there.
     #[must_use]
-    pub fn differences(&self, asked: &Self) -> Vec<String> {
+    pub fn differences(&self, asked: &Self) -> Vec<[String; 3]> {
         let mut differences = Vec::new();
         if self.n_features != asked.n_features {
-            let (here, there) = (self.n_features, asked.n_features);
-            differences.push(format!("n_features: here {here}, asked for {there}"));
+            let (here, there) = (self.n_features.to_string(), asked.n_features.to_string());
+            differences.push(["n_features".to_owned(), here, there]);
         }
         compare("", &self.description, &asked.description, &mut differences);
         if !differences.is_empty() && self.model != asked.model {
-            differences.insert(0, format!("model: here {}, asked for {}", self.model, asked.model));
+            differences.insert(0, ["model".to_owned(), self.model.clone(), asked.model.clone()]);
         }
         differences
     }
@@ -62,7 +62,7 @@ fn compare(
     prefix: &str,
     here: &Map<String, Value>,
     asked: &Map<String, Value>,
-    differences: &mut Vec<String>,
+    differences: &mut Vec<[String; 3]>,
 ) {
     let keys: BTreeSet<&String> = here.keys().chain(asked.keys()).collect();
     for key in keys {
@@ -73,7 +73,7 @@ fn compare(
             }
             (here, asked) if here != asked => {
                 let text = |it: Option<&Value>| it.map_or("nothing".to_owned(), short);
-                differences.push(format!("{name}: here {}, asked for {}", text(here), text(asked)));
+                differences.push([name, text(here), text(asked)]);
             }
             _ => {}
         }

@@ -20,8 +20,17 @@ pub(crate) fn pictures() -> Result<Vec<Vec<u8>>> {
     let image =
         RgbImage::from_fn(width, height, |x, y| Rgb([x * 6, y * 10, x * y].map(|it| it.to_le_bytes()[0])));
     let mut files = Vec::new();
-    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff]
-    {
+    for format in [
+        ImageFormat::Png,
+        ImageFormat::WebP,
+        ImageFormat::Gif,
+        ImageFormat::Bmp,
+        ImageFormat::Tiff,
+        ImageFormat::Ico,
+        ImageFormat::Tga,
+        ImageFormat::Pnm,
+        ImageFormat::Qoi,
+    ] {
         let mut file = Cursor::new(Vec::new());
         image.write_to(&mut file, format)?;
         files.push(file.into_inner());
@@ -29,7 +38,7 @@ pub(crate) fn pictures() -> Result<Vec<Vec<u8>>> {
     let (w, h) = (width as usize, height as usize);
     files.push(compress(image.as_raw(), w, h, PixelFormat::Rgb, 80, Subsampling::S420)?);
     files.push(compress_progressive(image.as_raw(), w, h, PixelFormat::Rgb, 80, Subsampling::S444)?);
-    for name in ["exif-behind-marker.webp", "palette.tif"] {
+    for name in ["exif-behind-marker.webp", "palette.tif", "alpha.jp2"] {
         files.push(fs::read(root().join("tests/regressions").join(name))?);
     }
     Ok(files)

@@ -21,12 +21,14 @@ pub(crate) fn run(args: &DoctorArgs, places: &Places) -> Result<Ended> {
     let error = error.map(|it| format!("{it:#}{}", hints::after(&it)));
     if args.json {
         let mut value = json!(survey);
+        // `version` is that of the JSON.
+        value["headstart"] = json!(survey.version);
         value["runtime"]["error"] = json!(error);
-        report::data(serde_json::to_string_pretty(&value)?)?;
+        report::pretty_json(value)?;
     } else {
         report::data(table(&survey, error.as_deref()))?;
     }
-    Ok(if error.is_none() { Ended::Good } else { Ended::SomeFailed })
+    Ok(if error.is_none() { Ended::Good } else { Ended::NothingRuns })
 }
 
 fn table(survey: &Survey, error: Option<&str>) -> String {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use headstart::{Samples, judge, read_head};
+use headstart::{Evaluation, Judged, Samples, Wrong, judge, read_head};
 use serde_json::json;
 
 use crate::listener::Listener;
@@ -23,6 +23,12 @@ pub(crate) struct EvalArgs {
     /// train is what the head was fitted on and val is everything else.
     #[arg(long)]
     split: Option<String>,
+    /// List every sample it is wrong about: what was said, and how surely.
+    #[arg(long)]
+    errors: bool,
+    /// Print that list as CSV alone.
+    #[arg(long, requires = "errors", conflicts_with = "json")]
+    csv: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -38,11 +44,39 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Ended> {
         let mut value = json!(evaluation.judged);
         value["split"] = json!(evaluation.split);
         value["n_trained_on"] = json!(evaluation.n_trained_on);
+        if args.errors {
+            value["errors"] = json!(evaluation.wrong);
+        }
         listener.add_to(&mut value);
-        report::data(serde_json::to_string_pretty(&value)?)?;
+        report::pretty_json(value)?;
+    } else if args.csv {
+        print_csv(&evaluation.wrong)?;
     } else {
-        let what = format!("samples of `{}`", evaluation.split);
-        report::data(judged::describe(&evaluation.judged, &what))?;
+        report::data(judged::verdict(&evaluation.judged, &format!("samples of `{}`", evaluation.split)))?;
+        report::data(judged::figures(&evaluation.judged))?;
+        judged::table(&evaluation.judged).map_or(Ok(()), report::data)?;
+        if args.errors {
+            print_errors(&evaluation)?;
+        }
     }
     Ok(Ended::Good)
+}
+
+fn print_csv(wrong: &[Wrong]) -> Result<()> {
+    report::csv(["path", "label", "said", "score"])?;
+    for Wrong { path, label, said, score } in wrong {
+        report::csv([path, label, said, &score.to_string()])?;
+    }
+    Ok(())
+}
+
+fn print_errors(evaluation: &Evaluation) -> Result<()> {
+    let is_number = matches!(evaluation.judged, Judged::Numbers(_));
+    let titles = ["sample", "is", "was taken for", if is_number { "off by" } else { "surely" }];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for Wrong { path, label, said, score } in &evaluation.wrong {
+        let score = if is_number { format!("{score:.4}") } else { format!("{:>6}", report::percent(*score)) };
+        rows.push(vec![path.clone(), label.clone(), said.clone(), score]);
+    }
+    report::data(report::table(&rows))
 }

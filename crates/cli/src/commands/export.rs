@@ -1,10 +1,10 @@
 //! `headstart export`: backbone and head as one ONNX file that proves itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use headstart::{Places, Verification, check_out, export, read_head};
+use headstart::{OutKind, Places, Verification, check_out, export, read_head};
 
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
@@ -22,6 +22,9 @@ pub(crate) struct ExportArgs {
     /// File to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Write there even where a file of another kind is.
+    #[arg(long)]
+    force: bool,
     /// Pictures to compare on, besides the 16 that are made by code.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     samples: Vec<PathBuf>,
@@ -32,18 +35,33 @@ pub(crate) struct ExportArgs {
     run: RunArgs,
 }
 
+impl ExportArgs {
+    /// What may be where the file is written.
+    fn kind(&self) -> OutKind {
+        if self.force { OutKind::Any } else { OutKind::Onnx }
+    }
+}
+
 pub(crate) fn run(args: &ExportArgs, places: &Places) -> Result<Ended> {
-    check_out(&args.out)?;
+    check_out(&args.out, args.kind())?;
     let head = read_head(&args.head)?;
     let mut listener = Listener::default();
     let engine = args.run.engine(places).limited_to(1);
     let mut backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
     let verification = export(&mut backbone, &head, &args.out, &args.samples)?;
+    say_export(&args.out, &verification);
+    Ok(Ended::Good)
+}
+
+pub(crate) fn say_export(out: &Path, verification: &Verification) {
     let Verification { n_samples, max_abs_difference, tolerance } = verification;
     report::say(format!(
         "wrote {} ({}): agrees with the head to {max_abs_difference:.1e} on {n_samples} pictures (tolerance {tolerance:.0e})",
-        args.out.display(),
-        report::bytes(args.out.metadata().map_or(0, |it| it.len())),
+        out.display(),
+        report::bytes(out.metadata().map_or(0, |it| it.len())),
     ));
-    Ok(Ended::Good)
+    let page = out.with_extension("md");
+    if page.is_file() {
+        report::say(format!("how to use it from Python and JavaScript: {}", page.display()));
+    }
 }

@@ -1,6 +1,6 @@
 //! `headstart extract`: a dataset's embeddings, into a store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     let dataset = args.reading.open(&args.dataset)?;
     dataset.check_not_empty(&args.dataset)?;
     let mut listener = Listener::default();
-    say_dataset(args, &dataset, &mut listener);
+    say_dataset(&args.dataset, &dataset, &mut listener);
     let engine = args.run.engine(places).limited_to(dataset.listing.inputs.len());
     let mut backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
     report::say(format!("model {}: {} features", backbone.model().id, backbone.space().n_features));
@@ -73,12 +73,12 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     if args.json {
         let mut value = to_json(&backbone, &result, seconds);
         listener.add_to(&mut value);
-        report::data(value.to_string())?;
+        report::json(value)?;
     }
     Ok(if result.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })
 }
 
-fn say_dataset(args: &ExtractArgs, dataset: &Dataset, listener: &mut Listener) {
+pub(crate) fn say_dataset(path: &Path, dataset: &Dataset, listener: &mut Listener) {
     let n_inputs = dataset.listing.inputs.len();
     match dataset.n_ignored {
         0 => {}
@@ -90,7 +90,7 @@ fn say_dataset(args: &ExtractArgs, dataset: &Dataset, listener: &mut Listener) {
         n => format!(" (and {n} that cannot be read)"),
     };
     if let Some(layout) = &dataset.layout {
-        report::say(format!("{}: {n_inputs} pictures{unreadable}, {layout}", args.dataset.display()));
+        report::say(format!("{}: {n_inputs} pictures{unreadable}, {layout}", path.display()));
     }
     dataset.notes.iter().for_each(|it| listener.hear(Event::Note(it.clone())));
 }
@@ -122,7 +122,7 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> Value {
     })
 }
 
-fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
+pub(crate) fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
     if result.n_recovered > 0 {
         report::say(format!("{} embeddings taken over from a run that was cut off", result.n_recovered));
     }

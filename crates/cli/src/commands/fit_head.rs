@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use headstart::head::{AlphaPath, Baselines, HeadModel, Task};
 use headstart::{
-    FitConfig, HeadConfig, Judged, Note, Samples, check_out, fit, peak_memory_bytes, write_head,
+    FitConfig, Fitted, HeadConfig, Judged, OutKind, Samples, check_out, fit, peak_memory_bytes, write_head,
 };
 use serde_json::json;
 
@@ -27,6 +27,9 @@ pub(crate) struct FitHeadArgs {
     /// File the head is written to.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Write there even where a file of another kind is.
+    #[arg(long)]
+    force: bool,
     /// Print the result as JSON on stdout.
     #[arg(long)]
     json: bool,
@@ -35,32 +38,27 @@ pub(crate) struct FitHeadArgs {
     fit: FitArgs,
 }
 
+impl FitHeadArgs {
+    /// What may be where the file is written.
+    fn kind(&self) -> OutKind {
+        if self.force { OutKind::Any } else { OutKind::Head }
+    }
+}
+
 pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
     let start = Instant::now();
-    check_out(&args.out)?;
+    check_out(&args.out, args.kind())?;
     let config = args.fit.config()?;
     let samples = Samples::open(&args.store)?;
     let before = start.elapsed();
     let mut listener = Listener::holding();
     let fitted = fit(&samples, &config, &mut |it| listener.hear(it))?;
+    listener.finish();
     let time = before + fitted.fit_time;
     // Whatever is to be said of it: it is there.
     write_head(&fitted.head, &args.out)?;
 
-    say_fit(&fitted.head, time);
-    if let Some(path) = &fitted.head.metadata.fit.path {
-        say_path(path, &config);
-    }
-    listener.say_held(|it| matches!(it, Note::AlphaOnEdge { .. } | Note::HeldOutTrainedOn { .. }));
-    match &fitted.validation {
-        Some(judged) => report::say(judged::describe(judged, "held-out samples")),
-        None => report::say("no held-out samples: the figures below are of the training samples"),
-    }
-    if let (Some(baselines), Some(Judged::Classes(_))) = (&fitted.baselines, &fitted.validation) {
-        say_baselines(baselines);
-    }
-    listener.say_held(|_| true);
-    report::say(judged::one_line(&fitted.train, "training samples"));
+    say_fitted(&fitted, time, &config, &mut listener);
     report::say(format!("wrote {}", args.out.display()));
     if args.json {
         let mut value = json!({
@@ -69,18 +67,47 @@ pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
             "labels": fitted.head.metadata.outputs.labels,
             "train": fitted.train,
             "validation": fitted.validation,
+            "cross_validated": fitted.cross_validated,
             "baselines": fitted.baselines,
             "seconds": time.as_secs_f64(),
         });
         listener.add_to(&mut value);
-        report::data(value.to_string())?;
+        report::json(value)?;
     }
     Ok(Ended::Good)
 }
 
+/// What it is worth, what it confuses, what there is to warn of; then what it is.
+pub(crate) fn say_fitted(fitted: &Fitted, time: Duration, config: &FitConfig, listener: &mut Listener) {
+    match &fitted.validation {
+        Some(judged) => {
+            report::say_first(judged::verdict(judged, "samples it had not seen"));
+            judged::table(judged).into_iter().for_each(report::say_table);
+            report::say_more(judged::figures(judged));
+        }
+        None => {
+            let what = "samples, all of which it was fitted on: none was held out";
+            report::say_first(judged::verdict(&fitted.train, what));
+        }
+    }
+    if let Some(judged) = &fitted.cross_validated {
+        report::say(judged::verdict(judged, "training samples, each by a fit without its fold"));
+    }
+    listener.say_held(|_| true);
+    say_fit(&fitted.head, time);
+    if let Some(path) = &fitted.head.metadata.fit.path {
+        say_path(path, config);
+    }
+    if let (Some(baselines), Some(Judged::Classes(_))) = (&fitted.baselines, &fitted.validation) {
+        say_baselines(baselines);
+    }
+    let on_train = judged::verdict(&fitted.train, "samples it was fitted on");
+    report::say_more(format!("{on_train}; {}", judged::figures(&fitted.train)));
+}
+
 fn say_fit(head: &HeadModel, time: Duration) {
     let fit = &head.metadata.fit;
-    let alpha = fit.alpha.map(|it| format!(", alpha {}", short_number(it))).unwrap_or_default();
+    let alpha = fit.alpha.map(|it| format!(", alpha {}", report::short_number(it))).unwrap_or_default();
     let memory =
         peak_memory_bytes().map(|it| format!(", peak memory {}", report::bytes(it))).unwrap_or_default();
     report::say(format!(
@@ -97,7 +124,7 @@ fn say_fit(head: &HeadModel, time: Duration) {
         time.as_secs_f64(),
     ));
     if let Some(certificate) = &fit.certificate {
-        report::say(format!(
+        report::say_more(format!(
             "certificate: objective {:.6}, at most {:.1e} above its minimum; gradient {:.1e} (tolerance {:.0e}), {} iterations",
             certificate.objective,
             certificate.gap,
@@ -106,7 +133,7 @@ fn say_fit(head: &HeadModel, time: Duration) {
             certificate.n_iterations,
         ));
     } else {
-        report::say("no certificate: what this fits has no one minimum that could be proven");
+        report::say_more("no certificate: what this fits has no one minimum that could be proven");
     }
 }
 
@@ -114,12 +141,12 @@ fn say_path(path: &AlphaPath, config: &FitConfig) {
     let at = |index: usize| format!("{:.4} ± {:.4}", path.mean_loss[index], path.standard_error[index]);
     let HeadConfig::Logistic(head) = &config.head else { return };
     let chosen = head.chosen(path);
-    report::say(format!(
+    report::say_more(format!(
         "{}-fold cross-validation of {} alphas: log-loss {} at alpha {}",
         path.n_folds,
         path.alphas.len(),
         at(chosen),
-        short_number(path.alphas[chosen]),
+        report::short_number(path.alphas[chosen]),
     ));
 }
 
@@ -127,14 +154,9 @@ fn say_baselines(baselines: &Baselines) {
     let neighbours: Vec<String> =
         baselines.k_nearest.iter().map(|(k, it)| format!("{} ({k})", report::percent(*it))).collect();
     let neighbours = if neighbours.is_empty() { "too few samples".to_owned() } else { neighbours.join(", ") };
-    report::say(format!(
+    report::say_more(format!(
         "without a fit: majority class {}, nearest class mean {}, nearest neighbours {neighbours}",
         report::percent(baselines.majority),
         report::percent(baselines.nearest_class_mean),
     ));
-}
-
-/// Three digits, without an exponent where that is short.
-fn short_number(value: f64) -> String {
-    if (1e-3..1e5).contains(&value) { format!("{value:.3}") } else { format!("{value:.2e}") }
 }

@@ -1,5 +1,6 @@
 //! The commands: arguments, what they do, what they print.
 
+pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod export;
@@ -10,6 +11,7 @@ pub(crate) mod predict;
 mod quantize;
 pub(crate) mod setup;
 pub(crate) mod table;
+pub(crate) mod train;
 
 use headstart::store::Failure;
 

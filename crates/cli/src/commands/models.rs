@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use headstart::backbone::Registry;
+use headstart::backbone::{ModelSpec, Registry};
 use headstart::onnx::{OnnxModel, Summary, TensorSummary, find_tap};
 use headstart::{ModelSource, Places, check_hash, find_local, pull};
 use serde_json::json;
@@ -24,6 +24,9 @@ pub(crate) struct ModelsArgs {
 enum ModelsCommand {
     /// List the registry: ids, sizes, licences, and what is here already.
     List {
+        /// Also those that the project's own tests are made with.
+        #[arg(long)]
+        all: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -46,7 +49,7 @@ enum ModelsCommand {
 
 pub(crate) fn run(args: &ModelsArgs, places: &Places) -> Result<Ended> {
     match &args.command {
-        ModelsCommand::List { json } => list(*json, places),
+        ModelsCommand::List { all, json } => list(*all, *json, places),
         ModelsCommand::Pull { id } => get(id, places),
         ModelsCommand::Quantize(args) => quantize::run(args, places),
         ModelsCommand::Inspect { file, json } => inspect(file, *json),
@@ -74,18 +77,20 @@ fn get(id: &str, places: &Places) -> Result<Ended> {
     Ok(Ended::Good)
 }
 
-fn list(as_json: bool, places: &Places) -> Result<Ended> {
+fn list(all: bool, as_json: bool, places: &Places) -> Result<Ended> {
     let registry = Registry::builtin();
+    let models: Vec<&ModelSpec> = registry.models.iter().filter(|it| all || !it.is_development).collect();
     if as_json {
-        let mut models = json!(registry.models);
-        for (spec, value) in registry.models.iter().zip(models.as_array_mut().into_iter().flatten()) {
-            value["here"] = json!(find_local(spec, places).ok().flatten().is_some());
-        }
-        report::data(serde_json::to_string_pretty(&models)?)?;
+        let object = |it: &&ModelSpec| {
+            let mut value = json!(it);
+            value["here"] = json!(find_local(it, places).ok().flatten().is_some());
+            value
+        };
+        report::pretty_json(json!({"models": models.iter().map(object).collect::<Vec<_>>()}))?;
         return Ok(Ended::Good);
     }
     let mut rows = vec![["id", "features", "size", "licence", "here", "about"].map(str::to_owned).to_vec()];
-    for spec in &registry.models {
+    for spec in models {
         let here = match find_local(spec, places)? {
             Some(_) => "yes",
             None if spec.url.is_some() => "pull",
@@ -111,7 +116,7 @@ fn inspect(file: &std::path::Path, as_json: bool) -> Result<Ended> {
     if as_json {
         let mut value = json!(summary);
         value["tap"] = tap.as_ref().map_or(json!(null), |it| json!(it));
-        report::data(serde_json::to_string_pretty(&value)?)?;
+        report::pretty_json(value)?;
         return Ok(Ended::Good);
     }
     let tensor = |it: &TensorSummary| format!("{} {} [{}]", it.name, it.dtype, it.shape.join(", "));

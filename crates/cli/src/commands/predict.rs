@@ -1,15 +1,15 @@
 //! `headstart predict`: what a head says of pictures.
 
+use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use headstart::backbone::{Precision, Source};
-use headstart::head::{Outputs, Prediction, Task};
-use headstart::store::{Failure, Label};
-use headstart::{Places, Predictor, files_of, key, read_head};
-use serde_json::{Value, json};
+use headstart::backbone::{Precision, Progress, Source};
+use headstart::store::Failure;
+use headstart::{Event, OutKind, Places, Predictor, check_out, files_of, key, read_head};
 
+use crate::answers::{Answers, Resumed, RowFormat};
 use crate::dataset_args::DatasetArgs;
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
@@ -33,11 +33,21 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
     /// Print one JSON object a line, with all scores, or with the error of a picture that nothing can be said of.
-    #[arg(long, conflicts_with = "csv")]
+    #[arg(long, conflicts_with = "csv", group = "format")]
     json: bool,
     /// Print CSV, with a column for every label and one for errors.
-    #[arg(long)]
+    #[arg(long, group = "format")]
     csv: bool,
+    /// Write there instead of stdout, a row as soon as a picture is done.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write there even where a file of another kind is.
+    #[arg(long, requires = "out")]
+    force: bool,
+    /// Go on with the file that --out names, after a kill: what it has of these pictures is kept. (With --json or
+    /// --csv.)
+    #[arg(long, requires = "out", requires = "format")]
+    resume: bool,
     // Flattened last: their headings would hold for what follows.
     #[command(flatten)]
     model: ModelArgs,
@@ -47,27 +57,65 @@ pub(crate) struct PredictArgs {
 
 pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
     let (files, unreadable) = inputs(&args.paths)?;
+    if let Some(out) = &args.out {
+        check_out(out, if args.force { OutKind::Any } else { OutKind::Table })?;
+    }
     let mut predictor = open(args, places, files.len())?;
-    let printer = Printer::new(args, predictor.outputs().clone(), &files);
-    printer.begin()?;
-    let sources: Vec<Source<'_>> = files.iter().map(Source::from).collect();
+    let mut answers = Answers::new(predictor.outputs().clone(), args.format(), args.top, &files);
+    let before = match &args.out {
+        Some(out) if args.resume && out.exists() => answers.resume(out, &files)?,
+        Some(out) => answers.create(out).map(|()| Resumed::default())?,
+        None => answers.begin().map(|()| Resumed::default())?,
+    };
+    // One of before is looked at again: that it says the same shows that the model is the same.
+    let again = before.last_good.as_ref().map(|it| it.0);
+    let todo: Vec<usize> = again.into_iter().chain(before.n_rows..files.len()).collect();
+    let sources: Vec<Source<'_>> = todo.iter().map(|it| Source::from(&files[*it])).collect();
     let mut failures = Vec::new();
+    // Where rows go to the terminal, they show how far it is.
+    let shows = args.out.is_some() || !stdout().is_terminal();
+    let mut listener = Listener::default();
+    let mut progress = Progress { n_inputs: files.len(), n_unchanged: before.n_rows, ..Progress::default() };
     predictor.predict(&sources, &mut |index, predicted| {
-        let path = key(&files[index]);
+        let path = key(&files[todo[index]]);
+        if let (0, Some((_, row))) = (index, &before.last_good) {
+            return answers.check_same(row, &path, &predicted);
+        }
+        progress.n_done += 1;
         match predicted {
-            Ok(prediction) => printer.print(&path, &prediction)?,
+            Ok(prediction) => answers.print(&path, &prediction)?,
             Err(reason) => {
-                printer.print_error(&path, &reason)?;
+                answers.print_error(&path, &reason)?;
                 failures.push(Failure { path, reason });
+                progress.n_failed += 1;
             }
+        }
+        if shows {
+            listener.hear(Event::Progress(progress));
         }
         Ok::<(), anyhow::Error>(())
     })?;
+    listener.finish();
     for failure in failures.iter().chain(&unreadable) {
         report::say(failure.to_string());
     }
-    let n_failed = failures.len() + unreadable.len();
+    let n_failed = failures.len() + unreadable.len() + before.n_failed;
+    if let Some(out) = &args.out {
+        let earlier =
+            if before.n_rows == 0 { String::new() } else { format!(" ({} of them before)", before.n_rows) };
+        report::say(format!("wrote {}: {} pictures{earlier}, {n_failed} failed", out.display(), files.len()));
+    }
     Ok(if n_failed == 0 { Ended::Good } else { Ended::SomeFailed })
+}
+
+impl PredictArgs {
+    fn format(&self) -> RowFormat {
+        match (self.json, self.csv) {
+            (true, _) => RowFormat::Json,
+            (_, true) => RowFormat::Csv,
+            _ => RowFormat::Table,
+        }
+    }
 }
 
 /// The pictures named, folders and lists listed; and what in folders could not be looked at.
@@ -106,93 +154,4 @@ fn open(args: &PredictArgs, places: &Places, n_files: usize) -> Result<Predictor
         "an exported model computes in what it was exported in: leave --precision out"
     );
     Ok(Predictor::open(&engine, path, &mut |it| listener.hear(it))?)
-}
-
-/// Prints predictions as they come.
-struct Printer<'a> {
-    args: &'a PredictArgs,
-    outputs: Outputs,
-    /// Characters of the longest path, and of the longest label: columns are aligned before all is known.
-    path_width: usize,
-    label_width: usize,
-}
-
-impl<'a> Printer<'a> {
-    fn new(args: &'a PredictArgs, outputs: Outputs, files: &[PathBuf]) -> Self {
-        // What is longer than that stands out of its column.
-        let widest = |all: &mut dyn Iterator<Item = usize>| all.max().unwrap_or(0).min(report::MAX_WIDTH);
-        let path_width = widest(&mut files.iter().map(|it| key(it).chars().count()));
-        let label_width = widest(&mut outputs.labels.iter().map(|it| it.chars().count()));
-        Self { args, outputs, path_width, label_width }
-    }
-
-    fn has_labels(&self) -> bool {
-        self.outputs.task != Task::Regression
-    }
-
-    /// What stands above the predictions.
-    fn begin(&self) -> Result<()> {
-        if !self.args.csv {
-            return Ok(());
-        }
-        let labels = self.outputs.labels.iter().map(String::as_str);
-        csv_line(
-            ["path"].into_iter().chain(self.has_labels().then_some("label")).chain(labels).chain(["error"]),
-        )
-    }
-
-    fn print(&self, path: &str, prediction: &Prediction) -> Result<()> {
-        if self.args.json {
-            let mut object = self.outputs.to_json(prediction);
-            object.insert("path".to_owned(), path.into());
-            report::data(Value::Object(object).to_string())
-        } else if self.args.csv {
-            let given = self.has_labels().then(|| self.given(prediction));
-            let scores = prediction.scores.iter().map(f64::to_string);
-            csv_line([path.to_owned()].into_iter().chain(given).chain(scores).chain([String::new()]))
-        } else {
-            report::data(self.table_row(path, prediction))
-        }
-    }
-
-    /// The row of a picture that nothing can be said of; a table has none, for stderr has the reason.
-    fn print_error(&self, path: &str, reason: &str) -> Result<()> {
-        if self.args.json {
-            return report::data(json!({"path": path, "error": reason}).to_string());
-        }
-        let n_empty = self.outputs.labels.len() + usize::from(self.has_labels());
-        let empty = std::iter::repeat_n("", n_empty);
-        if self.args.csv { csv_line([path].into_iter().chain(empty).chain([reason])) } else { Ok(()) }
-    }
-
-    /// The labels that are given, bars between them and escaped in them.
-    fn given(&self, prediction: &Prediction) -> String {
-        let names = self.outputs.names(&prediction.given);
-        names.map(|it| Label::Class(it.to_owned()).to_string()).collect::<Vec<_>>().join("|")
-    }
-
-    fn table_row(&self, path: &str, prediction: &Prediction) -> String {
-        let shown = match (self.outputs.task, self.args.top) {
-            (Task::Regression, _) => (0..prediction.scores.len()).collect(),
-            (Task::Multilabel, None) => prediction.given.clone(),
-            (_, top) => prediction.ranking().into_iter().take(top.unwrap_or(1) as usize).collect::<Vec<_>>(),
-        };
-        let width = self.label_width;
-        let cell = |column: usize| {
-            let (label, score) = (&self.outputs.labels[column], prediction.scores[column]);
-            match self.has_labels() {
-                true => format!("  {label:<width$}  {:>6}", report::percent(score)),
-                false => format!("  {:<width$}", format!("{label} {score:.4}"), width = width + 11),
-            }
-        };
-        let cells: String = shown.into_iter().map(cell).collect();
-        format!("{path:<width$}{cells}", width = self.path_width).trim_end().to_owned()
-    }
-}
-
-fn csv_line<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(fields)?;
-    let text = String::from_utf8(writer.into_inner()?)?;
-    report::data(text.strip_suffix('\n').unwrap_or(&text))
 }

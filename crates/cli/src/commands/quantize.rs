@@ -66,7 +66,7 @@ pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
     if args.json {
         let mut value = json!(quantized);
         listener.add_to(&mut value);
-        report::data(value.to_string())?;
+        report::json(value)?;
     }
     Ok(if quantized.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use headstart::{Store, write_table};
+use headstart::{OutKind, Store, check_out, write_table};
 use serde_json::json;
 
 use crate::listener::Listener;
@@ -23,6 +23,9 @@ pub(crate) struct TableArgs {
     /// NAME.samples.csv).
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Write there even where a file of another kind is.
+    #[arg(long)]
+    force: bool,
     /// Most memory for embeddings; where it is not enough the store is read several times [default: half of
     /// the machine's].
     #[arg(long, value_name = "MIB")]
@@ -32,7 +35,15 @@ pub(crate) struct TableArgs {
     json: bool,
 }
 
+impl TableArgs {
+    /// What may be where the file is written.
+    fn kind(&self) -> OutKind {
+        if self.force { OutKind::Any } else { OutKind::Table }
+    }
+}
+
 pub(crate) fn run(args: &TableArgs) -> Result<Ended> {
+    check_out(&args.out, args.kind())?;
     let store = Store::open(&args.store)?;
     let max_memory = args.max_memory.map(|it| it.saturating_mul(1 << 20));
     let mut listener = Listener::default();
@@ -54,7 +65,7 @@ pub(crate) fn run(args: &TableArgs) -> Result<Ended> {
             "fingerprint": store.space().fingerprint(),
         });
         listener.add_to(&mut value);
-        report::data(value.to_string())?;
+        report::json(value)?;
     }
     Ok(Ended::Good)
 }

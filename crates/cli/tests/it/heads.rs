@@ -18,8 +18,8 @@ fn photos_become_a_head_and_one_file_that_predicts_the_same() {
     assert_eq!(json["validation"]["accuracy"], 1.0, "three colours: {json}");
 
     let mut eval = place.run(&["eval", "--store", "store", "--head", "a.head", "--json"]).expect(0).json();
-    let own = eval.as_object_mut().map(|it| (it.remove("split"), it.remove("n_trained_on")));
-    assert_eq!(own, Some((Some("val".into()), Some(0.into()))));
+    let own = eval.as_object_mut().map(|it| ["split", "n_trained_on", "version"].map(|key| it.remove(key)));
+    assert_eq!(own, Some([Some("val".into()), Some(0.into()), Some(1.into())]));
     assert_eq!(eval, json["validation"], "eval judges the samples that fit-head held out");
     for key in ["n_samples", "accuracy", "accuracy_interval", "macro_f1", "confusion"] {
         assert!(!eval[key].is_null(), "{key} is missing: {eval}");
@@ -189,7 +189,7 @@ fn an_exported_model_is_used_under_any_name_and_only_as_it_is() {
     fs::create_dir(place.path("out/folder")).unwrap();
     place.run(&["export", "--head", "a.head", "--out", "out/folder"]).expect(2);
     let left: Vec<_> = fs::read_dir(place.path("out")).unwrap().map(|it| it.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(left.len(), 3, "the model, its page and the folder: {left:?}");
 }
 
 #[test]

@@ -14,3 +14,4 @@ mod quantized;
 mod runtime;
 mod shards;
 mod snapshots;
+mod whole;

@@ -34,7 +34,7 @@ fn escaped(text: &str) -> String {
 #[test]
 fn the_help_of_every_command() {
     let place = Place::new();
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["setup"],
         &["doctor"],
@@ -43,11 +43,13 @@ fn the_help_of_every_command() {
         &["models", "pull"],
         &["models", "quantize"],
         &["models", "inspect"],
+        &["train"],
         &["extract"],
         &["fit-head"],
         &["eval"],
         &["predict"],
         &["table"],
+        &["completions"],
         &["export"],
     ];
     for command in commands {
@@ -65,7 +67,20 @@ fn the_help_of_every_command() {
         .collect();
     assert_eq!(
         listed,
-        ["setup", "doctor", "models", "extract", "fit-head", "eval", "predict", "export", "table", "help"]
+        [
+            "setup",
+            "doctor",
+            "models",
+            "train",
+            "extract",
+            "fit-head",
+            "eval",
+            "predict",
+            "export",
+            "table",
+            "completions",
+            "help"
+        ]
     );
 }
 

@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, Axis, concatenate};
 
 use super::exact::{Exact, Linear};
 use super::features::Features;
+use super::folds::Watch;
 use super::kernels::Real;
 use super::lbfgs::{self, Evaluate, Settings, Solution};
 use super::loss::Targets;
@@ -38,6 +39,7 @@ use crate::feature::{check_alpha, check_shape, check_weights};
 pub struct Logistic<'a, S> {
     features: Arc<Features<'a, S>>,
     targets: Targets<'a>,
+    pub(super) watch: Option<&'a Watch<'a>>,
 }
 
 impl<'a, S: RowSource> Logistic<'a, S> {
@@ -64,7 +66,7 @@ impl<'a, S: RowSource> Logistic<'a, S> {
         check_weights(weights, y.len())?;
         check_classes(y, n_classes)?;
         let features = Features::new(source, standardize)?;
-        Ok(Self { features: Arc::new(features), targets: Targets { y, weights, n_classes } })
+        Ok(Self { features: Arc::new(features), targets: Targets { y, weights, n_classes }, watch: None })
     }
 
     /// The same samples with other classes; what was prepared is shared.
@@ -75,7 +77,16 @@ impl<'a, S: RowSource> Logistic<'a, S> {
         check_shape(self.source().dim(), y.len())?;
         check_classes(y, n_classes)?;
         let targets = Targets { y, n_classes, weights: self.targets.weights };
-        Ok(Self { features: Arc::clone(&self.features), targets })
+        Ok(Self { features: Arc::clone(&self.features), targets, watch: self.watch })
+    }
+
+    /// The same samples; `watch` is told of every fold that a cross-validation of them has fitted.
+    #[must_use]
+    pub fn watched<'w>(&self, watch: &'w Watch<'w>) -> Logistic<'w, S>
+    where
+        'a: 'w,
+    {
+        Logistic { features: Arc::clone(&self.features), targets: self.targets, watch: Some(watch) }
     }
 
     /// Fits from nothing.

@@ -31,6 +31,20 @@ const PATH_ITERATIONS: usize = 200;
 const REMEMBERED: usize = 6;
 const REMEMBERED_BYTES: usize = 256 << 20;
 
+/// A fold that a cross-validation held out, fitted on the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FoldFitted {
+    /// The alpha.
+    pub alpha: f64,
+    /// Which fold, from 0.
+    pub fold: usize,
+    /// Folds that have samples.
+    pub n_folds: usize,
+}
+
+/// What is told of folds while a cross-validation goes on, from whatever thread.
+pub type Watch<'a> = dyn Fn(FoldFitted) + Sync + 'a;
+
 /// What is called with a sample and its logits.
 pub(super) type VisitLogits<'a> = dyn FnMut(usize, &[f64]) + 'a;
 
@@ -93,6 +107,7 @@ impl<S: RowSource> Logistic<'_, S> {
             weights: targets.weights.map(|weights| sorted.order.iter().map(|it| weights[*it]).collect()),
             n_classes: targets.n_classes,
             penalty: Box::new(|alpha| self.penalty(alpha)),
+            watch: self.watch,
             solved: vec![Vec::new(); found],
             last_loss: vec![None; found],
             tolerance,
@@ -122,6 +137,7 @@ struct Folds<'a, T> {
     n_classes: usize,
     /// The penalty in the coordinates of the rows.
     penalty: Box<dyn Fn(f64) -> f64 + Sync + 'a>,
+    watch: Option<&'a Watch<'a>>,
     /// Alphas and solutions of each fold, the last ones last, and how many of them are kept.
     remembered: usize,
     solved: Vec<Vec<(f64, Vec<f64>)>>,
@@ -205,6 +221,9 @@ impl<T: Real> CrossValidated for Folds<'_, T> {
             let n = self.solved[fold].len();
             self.solved[fold].drain(..n.saturating_sub(self.remembered));
             losses.push(loss);
+            if let Some(watch) = self.watch {
+                watch(FoldFitted { alpha, fold, n_folds: sorted.folds.len() });
+            }
         }
         (self.y, self.weights) = (y, weights);
         Ok(losses)

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 /// What is to be learnt: classes, and how much each sample counts.
+#[derive(Clone, Copy)]
 pub(crate) struct Targets<'a> {
     pub(crate) y: &'a [usize],
     pub(crate) weights: Option<&'a [f64]>,

@@ -24,6 +24,7 @@ use crate::error::HeadError;
 use crate::feature::Feature;
 
 pub use fit::Logistic;
+pub use folds::{FoldFitted, Watch};
 pub use linfa_params::{FittedLogistic, LogisticParams, LogisticValidParams};
 pub use one_vs_rest::{OneVsRest, OneVsRestFit};
 pub use path::{AlphaPath, default_alphas};

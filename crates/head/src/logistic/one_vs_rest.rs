@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use super::fit::Logistic;
-use super::folds::{CrossValidated, PATH_TOLERANCE, SEARCH_TOLERANCE, Shared, VisitLogits};
+use super::folds::{CrossValidated, PATH_TOLERANCE, SEARCH_TOLERANCE, Shared, VisitLogits, Watch};
 use super::path::{AlphaPath, whole_path};
 use super::rows::RowSource;
 use super::search::search;
@@ -65,6 +65,15 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
         let first = Logistic::new(source, first, 2, weights, standardize)?;
         let others = others.iter().map(|it| first.with_classes(it, 2)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { labels: std::iter::once(first).chain(others).collect() })
+    }
+
+    /// The same samples; `watch` is told of every fold that a cross-validation has fitted, of every label.
+    #[must_use]
+    pub fn watched<'w>(&self, watch: &'w Watch<'w>) -> OneVsRest<'w, S>
+    where
+        'a: 'w,
+    {
+        OneVsRest { labels: self.labels.iter().map(|it| it.watched(watch)).collect() }
     }
 
     /// Fits every label.

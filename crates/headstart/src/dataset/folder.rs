@@ -78,7 +78,7 @@ impl Pictures {
 fn format_of(path: &Path) -> Option<PictureFormat> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let by_name = PictureFormat::of_extension(&extension);
-    if by_name.is_some_and(|it| it.is_read || it.is_camera_raw()) {
+    if by_name.is_some_and(|it| it.is_told_by_name()) {
         return by_name;
     }
     let mut bytes = Vec::new();

@@ -69,6 +69,7 @@ impl Dataset {
     /// folders can be understood in two ways. A row that is no input is among the listing's unreadable.
     pub fn open(dataset: impl AsRef<Path>, config: &DatasetConfig) -> Result<Self, Error> {
         let dataset = dataset.as_ref();
+        let _span = tracing::info_span!("list", dataset = %dataset.display()).entered();
         let mut listed = if dataset.is_dir() {
             // Below, what does not read is a failure; here, it is all of them.
             std::fs::read_dir(dataset).map_err(io("read", dataset))?;

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use headstart_head::{
-    Activation, DenseLayer, Logistic, LogisticFit, Outputs, Task, balanced_weights, fit_with_linfa, one_hot,
+    Activation, DenseLayer, Logistic, LogisticFit, Outputs, Task, Watch, balanced_weights, fit_with_linfa,
+    one_hot,
 };
+use ndarray::{Array2, Axis, concatenate};
 
 use super::config::{FitConfig, HeadConfig, LogisticHead, Solver};
 use super::rows::Training;
-use super::{How, Solved, choose_alpha, columns_for, hidden, numbers};
+use super::{FEW_HELD_OUT, How, Solved, choose_alpha, columns_for, hidden, numbers};
 use crate::error::Error;
 use crate::event::Events;
 
@@ -61,8 +63,9 @@ fn logistic(
     let class_weights = head.balanced.then(|| balanced_weights(y, n_classes));
     let weights = class_weights.as_ref().map(|it| weigh(it, y));
     let samples = Logistic::new(&training.x, y, n_classes, weights.as_deref(), head.standardize)?;
-    let path = || match &training.part {
+    let path = |watch: &Watch<'_>| match &training.part {
         None => {
+            let samples = samples.watched(watch);
             let folds = training.folds(head, y, seed);
             head.path(
                 |alphas, side| samples.select_alpha(&folds, alphas, side),
@@ -73,6 +76,7 @@ fn logistic(
             let y = part.classes(&part.rows, labels);
             let weights = class_weights.as_ref().map(|it| weigh(it, &y));
             let samples = Logistic::new(&part.x, &y, n_classes, weights.as_deref(), head.standardize)?;
+            let samples = samples.watched(watch);
             let folds = part.folds(head, &y, seed);
             head.path(
                 |alphas, side| samples.select_alpha(&folds, alphas, side),
@@ -92,7 +96,31 @@ fn logistic(
     };
     let layer = DenseLayer { weight: fit.coef, bias: fit.intercept, activation: Activation::Softmax };
     let certificate = Some(fit.certificate);
-    Ok((vec![layer], How { alpha: Some(alpha), path, certificate, training: None }))
+    let out_of_fold = match training.part {
+        None if training.held_out.len() < FEW_HELD_OUT => {
+            let folds = training.folds(head, y, seed);
+            // Too few for folds: nothing is told then.
+            samples.out_of_fold(&folds, alpha).ok().map(probabilities)
+        }
+        _ => None,
+    };
+    Ok((vec![layer], How { alpha: Some(alpha), path, certificate, out_of_fold, ..How::default() }))
+}
+
+/// Logits to probabilities; one column is the log-odds of the second of two classes.
+fn probabilities(logits: Array2<f64>) -> Array2<f64> {
+    if logits.ncols() == 1 {
+        let second = logits.mapv(|it| 1.0 / (1.0 + (-it).exp()));
+        return concatenate![Axis(1), second.mapv(|it| 1.0 - it), second];
+    }
+    let mut all = logits;
+    for mut row in all.rows_mut() {
+        let max = row.fold(f64::NEG_INFINITY, |max, it| max.max(*it));
+        row.mapv_inplace(|it| (it - max).exp());
+        let sum = row.sum();
+        row /= sum;
+    }
+    all
 }
 
 /// The weight of each sample, by those of the classes.

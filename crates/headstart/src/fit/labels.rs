@@ -2,7 +2,7 @@
 
 use headstart_head::{
     Activation, AlphaPath, DEFAULT_THRESHOLD, DenseLayer, HeadError, OneVsRest, OneVsRestFit, Outputs, Task,
-    f1_thresholds,
+    Watch, f1_thresholds,
 };
 use ndarray::{Array1, Array2, Axis};
 
@@ -115,7 +115,7 @@ fn one_vs_rest(
     };
     let layer = DenseLayer { weight: fit.coef, bias: fit.intercept, activation: Activation::Sigmoid };
     let certificate = Some(fit.certificate);
-    Ok((layer, thresholds, How { alpha: Some(alpha), path, certificate, training: None }))
+    Ok((layer, thresholds, How { alpha: Some(alpha), path, certificate, ..How::default() }))
 }
 
 /// What is chosen by cross-validation.
@@ -135,8 +135,8 @@ fn choose(
     events: &mut Events<'_>,
 ) -> Result<Chosen, Error> {
     let samples = || samples.ok_or(HeadError::TooFewFolds { found: 0 });
-    let path = || {
-        let samples = samples()?;
+    let path = |watch: &Watch<'_>| {
+        let samples = samples()?.watched(watch);
         head.path(
             |alphas, side| samples.select_alpha(folds, alphas, side),
             |it| samples.cross_validate(folds, it),

@@ -7,16 +7,17 @@ mod labels;
 mod numbers;
 mod rows;
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use headstart_head::{
     AlphaPath, Baselines, Certificate, DenseLayer, FitRecord, HeadError, HeadMetadata, HeadModel, LossName,
-    Outputs, Task, TrainingRecord, mcnemar,
+    Outputs, Task, TrainingRecord, Watch, mcnemar,
 };
 use ndarray::{Array1, Array2};
 
 use crate::error::Error;
-use crate::event::{Events, Note, note};
+use crate::event::{Event, Events, Note, note};
 use crate::files::check_space;
 use crate::judge::{Judged, judge_scores, note_unknown};
 use crate::samples::Samples;
@@ -28,6 +29,9 @@ pub use config::{FitConfig, HeadConfig, LinearHead, LogisticHead, MlpHead, Solve
 /// Where there are too few samples to cross-validate; good across backbones and datasets on standardised
 /// features (`bench/RESULTS.md`).
 const DEFAULT_ALPHA: f64 = 10.0;
+
+/// Held-out samples below which they say little, and a cross-validation of the others is told beside.
+const FEW_HELD_OUT: usize = 50;
 
 /// Chance that a head no worse than a prediction without a fit looks so much worse, below which that is said.
 const SIGNIFICANT: f64 = 0.05;
@@ -42,6 +46,9 @@ pub struct Fitted {
     pub validation: Option<Judged>,
     /// What it is worth on those it was fitted on.
     pub train: Judged,
+    /// What heads like it are worth on samples that they were not fitted on, each fold of those held out in turn:
+    /// where hardly any were held out; for logistic heads of one class a sample.
+    pub cross_validated: Option<Judged>,
     /// What needs no fit, on the held-out samples; for classes whose embeddings are in memory.
     pub baselines: Option<Baselines>,
     /// How long it took to read the embeddings and to fit.
@@ -79,10 +86,12 @@ pub fn fit(samples: &Samples, config: &FitConfig, events: &mut Events<'_>) -> Re
     }
     let judged_by = [Role::Validation, Role::Test].into_iter().find(|it| roles.contains(it));
     let held_out = judged_by.map(|role| rows_of(&roles, role)).unwrap_or_default();
-    let training = Training::read(config, samples, train, held_out, events)?;
-    let head = fit_head(config, task, &training, events)?;
+    let training =
+        tracing::info_span!("load").in_scope(|| Training::read(config, samples, train, held_out, events))?;
+    let _span = tracing::info_span!("fit").entered();
+    let (head, out_of_fold) = fit_head(config, task, &training, events)?;
     let fit_time = start.elapsed();
-    judge(head, &training, fit_time, events)
+    judge(head, out_of_fold, &training, fit_time, events)
 }
 
 /// What the labels are to be taken for.
@@ -163,6 +172,8 @@ struct How {
     path: Option<AlphaPath>,
     certificate: Option<Certificate>,
     training: Option<TrainingRecord>,
+    /// Probabilities of the training samples, each by a fit without its fold.
+    out_of_fold: Option<Array2<f64>>,
 }
 
 /// Fits a head on the training samples, from an older one where there is one.
@@ -171,7 +182,7 @@ fn fit_head(
     task: Task,
     training: &Training<'_>,
     events: &mut Events<'_>,
-) -> Result<HeadModel, Error> {
+) -> Result<(HeadModel, Option<Array2<f64>>), Error> {
     if let Some(start) = config.start() {
         let (head, of_start) = (start.metadata.fit.head.clone(), start.metadata.outputs.task);
         if head != "logistic" || of_start != task {
@@ -188,7 +199,7 @@ fn fit_head(
     let space = training.samples.store().space();
     let is_linfa = matches!(&config.head, HeadConfig::Logistic(LogisticHead { solver: Solver::Linfa, .. }));
     let ours = concat!("headstart ", env!("CARGO_PKG_VERSION"));
-    Ok(HeadModel {
+    let head = HeadModel {
         layers,
         trained_on: training.samples.identities(&training.rows),
         metadata: HeadMetadata {
@@ -210,12 +221,14 @@ fn fit_head(
                 training: how.training,
             },
         },
-    })
+    };
+    Ok((head, how.out_of_fold))
 }
 
 /// Judges a head by the samples that were held out and by those it was fitted on.
 fn judge(
     head: HeadModel,
+    out_of_fold: Option<Array2<f64>>,
     training: &Training<'_>,
     fit_time: Duration,
     events: &mut Events<'_>,
@@ -242,7 +255,9 @@ fn judge(
         }
         validation = Some(judged);
     }
-    Ok(Fitted { head, validation, train, baselines, fit_time })
+    let cross_validated =
+        out_of_fold.map(|it| judge_scores(&head, samples, &training.rows, it)).transpose()?;
+    Ok(Fitted { head, validation, train, cross_validated, baselines, fit_time })
 }
 
 fn what_is_new(start: &HeadModel, training: &Training<'_>) -> Note {
@@ -260,7 +275,7 @@ fn what_is_new(start: &HeadModel, training: &Training<'_>) -> Note {
 /// is only called where a choice is to be made.
 fn choose_alpha(
     logistic: &LogisticHead,
-    path: impl FnOnce() -> Result<AlphaPath, HeadError>,
+    path: impl FnOnce(&Watch<'_>) -> Result<AlphaPath, HeadError>,
     events: &mut Events<'_>,
 ) -> Result<(f64, Option<AlphaPath>), Error> {
     // An alpha of raw features says nothing of standardised ones.
@@ -269,7 +284,17 @@ fn choose_alpha(
     if let Some(alpha) = logistic.alpha.or(of_start.filter(|_| logistic.alphas.is_none())) {
         return Ok((alpha, None));
     }
-    match path() {
+    let heard = Mutex::new(&mut *events);
+    let path = tracing::info_span!("choose alpha").in_scope(|| {
+        path(&|fold| {
+            tracing::info!(alpha = fold.alpha, fold = fold.fold + 1, n_folds = fold.n_folds, "fitted");
+            // Poisoned only by a panic of the hearer, which goes on up anyway.
+            if let Ok(mut events) = heard.lock() {
+                events(Event::Fold(fold));
+            }
+        })
+    });
+    match path {
         Ok(path) => {
             note_edge(path.alphas[path.best], &logistic.alphas(), events);
             Ok((path.alphas[logistic.chosen(&path)], Some(path)))

@@ -1,7 +1,10 @@
 //! Encoded bytes to 8-bit RGB or grey pixels, within a memory limit.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
@@ -9,22 +12,23 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 use super::format::PictureFormat;
 use super::pixels::{Pixels, check_memory};
 use super::recipe::{Background, Channels, ImageRecipe};
-use super::{jpeg, palette_tiff};
+use super::{jpeg, jpeg2000, orientation, tiff_kinds};
 use crate::error::InputError;
 use crate::limits::Limits;
 
-/// Names the decoders in the fingerprint: another decoder gives other pixels.
-pub(crate) const DECODER: &str = "libjpeg-turbo-rs 0.9, image 0.25";
+/// Names the decoders in the fingerprint: another decoder gives other pixels; the number is of what is made of them
+/// (2: orientation from XMP and raw profiles, premultiplied TIFF).
+pub(crate) const DECODER: &str = "2: libjpeg-turbo-rs 0.9, image 0.25, hayro-jpeg2000 0.5";
 
 pub(crate) fn decode(bytes: &[u8], recipe: &ImageRecipe, limits: &Limits) -> Result<Pixels, InputError> {
     // Decoders are written for damaged files, yet a panic in one must cost one picture, not the run.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_dynamic(bytes, recipe, limits)));
-    let image = decoded.unwrap_or(Err(InputError::DecoderPanic))?;
+    let decoded = quietly(|| decode_dynamic(bytes, recipe, limits));
+    let (image, alpha) = decoded.unwrap_or(Err(InputError::DecoderPanic))?;
     if image.width() == 0 || image.height() == 0 {
         return Err(InputError::Empty);
     }
     let (width, height) = (image.width(), image.height());
-    let mut rgb = flatten(image, recipe.background);
+    let mut rgb = flatten(image, recipe.background, alpha);
     let data = match recipe.channels {
         Channels::Rgb => rgb,
         Channels::Bgr => {
@@ -36,24 +40,69 @@ pub(crate) fn decode(bytes: &[u8], recipe: &ImageRecipe, limits: &Limits) -> Res
     Ok(Pixels { width, height, data })
 }
 
-fn decode_dynamic(bytes: &[u8], recipe: &ImageRecipe, limits: &Limits) -> Result<DynamicImage, InputError> {
+/// Runs a decoder, and says nothing of its panic: the error does. The process' hook for panics is wrapped once, and
+/// does what it did elsewhere.
+fn quietly<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    thread_local!(static IS_QUIET: Cell<bool> = const { Cell::new(false) });
+    static WRAPPED: Once = Once::new();
+    WRAPPED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_QUIET.get() {
+                before(panic);
+            }
+        }));
+    });
+    IS_QUIET.set(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    IS_QUIET.set(false);
+    result
+}
+
+/// What alpha has done to colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alpha {
+    /// Nothing yet.
+    Straight,
+    /// They are multiplied by it.
+    Premultiplied,
+}
+
+fn decode_dynamic(
+    bytes: &[u8],
+    recipe: &ImageRecipe,
+    limits: &Limits,
+) -> Result<(DynamicImage, Alpha), InputError> {
     let orient = recipe.orientation;
-    let format = format_of(bytes)?;
+    let Some(format) = format_of(bytes)? else {
+        return Ok((jpeg2000::decode(bytes, limits)?, Alpha::Straight));
+    };
     if format == ImageFormat::Jpeg {
         let (image, orientation) = jpeg::decode(bytes, recipe.least_jpeg_side(), limits)?;
         let image = RgbImage::from_raw(image.width, image.height, image.data).ok_or(InputError::Empty)?;
-        return Ok(oriented(image.into(), orientation.filter(|_| orient)));
+        return Ok((oriented(image.into(), orientation.filter(|_| orient)), Alpha::Straight));
     }
     let boxed = |err| match err {
         image::ImageError::Unsupported(err) => InputError::Unsupported(err.to_string()),
         err => InputError::Decode(Box::new(err)),
     };
-    if format == ImageFormat::Tiff
-        && let Some((image, orientation)) = palette_tiff::decode(bytes, limits)?
-    {
-        return Ok(oriented(image.into(), orientation.filter(|_| orient)));
-    }
-    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(boxed)?;
+    let kind = if format == ImageFormat::Tiff {
+        tiff_kinds::decode(bytes, limits)?
+    } else {
+        tiff_kinds::Kind::Plain
+    };
+    let alpha = match kind {
+        tiff_kinds::Kind::Decoded(image, turned) => {
+            return Ok((oriented(image, turned.filter(|_| orient)), Alpha::Straight));
+        }
+        tiff_kinds::Kind::Premultiplied => Alpha::Premultiplied,
+        tiff_kinds::Kind::Plain => Alpha::Straight,
+    };
+    // A PNG that lacks its last chunk has all of its pixels.
+    let end: &[u8] = if format == ImageFormat::Png { b"\0\0\0\0IEND\xae\x42\x60\x82" } else { b"" };
+    let whole = if bytes.ends_with(end) { Cow::Borrowed(bytes) } else { [bytes, end].concat().into() };
+    let reader = ImageReader::with_format(Cursor::new(&*whole), format);
+    let mut decoder = reader.into_decoder().map_err(boxed)?;
     let (width, height) = decoder.dimensions();
     let decoded = u64::from(decoder.color_type().bytes_per_pixel());
     // Turning copies the pixels; laying them over a background goes through RGBA to RGB.
@@ -63,23 +112,33 @@ fn decode_dynamic(bytes: &[u8], recipe: &ImageRecipe, limits: &Limits) -> Result
     decoder_limits.max_alloc = Some(limits.max_bytes);
     decoder_limits.reserve(decoder.total_bytes()).map_err(boxed)?;
     decoder.set_limits(decoder_limits).map_err(boxed)?;
-    let orientation = orient.then(|| orientation_of(&mut decoder)).flatten();
-    Ok(oriented(DynamicImage::from_decoder(decoder).map_err(boxed)?, orientation))
+    let orientation = orient.then(|| orientation::of_decoder(&mut decoder, bytes)).flatten();
+    Ok((oriented(DynamicImage::from_decoder(decoder).map_err(boxed)?, orientation), alpha))
 }
 
-/// The format, which the first bytes tell.
-fn format_of(bytes: &[u8]) -> Result<ImageFormat, InputError> {
-    match PictureFormat::of_bytes(bytes) {
-        Some(PictureFormat { name, is_read: false }) => Err(InputError::FormatNotRead { format: name }),
-        _ => image::guess_format(bytes).map_err(|_| InputError::UnknownFormat),
-    }
+/// The format, which the first bytes tell; none for JPEG 2000, which `image` does not read.
+fn format_of(bytes: &[u8]) -> Result<Option<ImageFormat>, InputError> {
+    let format = match PictureFormat::of_bytes(bytes) {
+        Some(PictureFormat { name, is_read: false }) => {
+            return Err(InputError::FormatNotRead { format: name });
+        }
+        Some(PictureFormat { name: "JPEG 2000", .. }) => return Ok(None),
+        Some(PictureFormat { name: "TIFF", .. }) => ImageFormat::Tiff,
+        Some(_) => image::guess_format(bytes).map_err(|_| InputError::UnknownFormat)?,
+        None if is_tga(bytes) => ImageFormat::Tga,
+        None => return Err(InputError::UnknownFormat),
+    };
+    Ok(Some(format))
 }
 
-/// The EXIF orientation. Some writers of WebP put JPEG's marker before the EXIF data, as Pillow knows.
-fn orientation_of(decoder: &mut impl ImageDecoder) -> Option<Orientation> {
-    let exif = decoder.exif_metadata().ok().flatten();
-    let marked = exif.as_deref().and_then(|it| it.strip_prefix(b"Exif\0\0"));
-    marked.map_or_else(|| decoder.orientation().ok(), Orientation::from_exif_chunk)
+/// Whether the first bytes could be a TGA's, which has no signature.
+///
+/// Source: Truevision TGA file format specification 2.0, fields 2 to 5; the same test as Pillow's `TgaImagePlugin`.
+fn is_tga(bytes: &[u8]) -> bool {
+    let Some(&[_, has_map, kind, ..]) = bytes.get(..18) else { return false };
+    let [width, height] = [12, 14].map(|at| u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let is_kind = matches!((has_map, kind), (1, 1 | 9) | (0, 2 | 3 | 10 | 11));
+    is_kind && matches!(bytes[16], 8 | 15 | 16 | 24 | 32) && width > 0 && height > 0
 }
 
 fn oriented(mut image: DynamicImage, orientation: Option<Orientation>) -> DynamicImage {
@@ -90,17 +149,21 @@ fn oriented(mut image: DynamicImage, orientation: Option<Orientation>) -> Dynami
 }
 
 /// 8-bit RGB, transparency laid over the background.
-fn flatten(image: DynamicImage, background: Background) -> Vec<u8> {
+fn flatten(image: DynamicImage, background: Background, alpha: Alpha) -> Vec<u8> {
     if !image.color().has_alpha() {
         return image.into_rgb8().into_raw();
     }
     let behind = if background == Background::White { 255 } else { 0 };
+    let is_premultiplied = alpha == Alpha::Premultiplied;
     let rgba = image.into_rgba8();
     let mut rgb = Vec::with_capacity(rgba.as_raw().len() / 4 * 3);
     for pixel in rgba.as_raw().chunks_exact(4) {
         let alpha = u32::from(pixel[3]);
         // Rounded, exact for alpha 0 and 255.
-        let over = |value: u8| (u32::from(value) * alpha + behind * (255 - alpha) + 127) / 255;
+        let over = |value: u8| {
+            let own = if is_premultiplied { 255 * u32::from(value) } else { u32::from(value) * alpha };
+            ((own + behind * (255 - alpha) + 127) / 255).min(255)
+        };
         rgb.extend(pixel[..3].iter().map(|it| over(*it).to_le_bytes()[0]));
     }
     rgb

@@ -20,7 +20,7 @@ pub struct PictureFormat {
 }
 
 /// Endings of names, in small letters.
-const EXTENSIONS: [(&str, bool, &[&str]); 20] = [
+const EXTENSIONS: [(&str, bool, &[&str]); 21] = [
     ("JPEG", true, &["jpg", "jpeg", "jpe", "jfif"]),
     ("PNG", true, &["png", "apng"]),
     ("WebP", true, &["webp"]),
@@ -30,11 +30,12 @@ const EXTENSIONS: [(&str, bool, &[&str]); 20] = [
     ("HEIC", false, &["heic", "heif", "hif"]),
     ("AVIF", false, &["avif"]),
     ("JPEG XL", false, &["jxl"]),
-    ("JPEG 2000", false, &["jp2", "j2k", "jpf", "jpx", "j2c"]),
-    ("QOI", false, &["qoi"]),
-    ("ICO", false, &["ico", "cur"]),
-    ("TGA", false, &["tga"]),
-    ("PNM", false, &["ppm", "pgm", "pbm", "pnm", "pam"]),
+    ("JPEG 2000", true, &["jp2", "j2k", "jpf", "jpx", "j2c"]),
+    ("QOI", true, &["qoi"]),
+    ("ICO", true, &["ico"]),
+    ("CUR", false, &["cur"]),
+    ("TGA", true, &["tga", "icb", "vda", "vst"]),
+    ("PNM", true, &["ppm", "pgm", "pbm", "pnm", "pam"]),
     ("SVG", false, &["svg", "svgz"]),
     ("Photoshop", false, &["psd", "psb"]),
     ("OpenEXR", false, &["exr"]),
@@ -44,7 +45,7 @@ const EXTENSIONS: [(&str, bool, &[&str]); 20] = [
 ];
 
 /// Formats whose first bytes do not tell them, or not all of them.
-const BY_NAME_ALONE: [&str; 3] = ["TGA", "SVG", RAW];
+const BY_NAME_ALONE: [&str; 4] = ["TGA", "CUR", "SVG", RAW];
 
 /// What cameras keep of a photo before it is one.
 const RAW: &str = "camera raw";
@@ -53,7 +54,7 @@ const RAW_EXTENSIONS: [&str; 15] =
     ["cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2", "dng", "orf", "raf", "rw2", "pef", "srw", "x3f"];
 
 /// First bytes: a name, whether it is read, where they stand, and what they are.
-const MAGIC: [(&str, bool, usize, &[u8]); 28] = [
+const MAGIC: [(&str, bool, usize, &[u8]); 29] = [
     ("JPEG", true, 0, b"\xff\xd8\xff"),
     ("PNG", true, 0, b"\x89PNG\r\n\x1a\n"),
     ("WebP", true, 8, b"WEBPVP8"),
@@ -61,6 +62,8 @@ const MAGIC: [(&str, bool, usize, &[u8]); 28] = [
     (RAW, false, 8, b"CR\x02\0"),
     ("TIFF", true, 0, b"II*\0"),
     ("TIFF", true, 0, b"MM\0*"),
+    ("TIFF", true, 0, b"II+\0"),
+    ("TIFF", true, 0, b"MM\0+"),
     (RAW, false, 0, b"IIU\0"),
     (RAW, false, 0, b"IIRO"),
     (RAW, false, 0, b"FUJIFILMCCD-RAW"),
@@ -72,11 +75,10 @@ const MAGIC: [(&str, bool, usize, &[u8]); 28] = [
     ("AVIF", false, 4, b"ftypavi"),
     ("JPEG XL", false, 0, b"\xff\x0a"),
     ("JPEG XL", false, 0, b"\0\0\0\x0cJXL "),
-    ("JPEG 2000", false, 0, b"\0\0\0\x0cjP  "),
-    ("JPEG 2000", false, 0, b"\xff\x4f\xff\x51"),
-    ("QOI", false, 0, b"qoif"),
-    ("ICO", false, 0, b"\0\0\x01\0"),
-    ("ICO", false, 0, b"\0\0\x02\0"),
+    ("JPEG 2000", true, 0, b"\0\0\0\x0cjP  "),
+    ("JPEG 2000", true, 0, b"\xff\x4f\xff\x51"),
+    ("QOI", true, 0, b"qoif"),
+    ("ICO", true, 0, b"\0\0\x01\0"),
     ("Photoshop", false, 0, b"8BPS"),
     ("OpenEXR", false, 0, b"\x76\x2f\x31\x01"),
     ("Radiance HDR", false, 0, b"#?RADIANCE"),
@@ -107,7 +109,7 @@ impl PictureFormat {
         }
         let is_pnm = matches!(bytes, [b'P', b'1'..=b'7', space, ..] if space.is_ascii_whitespace());
         if is_pnm {
-            return Some(Self { name: "PNM", is_read: false });
+            return Some(Self { name: "PNM", is_read: true });
         }
         let is = |it: &&(&str, bool, usize, &[u8])| bytes.get(it.2..).is_some_and(|at| at.starts_with(it.3));
         MAGIC.iter().find(is).map(|&(name, is_read, ..)| Self { name, is_read })
@@ -117,6 +119,12 @@ impl PictureFormat {
     #[must_use]
     pub fn is_told_by_bytes(&self) -> bool {
         !BY_NAME_ALONE.contains(&self.name)
+    }
+
+    /// Whether a file with its ending is one, or a damaged one: an `.ico` beside photos may be anything.
+    #[must_use]
+    pub fn is_told_by_name(&self) -> bool {
+        (self.is_read && self.name != "ICO") || self.is_camera_raw()
     }
 
     /// Whether it is what cameras keep of a photo: such files begin as TIFFs do, and are none.

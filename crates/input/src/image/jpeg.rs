@@ -3,6 +3,7 @@
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{DecodeLimits as JpegLimits, Decoder, PixelFormat, ScalingFactor};
 
+use super::orientation;
 use super::pixels::{Pixels, check_memory};
 use crate::error::InputError;
 use crate::limits::Limits;
@@ -44,6 +45,7 @@ pub(crate) fn decode(
     }
     decoder.set_output_format(if is_cmyk { PixelFormat::Cmyk } else { PixelFormat::Rgb });
     let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
+    let orientation = orientation.or_else(|| orientation::of_jpeg_xmp(bytes));
     let image = decoder.decode_image().map_err(|err| match err {
         libjpeg_turbo_rs::JpegError::LimitExceeded { .. } => too_large(),
         err => damaged(err),

@@ -4,10 +4,12 @@ mod coefficients;
 mod decode;
 mod format;
 mod jpeg;
-mod palette_tiff;
+mod jpeg2000;
+mod orientation;
 mod pixels;
 mod recipe;
 mod resize;
+mod tiff_kinds;
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +28,8 @@ impl ImageRecipe {
     /// Decodes and preprocesses one picture.
     ///
     /// # Shapes
-    /// - `bytes`: an encoded JPEG, PNG, WebP, GIF (first frame), BMP or TIFF file.
+    /// - `bytes`: an encoded JPEG, PNG, WebP, GIF (first frame), BMP, TIFF, ICO (largest picture), TGA, PNM, QOI or
+    ///   JPEG 2000 file.
     /// - returns `(height, width, channels)`, row-major, 0–255.
     ///
     /// # Errors

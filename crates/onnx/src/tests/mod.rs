@@ -6,6 +6,7 @@ mod equalize;
 mod files;
 mod quantize;
 mod quantize_odd;
+mod taps;
 
 use crate::model::{OnnxModel, data_type};
 use crate::proto::{
