@@ -31,7 +31,15 @@ const NAMED: [(&str, &[&str]); 33] = [
     ("textwrap", &["cli/src/report.rs"]),
     ("flate2", &["headstart/src/provision/", "input/src/image/orientation.rs"]),
     ("crossbeam_channel", &["backbone/src/pipeline.rs"]),
-    ("tracing", &["backbone/src/runtime/mod.rs"]),
+    (
+        "tracing",
+        &[
+            "backbone/src/runtime/mod.rs",
+            "headstart/src/dataset/mod.rs",
+            "headstart/src/fit/mod.rs",
+            "headstart/src/samples.rs",
+        ],
+    ),
     ("image", &["input/src/image/", "input/src/error.rs"]),
     ("libjpeg_turbo_rs", &["input/src/image/jpeg.rs", "input/src/error.rs"]),
     ("hayro_jpeg2000", &["input/src/image/jpeg2000.rs"]),
@@ -54,7 +62,15 @@ const NAMED: [(&str, &[&str]); 33] = [
     ("tar", &["headstart/src/provision/install.rs"]),
     ("zip", &["headstart/src/provision/install.rs"]),
     ("walkdir", &["headstart/src/dataset/folder.rs"]),
-    ("toml", &["headstart/src/model.rs", "backbone/src/registry.rs", "backbone/src/error.rs"]),
+    (
+        "toml",
+        &[
+            "headstart/src/model.rs",
+            "backbone/src/registry.rs",
+            "backbone/src/error.rs",
+            "cli/src/defaults.rs",
+        ],
+    ),
     ("indicatif", &["cli/src/progress.rs", "cli/src/listener.rs"]),
     ("tracing_subscriber", &["cli/src/lib.rs"]),
 ];

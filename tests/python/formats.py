@@ -135,10 +135,22 @@ put("16.pgm", f"P5 {W} {H} 65535\n".encode() + (GREY.astype(">u2") * 257).tobyte
 save("colour.qoi", rgb)
 save("alpha.qoi", rgba)
 save("sizes.ico", Image.fromarray(np.kron(RGBA, np.ones((3, 3, 1), np.uint8))[:64, :64]), sizes=[(16, 16), (64, 64)])
+for mode in ("RGB", "L", "P"):
+    save(f"png-{mode}.ico", rgb.convert(mode).resize((48, 48)), sizes=[(48, 48)])
 save("bmp.ico", Image.fromarray(RGBA[:16, :16]), sizes=[(16, 16)], bitmap_format="bmp")
 save("lossless.jp2", rgb)
 save("lossless.j2k", grey)
 save("alpha.jp2", rgba)
+out = io.BytesIO()
+rgb.save(out, "JPEG2000")
+put("half.jp2", out.getvalue()[: len(out.getvalue()) // 2])
+out = io.BytesIO()
+rgb.save(out, "JPEG2000", no_jp2=True)
+put("half.j2k", out.getvalue()[: len(out.getvalue()) // 2])
+siz = struct.pack(">HHIIIIIIIIH", 41, 0, 4000, 4000, 0, 0, 1, 1, 0, 0, 1) + b"\7\1\1"
+put("tiles.j2k", b"\xff\x4f\xff\x51" + siz + b"\xff\xd9")
+siz = struct.pack(">HHIIIIIIIIH", 38 + 3 * 4000, 0, 1000, 1000, 0, 0, 1000, 1000, 0, 0, 4000) + b"\7\1\1" * 4000
+put("components.j2k", b"\xff\x4f\xff\x51" + siz + b"\xff\xd9")
 save("lossy.jp2", rgb, quality_mode="rates", quality_layers=[4], irreversible=True)
 
 # TIFF.
@@ -161,6 +173,13 @@ save("big.tif", rgb, big_tiff=True)
 put("big-endian.tif", tiff(tags([8, 8, 8], 2), [RGB.tobytes()], little=False))
 for bits in (2, 4, 12):
     put(f"grey-{bits}.tif", tiff(tags([bits], 1), [pack(GREY.astype(int) * (2**bits - 1) // 255, bits)]))
+for bits in (2, 4):
+    levels = GREY.astype(int) * (2**bits - 1) // 255
+    put(f"white-is-zero-{bits}.tif", tiff(tags([bits], 0), [pack(levels, bits)]))
+two = np.dstack([GREY, ALPHA])
+put("grey-alpha.tif", tiff(tags([8, 8], 1, t338=("H", [2])), [two.tobytes()]))
+put("grey-extra.tif", tiff(tags([8, 8], 1, t338=("H", [0])), [two.tobytes()]))
+put("grey-premultiplied.tif", tiff(tags([8, 8], 1, t338=("H", [1])), [np.dstack([(GREY.astype(int) * ALPHA // 255).astype(np.uint8), ALPHA]).tobytes()]))
 put("white-is-zero.tif", tiff(tags([8], 0), [GREY.tobytes()]))
 put("planar.tif", tiff(tags([8, 8, 8], 2, t284=("H", [2])), [RGB[..., it].tobytes() for it in range(3)]))
 tile = [np.pad(RGB, ((0, 32 - H), (0, 48 - W), (0, 0)))[:, a : a + 16] for a in (0, 16, 32)]

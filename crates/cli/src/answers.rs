@@ -1,5 +1,6 @@
 //! What a head says of pictures, as rows: on stdout, or in a file that can be gone on with.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,8 @@ pub(crate) enum RowFormat {
     Csv,
 }
 
-/// Largest difference of a score to the one that a file has of the same picture.
-const SAME_SCORE: f64 = 1e-3;
+/// Largest difference of a score to the one that a file has of the same picture: batches and devices round otherwise.
+const SAME_SCORE: f64 = 1e-4;
 
 /// Longest row of a file that is gone on with.
 const MAX_ROW_BYTES: u64 = 64 << 20;
@@ -33,8 +34,76 @@ pub(crate) struct Resumed {
     pub(crate) n_rows: usize,
     /// Rows of errors.
     pub(crate) n_failed: usize,
-    /// The last row that is none, and its place: what is said of that picture now shows whether the model is the same.
-    pub(crate) last_good: Option<(usize, String)>,
+    /// The least sure row that is none, and its place: what is said of that picture now shows whether the model is the
+    /// same.
+    pub(crate) check: Option<(usize, String)>,
+    /// Bytes of whole rows.
+    end: u64,
+}
+
+/// What a row says.
+struct ReadRow {
+    path: String,
+    is_error: bool,
+    label: String,
+    scores: BTreeMap<String, f64>,
+}
+
+/// The whole rows of a file, each with the place of its end.
+enum Rows<'a> {
+    Lines(BufReader<&'a File>, u64),
+    /// Whether the file ends with a line, and how long it is: else its last row is cut off.
+    Csv(csv::Reader<&'a File>, bool, u64),
+}
+
+impl<'a> Rows<'a> {
+    fn new(format: RowFormat, mut file: &'a File) -> std::io::Result<Self> {
+        if format == RowFormat::Json {
+            return Ok(Self::Lines(BufReader::new(file), 0));
+        }
+        let length = file.seek(SeekFrom::End(0))?;
+        let mut last = [0];
+        if length > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        file.rewind()?;
+        // Rows of a cut have fewer fields.
+        let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+        Ok(Self::Csv(reader, last == *b"\n", length))
+    }
+
+    fn read(&mut self) -> Result<Option<(String, u64)>> {
+        match self {
+            Self::Lines(reader, end) => {
+                let mut line = String::new();
+                let n_bytes = reader.by_ref().take(MAX_ROW_BYTES).read_line(&mut line)? as u64;
+                ensure!(n_bytes < MAX_ROW_BYTES, "it has lines that are no rows");
+                *end += n_bytes;
+                Ok(line.ends_with('\n').then_some((line, *end)))
+            }
+            Self::Csv(reader, is_whole, length) => {
+                let mut record = csv::StringRecord::new();
+                if !reader.read_record(&mut record)? {
+                    return Ok(None);
+                }
+                let end = reader.position().byte();
+                let is_last = end >= *length;
+                Ok((!is_last || *is_whole)
+                    .then(|| report::csv_line(&record))
+                    .transpose()?
+                    .map(|it| (it, end)))
+            }
+        }
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<(String, u64)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
 }
 
 /// Writes predictions as they come.
@@ -69,17 +138,12 @@ impl Answers {
     pub(crate) fn resume(&mut self, path: &Path, files: &[PathBuf]) -> Result<Resumed> {
         let failed = || format!("cannot go on with {}", path.display());
         let mut file = OpenOptions::new().read(true).append(true).open(path).with_context(failed)?;
-        let mut reader = BufReader::new(&file);
         let mut resumed = Resumed::default();
-        let (mut header, mut end) = (self.header()?, 0);
-        loop {
-            let mut line = String::new();
-            let n_bytes = reader.by_ref().take(MAX_ROW_BYTES).read_line(&mut line).with_context(failed)?;
-            ensure!(n_bytes < MAX_ROW_BYTES as usize, "{} has lines that are no rows", path.display());
-            if !line.ends_with('\n') {
-                break;
-            }
-            end += n_bytes as u64;
+        let mut least_sure = f64::INFINITY;
+        let mut header = self.header()?;
+        for row in Rows::new(self.format, &file).with_context(failed)? {
+            let (line, end) = row.with_context(failed)?;
+            resumed.end = end;
             if let Some(header) = header.take() {
                 ensure!(
                     line == header,
@@ -90,8 +154,8 @@ impl Answers {
             }
             let index = resumed.n_rows;
             let expected = files.get(index).map(|it| key(it));
-            let row = self.read_row(&line);
-            let found = row.as_ref().map(|it| it.0.clone());
+            let row = self.read(&line);
+            let found = row.as_ref().map(|it| it.path.clone());
             if found.is_none() || found != expected {
                 let words = |it: Option<String>| it.unwrap_or_else(|| "nothing".to_owned());
                 bail!(
@@ -103,12 +167,20 @@ impl Answers {
                 );
             }
             match row {
-                Some((_, true)) => resumed.n_failed += 1,
-                _ => resumed.last_good = Some((index, line)),
+                Some(row) if row.is_error => resumed.n_failed += 1,
+                Some(row) => {
+                    // Numbers of the least sure row tell heads apart; those of sure ones are all 0 and 1.
+                    let sure = row.scores.values().fold(0.0_f64, |max, it| max.max(*it));
+                    if sure < least_sure {
+                        least_sure = sure;
+                        resumed.check = Some((index, line));
+                    }
+                }
+                None => {}
             }
             resumed.n_rows += 1;
         }
-        file.set_len(end).with_context(failed)?;
+        file.set_len(resumed.end).with_context(failed)?;
         file.seek(SeekFrom::End(0)).with_context(failed)?;
         self.file = Some(file);
         if header.is_some() {
@@ -119,25 +191,23 @@ impl Answers {
 
     /// Refuses a row that says something else of a picture than is said now: another model made it.
     pub(crate) fn check_same(&self, row: &str, path: &str, now: &Result<Prediction, String>) -> Result<()> {
-        let numbers = |line: &str| -> Vec<f64> {
-            let of_json = |value: &Value| match value {
-                Value::Object(it) => it.values().filter_map(Value::as_f64).collect::<Vec<_>>(),
-                Value::Array(it) => it.iter().filter_map(Value::as_f64).collect(),
-                _ => Vec::new(),
-            };
-            match serde_json::from_str::<Value>(line) {
-                Ok(Value::Object(object)) => object.values().flat_map(of_json).collect(),
-                _ => line.trim_end().split(',').filter_map(|it| it.parse().ok()).collect(),
-            }
-        };
-        let here = match now {
+        let now = match now {
             Ok(prediction) => self.row(path, prediction)?,
             Err(reason) => self.error_row(path, reason)?.unwrap_or_default(),
         };
-        let (before, now) = (numbers(row), numbers(&here));
-        let is_near = |(a, b): (&f64, &f64)| (a - b).abs() <= SAME_SCORE * b.abs().max(1.0);
-        let is_same = before.len() == now.len() && before.iter().zip(&now).all(is_near);
-        ensure!(is_same, "{path} has other scores in the file than now: another model made it");
+        let is_same = match (self.read(row), self.read(&now)) {
+            (Some(before), Some(now)) => {
+                let is_near = |(name, score): (&String, &f64)| {
+                    let now = now.scores.get(name);
+                    now.is_some_and(|it| (it - score).abs() <= SAME_SCORE * score.abs().max(1.0))
+                };
+                before.label == now.label
+                    && before.scores.len() == now.scores.len()
+                    && before.scores.iter().all(is_near)
+            }
+            _ => false,
+        };
+        ensure!(is_same, "{path} has another answer in the file than now: another model made it");
         Ok(())
     }
 
@@ -218,15 +288,32 @@ impl Answers {
         }
     }
 
-    /// The path that a row is of, and whether it is of an error.
-    fn read_row(&self, line: &str) -> Option<(String, bool)> {
+    /// What a row says.
+    fn read(&self, line: &str) -> Option<ReadRow> {
         if self.format == RowFormat::Json {
             let object: Value = serde_json::from_str(line).ok()?;
-            return Some((object["path"].as_str()?.to_owned(), !object["error"].is_null()));
+            let scores = ["probabilities", "predictions"].iter().find_map(|it| object[it].as_object());
+            let score = |(name, score): (&String, &Value)| Some((name.clone(), score.as_f64()?));
+            return Some(ReadRow {
+                path: object["path"].as_str()?.to_owned(),
+                is_error: !object["error"].is_null(),
+                label: format!("{}{}", object["label"], object["labels"]),
+                scores: scores.into_iter().flatten().filter_map(score).collect(),
+            });
         }
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
         let record = reader.records().next()?.ok()?;
-        Some((record.get(0)?.to_owned(), !record.iter().last()?.is_empty()))
+        let fields: Vec<&str> = record.iter().collect();
+        let (path, rest) = fields.split_first()?;
+        let (error, rest) = rest.split_last()?;
+        let n_before = usize::from(self.has_labels());
+        let scores = self.outputs.labels.iter().zip(rest.get(n_before..)?);
+        Some(ReadRow {
+            path: (*path).to_owned(),
+            is_error: !error.is_empty(),
+            label: rest.first().filter(|_| n_before > 0).map_or_else(String::new, |it| (*it).to_owned()),
+            scores: scores.filter_map(|(name, it)| Some((name.clone(), it.parse().ok()?))).collect(),
+        })
     }
 
     /// The labels that are given, bars between them and escaped in them.

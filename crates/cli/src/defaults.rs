@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use clap::{ArgAction, Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use toml::{Table, Value};
 
 use crate::report;
@@ -31,32 +31,40 @@ pub(crate) fn with_defaults(mut arguments: Vec<OsString>) -> Result<Vec<OsString
     let n_bytes = fs::metadata(path).with_context(failed)?.len();
     ensure!(n_bytes <= MAX_BYTES, "{FILE} has {n_bytes} bytes, above the limit of {MAX_BYTES}");
     let table: Table = fs::read_to_string(path).with_context(failed)?.parse().with_context(failed)?;
-    let all = crate::Cli::command();
-    check_keys(&table, &all)?;
-    let mut command = &all;
+    let mut all = crate::Cli::command();
+    all.build();
+    check_keys(&table, &all, &all)?;
+    let (mut command, mut of_command) = (&all, Some(&table));
+    let mut values = of_this(&table);
     for word in said.iter().filter(|it| !it.starts_with('-')) {
         let Some(sub) = command.find_subcommand(word) else { break };
+        of_command = of_command.and_then(|it| it.get(sub.get_name())).and_then(Value::as_table);
+        values.extend(of_command.map(of_this).unwrap_or_default());
         command = sub;
     }
-    let mut values = table.clone();
-    values.retain(|_, value| !value.is_table());
-    if let Some(Value::Table(of_command)) = table.get(command.get_name()) {
-        values.extend(of_command.clone());
-    }
+    let is_said = |arg: &Arg| {
+        let flags = arg.get_long().into_iter().map(|it| format!("--{it}"));
+        let short = arg.get_short().map(|it| format!("-{it}"));
+        let is = |flag: String| said.iter().any(|it| *it == flag || it.starts_with(&format!("{flag}=")));
+        flags.chain(short).any(is)
+    };
     let mut added = Vec::new();
     for (key, value) in &values {
-        let flag = format!("--{key}");
-        let is_said = said.iter().any(|it| *it == flag || it.starts_with(&format!("{flag}=")));
-        if is_said || flag_of(command, key).is_none() {
+        let Some(arg) = flag_of(command, key) else { continue };
+        // What was said goes before, and what it goes against.
+        if is_said(arg) || command.get_arg_conflicts_with(arg).into_iter().any(is_said) {
             continue;
         }
+        let flag = format!("--{key}");
+        let is_one = arg.get_value_delimiter().is_some() || matches!(arg.get_action(), ArgAction::Set);
         match value {
             Value::Boolean(false) => {}
             Value::Boolean(true) => added.push(flag),
-            Value::Array(items) => {
+            Value::Array(items) if is_one => {
                 let items: Vec<String> = items.iter().map(text).collect();
                 added.push(format!("{flag}={}", items.join(",")));
             }
+            Value::Array(items) => added.extend(items.iter().map(|it| format!("{flag}={}", text(it)))),
             value => added.push(format!("{flag}={}", text(value))),
         }
     }
@@ -69,30 +77,37 @@ pub(crate) fn with_defaults(mut arguments: Vec<OsString>) -> Result<Vec<OsString
     Ok(arguments)
 }
 
+/// The flags of a table, without those of the commands in it.
+fn of_this(table: &Table) -> Table {
+    table.iter().filter(|it| !it.1.is_table()).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn flag_of<'a>(command: &'a Command, key: &str) -> Option<&'a clap::Arg> {
-    command
-        .get_arguments()
-        .find(|it| it.get_long() == Some(key) && !matches!(it.get_action(), ArgAction::Help))
+fn flag_of<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
+    let is_help = |it: &Arg| matches!(it.get_action(), ArgAction::Help | ArgAction::Version);
+    command.get_arguments().find(|it| it.get_long() == Some(key) && !is_help(it))
+}
+
+/// Whether a command, or one of its own, has a flag.
+fn has_flag(command: &Command, key: &str) -> bool {
+    flag_of(command, key).is_some() || command.get_subcommands().any(|it| has_flag(it, key))
 }
 
 /// Refuses a key that is a flag of no command: it would be passed over in silence.
-fn check_keys(table: &Table, all: &Command) -> Result<()> {
+fn check_keys(table: &Table, command: &Command, all: &Command) -> Result<()> {
     for (key, value) in table {
-        if let Value::Table(of_command) = value {
-            let command = all.find_subcommand(key);
-            let command = command.with_context(|| format!("{FILE}: there is no command `{key}`"))?;
-            for key in of_command.keys() {
-                let name = command.get_name();
-                ensure!(flag_of(command, key).is_some(), "{FILE}: `headstart {name}` has no flag --{key}");
-            }
+        if let Value::Table(of_sub) = value {
+            let sub = command.find_subcommand(key);
+            check_keys(of_sub, sub.with_context(|| format!("{FILE}: there is no command `{key}`"))?, all)?;
             continue;
         }
-        let is_known = all.get_subcommands().any(|it| flag_of(it, key).is_some());
-        ensure!(is_known, "{FILE}: no command has a flag --{key}");
+        let is_all = std::ptr::eq(command, all);
+        let who =
+            if is_all { "no command has a".to_owned() } else { format!("`{}` has no", command.get_name()) };
+        ensure!(has_flag(command, key), "{FILE}: {who} flag --{key}");
     }
     Ok(())
 }

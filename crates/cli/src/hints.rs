@@ -53,7 +53,8 @@ fn hint(err: &Error) -> Option<String> {
         Error::OtherKind { .. } => "--force replaces it".to_owned(),
         Error::TableFormat { .. } => "the ending says in which format".to_owned(),
         Error::Store(StoreError::FingerprintMismatch { differences, .. }) => {
-            of_space(differences, ["", "the store", "asked for"])
+            let table = of_space(differences, ["", "the store", "asked for"]);
+            format!("{table}\n\nanother --store keeps both")
         }
         Error::Head(HeadError::FingerprintMismatch { differences }) => {
             of_space(differences, ["", "the head", "now"])

@@ -68,10 +68,15 @@ enum Command {
 /// there is to say, and returns the exit code. Runtimes and models are where `places` says.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, places: &Places) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let is_json = arguments.iter().any(|it| it == "--json");
-    let cli = match defaults::with_defaults(arguments).and_then(|it| Ok(Cli::try_parse_from(it)?)) {
+    let is_json = |arguments: &[OsString]| arguments.iter().any(|it| it == "--json");
+    let mut wants_json = is_json(&arguments);
+    let parsed = defaults::with_defaults(arguments).and_then(|it| {
+        wants_json |= is_json(&it);
+        Ok(Cli::try_parse_from(it)?)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(err) => return not_understood(&err, is_json),
+        Err(err) => return not_understood(&err, wants_json),
     };
     if cli.verbose > 0 {
         report::be_verbose();
@@ -84,7 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, places: &Places) -> Ex
         // A reader that went away (`| head`) has what it wanted.
         Err(err) if is_closed_pipe(&err) => ExitCode::SUCCESS,
         Err(err) => {
-            if is_json {
+            if wants_json {
                 say_error(&hints::code(&err), &format!("{err:#}"), hints::of(&err));
             }
             report::say(format!("error: {err:#}{}", hints::after(&err)));

@@ -21,6 +21,15 @@ const TOLERANCE: f64 = 1e-4;
 /// Inputs that are made for the comparison.
 const N_PROBES: usize = 16;
 
+/// What was exported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exported {
+    /// How near the file comes to its head.
+    pub verification: Verification,
+    /// The page beside it; none where somebody else's has its place.
+    pub page: Option<PathBuf>,
+}
+
 /// Writes backbone and head as one ONNX file.
 ///
 /// The file is run over inputs made up for it, and over `samples`, and compared with the head's own scores
@@ -37,7 +46,7 @@ pub fn export(
     head: &HeadModel,
     out: impl AsRef<Path>,
     samples: &[PathBuf],
-) -> Result<Verification, Error> {
+) -> Result<Exported, Error> {
     let out = out.as_ref();
     check_out(out, OutKind::Any)?;
     check_space(head, backbone.space())?;
@@ -65,8 +74,8 @@ pub fn export(
     let verification = Verification { n_samples, max_abs_difference: difference, tolerance };
     exported::verified(&mut graph, &verification)?;
     graph.save(out)?;
-    write_page(out, &head.metadata.outputs, backbone.runner().recipe())?;
-    Ok(verification)
+    let page = write_page(out, &head.metadata.outputs, backbone.runner().recipe())?;
+    Ok(Exported { verification, page })
 }
 
 /// The head's layers as a graph has them.

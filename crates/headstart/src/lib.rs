@@ -30,7 +30,7 @@ pub use engine::{DeviceChoice, Engine, EngineConfig, Extraction, Shard};
 pub use environment::Places;
 pub use error::Error;
 pub use event::{Event, Events, Note};
-pub use export::export;
+pub use export::{Exported, export};
 pub use exported::Verification;
 pub use files::{OutKind, check_out, read_head, write_head};
 pub use fit::{FitConfig, Fitted, HeadConfig, LinearHead, LogisticHead, MlpHead, Solver, fit};

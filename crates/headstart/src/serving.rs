@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use headstart_head::{Outputs, Task};
 use headstart_input::{Background, Channels, Filter, ImageRecipe, Recipe};
 
-use crate::error::{Error, io};
+use crate::error::Error;
 use crate::files::write_file;
 
 /// The first line of a page: one that begins otherwise is somebody's own, and stays.
@@ -20,7 +20,8 @@ pub(crate) fn write_page(out: &Path, outputs: &Outputs, recipe: &Recipe) -> Resu
         Ok(there) if !there.starts_with(MARK.as_bytes()) => return Ok(None),
         Ok(_) => {}
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
-        Err(err) => return Err(io("read", &path)(err)),
+        // A folder, or what may not be read: somebody's own, too.
+        Err(_) => return Ok(None),
     }
     write_file(&path, page(out, outputs, recipe).as_bytes())?;
     Ok(Some(path))
@@ -100,11 +101,13 @@ fn python(file: &str, scores: &str, recipe: &ImageRecipe) -> String {
         Channels::Bgr => ("RGB", "np.ascontiguousarray(np.asarray(image)[None, ..., ::-1])"),
         Channels::Grey => ("L", "np.asarray(image)[None, ..., None]"),
     };
+    // As JSON writes a text, Python reads it.
+    let file = serde_json::json!(file);
     format!(
         "import json, numpy as np, onnxruntime
 from PIL import Image, ImageOps
 
-session = onnxruntime.InferenceSession({file:?})
+session = onnxruntime.InferenceSession({file})
 labels = json.loads(session.get_modelmeta().custom_metadata_map[\"headstart.labels\"])
 
 def predict(path):

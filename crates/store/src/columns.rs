@@ -145,7 +145,10 @@ fn read_columns_unguarded(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<
         let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
         for _ in 0..batch.num_rows() {
             let row: Vec<Option<Cell>> = columns.iter_mut().map(|it| it.next().flatten()).collect();
-            let of_row = row.iter().flatten().map(|it| it.n_bytes() as u64).sum();
+            // The row itself counts, too: of nulls there may be millions in a few bytes.
+            let of_cells = size_of::<Vec<Option<Cell>>>() + row.len() * size_of::<Option<Cell>>();
+            let of_texts: usize = row.iter().flatten().map(Cell::n_bytes).sum();
+            let of_row = (of_cells + of_texts) as u64;
             unpacked = u64::saturating_add(unpacked, of_row);
             rows.push(row);
         }

@@ -173,7 +173,10 @@ impl<'a> Sink<'a> {
         let schema = Arc::new(schema.with_metadata(of_schema));
         let writer = match format {
             TableFormat::Parquet => {
+                // A writer holds the rows of a group.
+                let group_rows = (4 * BATCH_BYTES / (size_of::<f32>() * n_features).max(1)).max(1);
                 let properties = WriterProperties::builder()
+                    .set_max_row_group_row_count(Some(group_rows))
                     .set_compression(Compression::SNAPPY)
                     .set_column_dictionary_enabled("digest".into(), false)
                     .set_column_dictionary_enabled("embedding.list.item".into(), false)

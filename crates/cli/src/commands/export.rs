@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use headstart::{OutKind, Places, Verification, check_out, export, read_head};
+use headstart::{Exported, OutKind, Places, Verification, check_out, export, read_head};
 
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
@@ -48,20 +48,19 @@ pub(crate) fn run(args: &ExportArgs, places: &Places) -> Result<Ended> {
     let mut listener = Listener::default();
     let engine = args.run.engine(places).limited_to(1);
     let mut backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
-    let verification = export(&mut backbone, &head, &args.out, &args.samples)?;
-    say_export(&args.out, &verification);
+    let exported = export(&mut backbone, &head, &args.out, &args.samples)?;
+    say_export(&args.out, &exported);
     Ok(Ended::Good)
 }
 
-pub(crate) fn say_export(out: &Path, verification: &Verification) {
-    let Verification { n_samples, max_abs_difference, tolerance } = verification;
+pub(crate) fn say_export(out: &Path, exported: &Exported) {
+    let Verification { n_samples, max_abs_difference, tolerance } = exported.verification;
     report::say(format!(
         "wrote {} ({}): agrees with the head to {max_abs_difference:.1e} on {n_samples} pictures (tolerance {tolerance:.0e})",
         out.display(),
         report::bytes(out.metadata().map_or(0, |it| it.len())),
     ));
-    let page = out.with_extension("md");
-    if page.is_file() {
+    if let Some(page) = &exported.page {
         report::say(format!("how to use it from Python and JavaScript: {}", page.display()));
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
         None => answers.begin().map(|()| Resumed::default())?,
     };
     // One of before is looked at again: that it says the same shows that the model is the same.
-    let again = before.last_good.as_ref().map(|it| it.0);
+    let again = before.check.as_ref().map(|it| it.0);
     let todo: Vec<usize> = again.into_iter().chain(before.n_rows..files.len()).collect();
     let sources: Vec<Source<'_>> = todo.iter().map(|it| Source::from(&files[*it])).collect();
     let mut failures = Vec::new();
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
     let mut progress = Progress { n_inputs: files.len(), n_unchanged: before.n_rows, ..Progress::default() };
     predictor.predict(&sources, &mut |index, predicted| {
         let path = key(&files[todo[index]]);
-        if let (0, Some((_, row))) = (index, &before.last_good) {
+        if let (0, Some((_, row))) = (index, &before.check) {
             return answers.check_same(row, &path, &predicted);
         }
         progress.n_done += 1;
@@ -144,6 +144,8 @@ fn open(args: &PredictArgs, places: &Places, n_files: usize) -> Result<Predictor
         return Ok(Predictor::new(&engine, backbone, head)?);
     }
     let path = Path::new(&args.model.model);
+    let is_path = path.extension().is_some_and(|it| it == "onnx") || path.components().count() > 1;
+    ensure!(path.exists() || !is_path, "there is no file {}", path.display());
     ensure!(path.is_file(), "without --head, --model must be a file written by `headstart export`");
     ensure!(
         args.model.is_plain(),

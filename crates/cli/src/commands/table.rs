@@ -44,7 +44,7 @@ impl TableArgs {
 
 pub(crate) fn run(args: &TableArgs) -> Result<Ended> {
     check_out(&args.out, args.kind())?;
-    let store = Store::open(&args.store)?;
+    let store = Store::open(&args.store).map_err(headstart::Error::from)?;
     let max_memory = args.max_memory.map(|it| it.saturating_mul(1 << 20));
     let mut listener = Listener::default();
     let written = write_table(&store, &args.out, max_memory, &mut |it| listener.hear(it))?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use headstart::backbone::{EMBEDDED_ID, Registry};
 use headstart::{Event, Note, OutKind, Places, Samples, check_out, export, find_local, fit};
@@ -60,6 +60,8 @@ impl TrainArgs {
 
 pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     let start = Instant::now();
+    let store = args.store.clone().unwrap_or_else(|| args.out.with_extension("store"));
+    ensure!(store != args.out, "{} cannot be the file and the store; name another --store", store.display());
     check_out(&args.out, args.kind())?;
     let config = args.fit.config()?;
     let dataset = args.reading.open(&args.dataset)?;
@@ -75,7 +77,6 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     if args.model.model == EMBEDDED_ID {
         offer_better(places);
     }
-    let store = args.store.clone().unwrap_or_else(|| args.out.with_extension("store"));
     let extraction = engine.extract(&mut backbone, dataset, &store, None, &mut |it| listener.hear(it))?;
     listener.finish();
     let embedded = start.elapsed().as_secs_f64();
@@ -86,8 +87,8 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     let fitted = fit(&samples, &config, &mut |it| listener.hear(it))?;
     listener.finish();
     fit_head::say_fitted(&fitted, fitted.fit_time, &config, &mut listener);
-    let verification = export(&mut backbone, &fitted.head, &args.out, &[])?;
-    export_command::say_export(&args.out, &verification);
+    let exported = export(&mut backbone, &fitted.head, &args.out, &[])?;
+    export_command::say_export(&args.out, &exported);
     let failures = &extraction.report.failures;
     if args.json {
         let mut value = json!({
@@ -98,7 +99,7 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
             "train": fitted.train,
             "validation": fitted.validation,
             "cross_validated": fitted.cross_validated,
-            "verification": verification,
+            "verification": exported.verification,
             "seconds": start.elapsed().as_secs_f64(),
         });
         listener.add_to(&mut value);
@@ -115,6 +116,7 @@ fn offer_better(places: &Places) {
     let bytes = spec.bytes.map_or(String::new(), |it| format!(" ({})", report::bytes(it)));
     let how = if is_here { "is here".to_owned() } else { format!("can be had{bytes}") };
     report::say(format!(
-        "{BETTER} {how} and is right more often, on ants and bees 96% instead of 80%: --model {BETTER}"
+        "{BETTER} {how} and is right more often, on ants and bees 96% instead of 80%: --model {BETTER}, with a --store \
+         of its own"
     ));
 }

@@ -292,14 +292,24 @@ fn how_alpha_was_chosen_is_told_and_can_be_changed() {
     let path = &best["fit"]["path"];
     let alpha_at = |which: &str| path.pointer(&format!("/alphas/{}", path[which])).and_then(Value::as_f64);
     assert_eq!(best["fit"]["alpha"].as_f64(), alpha_at("best"));
-    // As many as it takes; all on request, which the same alpha is the best of.
+    // As many as it takes, to one that is as good as the best of all, but for a tenth of a standard error.
     let n_alphas = |fit: &Value| fit["fit"]["path"]["alphas"].as_array().map(Vec::len);
     assert!(n_alphas(&best).is_some_and(|n| (3..20).contains(&n)), "{path}");
     let all = fit(&["--alphas", "all"]).json();
-    assert_eq!((n_alphas(&all), &all["fit"]["alpha"]), (Some(45), &best["fit"]["alpha"]));
+    assert_eq!(n_alphas(&all), Some(45));
+    let of_all = |what: &str, alpha: &Value| {
+        let path = &all["fit"]["path"];
+        let place = path["alphas"].as_array().and_then(|it| it.iter().position(|it| it == alpha));
+        path[what][place.expect("of the grid")].as_f64().expect("a number")
+    };
+    let (found, least) = (&best["fit"]["alpha"], &all["fit"]["alpha"]);
+    let excess = of_all("mean_loss", found) - of_all("mean_loss", least);
+    assert!(excess <= 0.1 * of_all("standard_error", least), "{found} instead of {least}: {excess}");
     let simpler = fit(&["--one-standard-error"]).json();
     let simplest = fit(&["--one-standard-error", "--alphas", "all"]).json();
-    assert_eq!(simpler["fit"]["alpha"], simplest["fit"]["alpha"], "the whole side was looked at");
+    let [simple, simplest] = [&simpler, &simplest].map(|it| it["fit"]["alpha"].as_f64().expect("a number"));
+    // The bests differ a little, and so do their errors.
+    assert!((simple / simplest).log10().abs() < 0.26, "the whole side was looked at: {simple} {simplest}");
     let alphas = [&simpler, &best].map(|it| it["fit"]["alpha"].as_f64().expect("a number"));
     assert!(alphas[0] > alphas[1], "{alphas:?}");
 

@@ -67,6 +67,23 @@ fn predictions_go_to_a_file_and_are_gone_on_with() {
         assert_eq!(fs::read_to_string(place.path("rows")).unwrap(), whole, "{format}");
     }
     place.run(&["predict", "--model", "a.onnx", "photos", "--out", "rows", "--resume"]).expect(2);
+    // A head for other labels, of the same pictures, as sure as the first.
+    let row = |class: &str, name: &str| {
+        (0..6).map(|it| format!("photos/{class}/{it}.png,{name}\n")).collect::<String>()
+    };
+    fs::write(
+        place.path("b.csv"),
+        format!("path,label\n{}{}{}", row("red", "r"), row("blue", "b"), row("green", "g")),
+    )
+    .unwrap();
+    place.run(&["train", "b.csv", "--out", "c.onnx"]).expect(0);
+    let predict = |model: &str, more: &[&str]| {
+        place
+            .run(&[&["predict", "--model", model, "--json", "--out", "r.jsonl", "photos/red"], more].concat())
+    };
+    predict("a.onnx", &[]);
+    let ran = predict("c.onnx", &["--resume"]).expect(2);
+    assert!(ran.stderr.contains("another model made it"), "{}", ran.stderr);
 }
 
 #[test]
@@ -107,14 +124,30 @@ fn defaults_stand_in_a_file_and_are_said() {
     let ran = place.run(&["extract", "photos"]).expect(0);
     assert!(ran.stderr.starts_with("headstart.toml: --batch-size=2 --store=here\n"), "{}", ran.stderr);
     let ran = place.run(&["fit-head", "--out", "a.head", "--alpha=7", "--json"]).expect(0);
-    assert!(ran.stderr.starts_with("headstart.toml: --store=here --no-standardize\n"), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("headstart.toml: --no-standardize --store=here\n"), "{}", ran.stderr);
     let fit = &ran.json()["fit"];
     assert_eq!((&fit["alpha"], &fit["standardized"]), (&Value::from(7.0), &Value::from(false)));
     place.run(&["--help"]).expect(0);
+    // What is said goes before what it goes against; lists are what the flag makes of them; commands of commands.
+    let toml = "alpha = 3.0\nstore = \"here\"\nverbose = true\nmissing = [\"red\", \"blue\"]\njson = true\n\n[models.quantize]\ncalibrate = 9\n";
+    fs::write(place.path("headstart.toml"), toml).unwrap();
+    let ran = place.run(&["fit-head", "--out", "b.head", "--alphas", "1,10"]).expect(0);
+    assert!(ran.stderr.starts_with("headstart.toml: --json --store=here --verbose\n"), "{}", ran.stderr);
+    fs::write(
+        place.path("a.csv"),
+        "path,label\nphotos/red/0.png,red\nphotos/blue/0.png,blue\nphotos/green/0.png,x\n",
+    )
+    .unwrap();
+    let ran = place.run(&["extract", "a.csv", "--store", "missing"]).expect(0);
+    assert!(ran.stderr.contains("--missing=red --missing=blue"), "{}", ran.stderr);
+    let ran = place.run(&["fit-head", "--store", "missing", "--out", "c.head"]).expect(2);
+    assert_eq!(ran.json()["error"]["code"], "one-class", "two of three are missing: {}", ran.stderr);
+    let ran = place.run(&["models", "quantize", "--dataset", "photos", "--out", "q.onnx"]).expect(0);
+    assert!(ran.stderr.contains("--calibrate=9"), "{}", ran.stderr);
     for (bad, expected) in [
         ("stroe = \"x\"", "no command has a flag --stroe"),
         ("[fit]\nalpha = 1", "there is no command `fit`"),
-        ("[eval]\nalpha = 1", "`headstart eval` has no flag --alpha"),
+        ("[eval]\nalpha = 1", "`eval` has no flag --alpha"),
         ("store = ", "cannot read headstart.toml"),
     ] {
         fs::write(place.path("headstart.toml"), bad).unwrap();
@@ -153,7 +186,7 @@ fn outputs(place: &Place) -> Vec<(&'static str, String)> {
     run("models-inspect", 0, &["models", "inspect", "t.onnx"]);
     run("models-quantize", 0, &["models", "quantize", "--dataset", "photos", "--out", "q.onnx"]);
     run("doctor", 0, &["doctor"]);
-    fs::write(place.path("photos/red/broken.png"), "no picture").unwrap();
+    fs::write(place.path("photos/red/broken.png"), "no picture").expect("it is written");
     run("predict", 1, &["predict", "--model", "t.onnx", "photos/red"]);
     run("predict", 0, &["predict", "--head", "b.head", "photos/blue/0.png"]);
     let rows = ["photos/red/0.png", "photos/red/1.png", "photos/blue/0.png", "photos/green/0.png"];
@@ -163,7 +196,7 @@ fn outputs(place: &Place) -> Vec<(&'static str, String)> {
     ];
     for (name, labels) in labels {
         let table: String = rows.iter().zip(labels).map(|(row, label)| format!("{row},{label}\n")).collect();
-        fs::write(place.path(&format!("{name}.csv")), format!("path,label\n{table}")).unwrap();
+        fs::write(place.path(&format!("{name}.csv")), format!("path,label\n{table}")).expect("it is written");
         let (manifest, head) = (format!("{name}.csv"), format!("{name}.head"));
         let kind = if name == "numbers" { "linear" } else { "logistic" };
         run("extract", 0, &["extract", &manifest, "--store", name]);

@@ -50,12 +50,20 @@ pub(super) type VisitLogits<'a> = dyn FnMut(usize, &[f64]) + 'a;
 
 /// Samples that can be cross-validated at one alpha after another, in any order.
 pub(super) trait CrossValidated {
-    /// Mean loss of each fold that has samples by a fit on the others; none for a fold of which nothing counts.
-    /// `visit` sees the logits of every held-out sample.
+    /// How many of the first folds hold so many samples; all, where they do not.
+    fn folds_with(&self, n_samples: usize) -> usize;
+
+    /// Mean loss of each of the first `n_folds` that have samples by a fit on the others; none for a fold of which
+    /// nothing counts. `visit` sees the logits of every held-out sample.
     ///
     /// # Errors
     /// [`HeadError::InvalidAlpha`].
-    fn losses(&mut self, alpha: f64, visit: &mut VisitLogits<'_>) -> Result<Vec<Option<f64>>, HeadError>;
+    fn losses(
+        &mut self,
+        alpha: f64,
+        n_folds: usize,
+        visit: &mut VisitLogits<'_>,
+    ) -> Result<Vec<Option<f64>>, HeadError>;
 }
 
 impl<S: RowSource> Logistic<'_, S> {
@@ -169,7 +177,17 @@ impl<T: Real> Folds<'_, T> {
 }
 
 impl<T: Real> CrossValidated for Folds<'_, T> {
-    fn losses(&mut self, alpha: f64, visit: &mut VisitLogits<'_>) -> Result<Vec<Option<f64>>, HeadError> {
+    fn folds_with(&self, n_samples: usize) -> usize {
+        let folds = &self.sorted.folds;
+        folds.iter().position(|it| it.end >= n_samples).map_or(folds.len(), |it| it + 1)
+    }
+
+    fn losses(
+        &mut self,
+        alpha: f64,
+        n_folds: usize,
+        visit: &mut VisitLogits<'_>,
+    ) -> Result<Vec<Option<f64>>, HeadError> {
         check_alpha(alpha)?;
         let (sorted, n_features) = (Arc::clone(&self.sorted), self.sorted.n_features);
         let (y, weights) = (std::mem::take(&mut self.y), std::mem::take(&mut self.weights));
@@ -194,7 +212,7 @@ impl<T: Real> CrossValidated for Folds<'_, T> {
         let all = problem(iter::once(0..n_samples).collect());
         let shared = Arc::new(Preconditioner::new(&all, &self.start(0, alpha, n_parameters)));
         let mut losses = Vec::with_capacity(sorted.folds.len());
-        for (fold, range) in sorted.folds.iter().enumerate() {
+        for (fold, range) in sorted.folds.iter().enumerate().take(n_folds) {
             let fitted_on = problem(vec![0..range.start, range.end..n_samples]);
             let last_loss = self.last_loss[fold].unwrap_or(guess);
             let worth = fitted_on.total_weight() * last_loss;

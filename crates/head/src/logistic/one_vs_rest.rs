@@ -173,8 +173,17 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
 struct Labels<'a>(Vec<Box<dyn CrossValidated + 'a>>);
 
 impl CrossValidated for Labels<'_> {
-    fn losses(&mut self, alpha: f64, visit: &mut VisitLogits<'_>) -> Result<Vec<Option<f64>>, HeadError> {
-        let of_labels = self.0.iter_mut().map(|it| it.losses(alpha, visit));
+    fn folds_with(&self, n_samples: usize) -> usize {
+        self.0[0].folds_with(n_samples)
+    }
+
+    fn losses(
+        &mut self,
+        alpha: f64,
+        n_folds: usize,
+        visit: &mut VisitLogits<'_>,
+    ) -> Result<Vec<Option<f64>>, HeadError> {
+        let of_labels = self.0.iter_mut().map(|it| it.losses(alpha, n_folds, visit));
         let of_labels = of_labels.collect::<Result<Vec<_>, _>>()?;
         let of_fold = |fold: usize| {
             let counted: Vec<f64> = of_labels.iter().filter_map(|it| it[fold]).collect();

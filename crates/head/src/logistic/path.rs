@@ -82,11 +82,13 @@ impl<S: RowSource> Logistic<'_, S> {
         self.in_pool(folds, PATH_TOLERANCE, |samples| whole_path(samples, alphas))
     }
 
-    /// Cross-validates as many of the alphas as it takes to find the best, each fit from the nearest before it:
-    /// some a decade apart, until the loss is a twentieth above the smallest on both sides, beyond which it must not
-    /// fall again; then ever nearer ones round the best. The path has those that were looked at; their losses are as exact
-    /// as it takes to tell them apart. With `whole_side` also all
-    /// stronger alphas within one standard error of the best.
+    /// Cross-validates as many of the alphas as it takes to find the best, each fit from the nearest before it.
+    ///
+    /// First as many folds as hold 200 samples, at alphas a decade apart until their loss is a twentieth above the smallest on both sides,
+    /// beyond which it must not fall again. Then all folds round the best of these, half a decade apart, and where a
+    /// parabola through them has its minimum, as long as that is to be expected a twentieth of a standard error below
+    /// the smallest known. The path has the alphas that all folds looked at; their losses are as exact as it takes to
+    /// tell them apart. With `whole_side` also all stronger alphas within one standard error of the best.
     ///
     /// # Errors
     /// As [`cross_validate`](Self::cross_validate).
@@ -110,7 +112,7 @@ impl<S: RowSource> Logistic<'_, S> {
     pub fn out_of_fold(&self, folds: &[usize], alpha: f64) -> Result<Array2<f64>, HeadError> {
         let mut all = Array2::zeros((self.source().dim().0, self.targets().n_outputs()));
         self.in_pool(folds, PATH_TOLERANCE, |samples| {
-            samples.losses(alpha, &mut |sample, logits| {
+            samples.losses(alpha, usize::MAX, &mut |sample, logits| {
                 all.row_mut(sample).iter_mut().zip(logits).for_each(|(a, b)| *a = *b);
             })
         })?;
@@ -131,7 +133,7 @@ impl<S: RowSource> Logistic<'_, S> {
 /// Losses at every alpha, from strong to weak.
 pub(super) fn whole_path(samples: &mut dyn CrossValidated, alphas: &[f64]) -> Result<AlphaPath, HeadError> {
     let alphas = from_strong_to_weak(alphas);
-    let losses = alphas.iter().map(|it| samples.losses(*it, &mut |_, _| ()));
+    let losses = alphas.iter().map(|it| samples.losses(*it, usize::MAX, &mut |_, _| ()));
     path_of(alphas.clone(), &losses.collect::<Result<Vec<_>, _>>()?)
 }
 

@@ -109,16 +109,20 @@ impl Columns {
         Ok(Self { names, n_labels, is_guess, split, group })
     }
 
-    /// Takes no column as the split where it has another name than `split` and one of its values no role: what it
-    /// tells apart is something else.
-    pub(super) fn doubt_split<'a>(&mut self, mut values: impl Iterator<Item = &'a str>) -> Option<Note> {
+    /// Takes no column as the split where it has another name than `split` and most of its values have no role: what
+    /// it tells apart is something else.
+    pub(super) fn doubt_split<'a>(&mut self, values: impl Iterator<Item = &'a str>) -> Option<Note> {
         let place = self.split? + 1 + self.n_labels;
-        if self.names[place] == SPLITS[0] {
+        if self.names[place].eq_ignore_ascii_case(SPLITS[0]) {
             return None;
         }
-        let value = values.find(|it| role_of(it).is_none())?.to_owned();
+        let (mut n_roles, mut others) = (0, Vec::new());
+        for value in values {
+            if role_of(value).is_some() { n_roles += 1 } else { others.push(value) }
+        }
+        let value = others.first().filter(|_| others.len() > n_roles)?;
         self.split = None;
-        Some(Note::NotASplit { column: self.names[place].clone(), value })
+        Some(Note::NotASplit { column: self.names[place].clone(), value: (*value).to_owned() })
     }
 
     /// What there is to say of the columns.

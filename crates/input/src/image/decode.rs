@@ -86,14 +86,18 @@ fn decode_dynamic(
         image::ImageError::Unsupported(err) => InputError::Unsupported(err.to_string()),
         err => InputError::Decode(Box::new(err)),
     };
+    if let Some(png) = png_in_icon(bytes).filter(|_| format == ImageFormat::Ico) {
+        return decode_dynamic(png, recipe, limits);
+    }
     let kind = if format == ImageFormat::Tiff {
         tiff_kinds::decode(bytes, limits)?
     } else {
         tiff_kinds::Kind::Plain
     };
     let alpha = match kind {
-        tiff_kinds::Kind::Decoded(image, turned) => {
-            return Ok((oriented(image, turned.filter(|_| orient)), Alpha::Straight));
+        tiff_kinds::Kind::Decoded { image, turned, is_premultiplied } => {
+            let alpha = if is_premultiplied { Alpha::Premultiplied } else { Alpha::Straight };
+            return Ok((oriented(image, turned.filter(|_| orient)), alpha));
         }
         tiff_kinds::Kind::Premultiplied => Alpha::Premultiplied,
         tiff_kinds::Kind::Plain => Alpha::Straight,
@@ -129,6 +133,19 @@ fn format_of(bytes: &[u8]) -> Result<Option<ImageFormat>, InputError> {
         None => return Err(InputError::UnknownFormat),
     };
     Ok(Some(format))
+}
+
+/// The largest picture of an icon, where that is a PNG: `image` reads only some kinds of these.
+fn png_in_icon(bytes: &[u8]) -> Option<&[u8]> {
+    let n_entries = u16::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
+    let entries = bytes.get(6..)?.chunks_exact(16).take(usize::from(n_entries));
+    // A side of 0 is one of 256.
+    let side = |it: u8| if it == 0 { 256_u32 } else { u32::from(it) };
+    let largest = entries.max_by_key(|it| (side(it[0]) * side(it[1]), it[6]))?;
+    let number = |at: usize| usize::try_from(u32::from_le_bytes(*largest.get(at..)?.first_chunk()?)).ok();
+    let (length, begin) = (number(8)?, number(12)?);
+    let png = bytes.get(begin..begin.checked_add(length)?)?;
+    png.starts_with(b"\x89PNG\r\n\x1a\n").then_some(png)
 }
 
 /// Whether the first bytes could be a TGA's, which has no signature.

@@ -18,8 +18,8 @@ pub(crate) enum Kind {
     Plain,
     /// Its colours are multiplied by alpha already.
     Premultiplied,
-    /// Decoded here, with its orientation.
-    Decoded(DynamicImage, Option<Orientation>),
+    /// Decoded here.
+    Decoded { image: DynamicImage, turned: Option<Orientation>, is_premultiplied: bool },
 }
 
 /// Decodes what `image` does not: palettes, grey of 2 and 4 bits, grey with alpha that is not declared as such;
@@ -53,6 +53,7 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Kind, InputError> 
     let bits = tag(258).unwrap_or(1);
     let is_grey = matches!(photometric, 0 | 1);
     let turned = tag(274).and_then(|it| Orientation::from_exif(u8::try_from(it).ok()?));
+    let mut is_premultiplied = false;
     let decoded = match (n_channels, bits) {
         (1, 1 | 2 | 4 | 8) if photometric == 3 => {
             // `tiff` refuses to interpret a palette but decodes grey levels, which are stored alike.
@@ -61,22 +62,33 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Kind, InputError> 
         }
         (1, 12) => return refused("of 12 bits a pixel"),
         (1, 2 | 4) if is_grey => {
+            // `tiff` has turned those whose zero is white.
             let (width, height, levels) = levels(bytes, bits, limits)?;
             let white = (1_u32 << bits) - 1;
-            let level = |it: u16| u32::from(it) * 255 / white;
-            let invert = if photometric == 0 { 255 } else { 0 };
-            let data = levels.into_iter().map(|it| level(it).to_le_bytes()[0] ^ invert).collect();
+            let level = |it: u16| (u32::from(it) * 255 / white).to_le_bytes()[0];
+            let data = levels.into_iter().map(level).collect();
             GrayImage::from_raw(width, height, data).ok_or(InputError::Empty)?.into()
         }
+        (2, 8) if is_grey && tag(284) == Some(2) => return refused("of grey and alpha in planes"),
         (2, 8) if is_grey => {
             let (width, height, result) = read(bytes, limits)?;
             let DecodingResult::U8(data) = result else { return refused("of such grey and alpha") };
-            GrayAlphaImage::from_raw(width, height, data).ok_or(InputError::Empty)?.into()
+            match tag(338) {
+                // The second channel is none of the picture.
+                None | Some(0) => {
+                    let grey = data.chunks_exact(2).map(|it| it[0]).collect();
+                    GrayImage::from_raw(width, height, grey).ok_or(InputError::Empty)?.into()
+                }
+                extra => {
+                    is_premultiplied = extra == Some(1);
+                    GrayAlphaImage::from_raw(width, height, data).ok_or(InputError::Empty)?.into()
+                }
+            }
         }
         _ if tag(338) == Some(1) => return Ok(Kind::Premultiplied),
         _ => return Ok(Kind::Plain),
     };
-    Ok(Kind::Decoded(decoded, turned))
+    Ok(Kind::Decoded { image: decoded, turned, is_premultiplied })
 }
 
 fn failed(err: tiff::TiffError) -> InputError {
