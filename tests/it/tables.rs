@@ -27,7 +27,7 @@ fn sample(index: usize) -> Sample {
     Sample {
         path: format!("{index:03}, photo.png"),
         label,
-        split: (index % 2 == 0).then(|| "train".to_owned()),
+        split: index.is_multiple_of(2).then(|| "train".to_owned()),
         group: None,
         digest: Digest::of(&content(index).to_le_bytes()),
         stat: FileStat { size: 1, mtime_ns: 0, ctime_ns: 0 },
