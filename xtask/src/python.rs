@@ -46,9 +46,9 @@ fn node_packages(folder: &Path, package: &str) -> Result<()> {
     let others = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([bin.clone()].into_iter().chain(std::env::split_paths(&others)))?;
     run(Command::new(bin.join("npm"))
-        .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"])
-        .env("PATH", path)
-        .current_dir(&modules))
+        .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+        .arg(&modules)
+        .env("PATH", path))
 }
 
 /// As [`prepare`]; without Python only the tests that need it are missing, unless `HEADSTART_STRICT` asks
