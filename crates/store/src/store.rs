@@ -194,23 +194,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Parquet`].
     pub fn load(&self, digests: &[Digest]) -> Result<Rows, StoreError> {
-        let n_features = self.space.n_features;
-        let mut places: HashMap<Digest, Vec<usize>> = HashMap::with_capacity(digests.len());
-        for (row, digest) in digests.iter().enumerate() {
-            places.entry(*digest).or_default().push(row);
-        }
-        let mut values = vec![0.0; digests.len() * n_features];
-        for batch in self.batches()? {
-            let EmbeddingBatch { digests, rows } = batch?;
-            for (digest, row) in digests.iter().zip(rows.chunks_exact(n_features)) {
-                for place in places.remove(digest).unwrap_or_default() {
-                    values[place * n_features..][..n_features].copy_from_slice(row);
-                }
-            }
-        }
-        let mut missing: Vec<usize> = places.into_values().flatten().collect();
-        missing.sort_unstable();
-        Ok(Rows { values, missing })
+        gather(digests, self.batches()?, self.space.n_features, 0.0)
     }
 
     /// The digests that have an embedding.
@@ -256,6 +240,32 @@ impl Scan {
         let n_features = self.n_features;
         self.parts.clone().into_iter().flat_map(move |path| flatten(part::read_batches(&path, n_features)))
     }
+}
+
+/// The embeddings of some digests, in their order, by one pass over all; `missing` is what rows without one are filled
+/// with. Of a digest that comes twice the first counts: its rows are equal.
+pub(crate) fn gather(
+    digests: &[Digest],
+    batches: impl Iterator<Item = Result<EmbeddingBatch, StoreError>>,
+    n_features: usize,
+    missing: f32,
+) -> Result<Rows, StoreError> {
+    let mut places: HashMap<Digest, Vec<usize>> = HashMap::with_capacity(digests.len());
+    for (row, digest) in digests.iter().enumerate() {
+        places.entry(*digest).or_default().push(row);
+    }
+    let mut values = vec![missing; digests.len() * n_features];
+    for batch in batches {
+        let EmbeddingBatch { digests, rows } = batch?;
+        for (digest, row) in digests.iter().zip(rows.chunks_exact(n_features)) {
+            for place in places.remove(digest).unwrap_or_default() {
+                values[place * n_features..][..n_features].copy_from_slice(row);
+            }
+        }
+    }
+    let mut missing: Vec<usize> = places.into_values().flatten().collect();
+    missing.sort_unstable();
+    Ok(Rows { values, missing })
 }
 
 /// Gives the labels of a store of before, which were all texts, their kinds.

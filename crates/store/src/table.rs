@@ -16,9 +16,8 @@ use parquet::file::properties::WriterProperties;
 
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::part::EmbeddingBatch;
 use crate::sample::{self, Sample, SampleTable};
-use crate::store::Store;
+use crate::store::{Store, gather};
 
 /// Bytes of embeddings that are turned into columns at once.
 const BATCH_BYTES: usize = 8 << 20;
@@ -93,9 +92,12 @@ impl Store {
         let batch_rows = (BATCH_BYTES / row_bytes.max(1)).max(1);
         let (mut missing, mut n_written) = (Vec::new(), 0);
         for samples in table.samples.chunks(at_once.clamp(1, table.samples.len().max(1))) {
-            let (values, is_here) = gather(samples, scan.batches(), n_features)?;
-            missing.extend((0..samples.len()).filter(|it| !is_here[*it]).map(|it| n_written + it));
-            let rows = values.chunks(batch_rows * n_features).zip(is_here.chunks(batch_rows));
+            let digests: Vec<Digest> = samples.iter().map(|it| it.digest).collect();
+            let rows = gather(&digests, scan.batches(), n_features, f32::NAN)?;
+            let mut is_here = vec![true; samples.len()];
+            rows.missing.iter().for_each(|it| is_here[*it] = false);
+            missing.extend(rows.missing.iter().map(|it| n_written + it));
+            let rows = rows.values.chunks(batch_rows * n_features).zip(is_here.chunks(batch_rows));
             for (samples, (values, is_here)) in samples.chunks(batch_rows).zip(rows) {
                 sink.write(samples, values, is_here)?;
                 n_written += samples.len();
@@ -105,31 +107,6 @@ impl Store {
         sink.finish()?;
         Ok(missing)
     }
-}
-
-/// The embeddings of some samples, NaN where there is none, and whether there is one.
-fn gather(
-    samples: &[Sample],
-    batches: impl Iterator<Item = Result<EmbeddingBatch, StoreError>>,
-    n_features: usize,
-) -> Result<(Vec<f32>, Vec<bool>), StoreError> {
-    let mut places: HashMap<Digest, Vec<usize>> = HashMap::with_capacity(samples.len());
-    for (place, sample) in samples.iter().enumerate() {
-        places.entry(sample.digest).or_default().push(place);
-    }
-    let mut values = vec![f32::NAN; samples.len() * n_features];
-    let mut is_here = vec![false; samples.len()];
-    for batch in batches {
-        let EmbeddingBatch { digests, rows } = batch?;
-        for (digest, row) in digests.iter().zip(rows.chunks_exact(n_features)) {
-            // Of equal digests in several parts, the first counts: their rows are equal.
-            for place in places.remove(digest).unwrap_or_default() {
-                values[place * n_features..][..n_features].copy_from_slice(row);
-                is_here[place] = true;
-            }
-        }
-    }
-    Ok((values, is_here))
 }
 
 /// What rows are written to.
