@@ -5,6 +5,7 @@ mod commands;
 mod dataset_args;
 mod defaults;
 mod fit_args;
+mod force_args;
 mod hints;
 mod judged;
 mod listener;

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use headstart::{Exported, OutKind, Places, Verification, check_out, export, read_head};
+use headstart::{Exported, OutKind, Places, Verification, export, read_head};
 
+use crate::force_args::ForceArgs;
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
 use crate::run_args::RunArgs;
@@ -22,9 +23,8 @@ pub(crate) struct ExportArgs {
     /// File to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Write there even where a file of another kind is.
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     /// Pictures to compare on, besides the 16 that are made by code.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     samples: Vec<PathBuf>,
@@ -35,15 +35,8 @@ pub(crate) struct ExportArgs {
     run: RunArgs,
 }
 
-impl ExportArgs {
-    /// What may be where the file is written.
-    fn kind(&self) -> OutKind {
-        if self.force { OutKind::Any } else { OutKind::Onnx }
-    }
-}
-
 pub(crate) fn run(args: &ExportArgs, places: &Places) -> Result<Ended> {
-    check_out(&args.out, args.kind())?;
+    args.force.check(&args.out, OutKind::Onnx)?;
     let head = read_head(&args.head)?;
     let mut listener = Listener::default();
     let engine = args.run.engine(places).limited_to(1);

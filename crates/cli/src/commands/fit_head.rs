@@ -7,11 +7,12 @@ use anyhow::Result;
 use clap::Args;
 use headstart::head::{AlphaPath, Baselines, HeadModel, Task};
 use headstart::{
-    FitConfig, Fitted, HeadConfig, Judged, OutKind, Samples, check_out, fit, peak_memory_bytes, write_head,
+    FitConfig, Fitted, HeadConfig, Judged, OutKind, Samples, fit, peak_memory_bytes, write_head,
 };
 use serde_json::json;
 
 use crate::fit_args::FitArgs;
+use crate::force_args::ForceArgs;
 use crate::listener::Listener;
 use crate::{Ended, judged, report};
 
@@ -27,9 +28,8 @@ pub(crate) struct FitHeadArgs {
     /// File the head is written to.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Write there even where a file of another kind is.
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     /// Print the result as JSON on stdout.
     #[arg(long)]
     json: bool,
@@ -38,16 +38,9 @@ pub(crate) struct FitHeadArgs {
     fit: FitArgs,
 }
 
-impl FitHeadArgs {
-    /// What may be where the file is written.
-    fn kind(&self) -> OutKind {
-        if self.force { OutKind::Any } else { OutKind::Head }
-    }
-}
-
 pub(crate) fn run(args: &FitHeadArgs) -> Result<Ended> {
     let start = Instant::now();
-    check_out(&args.out, args.kind())?;
+    args.force.check(&args.out, OutKind::Head)?;
     let config = args.fit.config()?;
     let samples = Samples::open(&args.store)?;
     let before = start.elapsed();

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use headstart::{OutKind, Store, check_out, write_table};
+use headstart::{OutKind, Store, write_table};
 use serde_json::json;
 
+use crate::force_args::ForceArgs;
 use crate::listener::Listener;
 use crate::{Ended, report};
 
@@ -23,9 +24,8 @@ pub(crate) struct TableArgs {
     /// NAME.samples.csv).
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Write there even where a file of another kind is.
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     /// Most memory for embeddings; where it is not enough the store is read several times [default: half of
     /// the machine's].
     #[arg(long, value_name = "MIB")]
@@ -35,15 +35,8 @@ pub(crate) struct TableArgs {
     json: bool,
 }
 
-impl TableArgs {
-    /// What may be where the file is written.
-    fn kind(&self) -> OutKind {
-        if self.force { OutKind::Any } else { OutKind::Table }
-    }
-}
-
 pub(crate) fn run(args: &TableArgs) -> Result<Ended> {
-    check_out(&args.out, args.kind())?;
+    args.force.check(&args.out, OutKind::Table)?;
     let store = Store::open(&args.store).map_err(headstart::Error::from)?;
     let max_memory = args.max_memory.map(|it| it.saturating_mul(1 << 20));
     let mut listener = Listener::default();

@@ -6,12 +6,13 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 use headstart::backbone::{EMBEDDED_ID, Registry};
-use headstart::{Event, Note, OutKind, Places, Samples, check_out, export, find_local, fit};
+use headstart::{Event, Note, OutKind, Places, Samples, export, find_local, fit};
 use serde_json::json;
 
 use super::{export as export_command, extract, fit_head};
 use crate::dataset_args::DatasetArgs;
 use crate::fit_args::FitArgs;
+use crate::force_args::ForceArgs;
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
 use crate::run_args::RunArgs;
@@ -31,9 +32,8 @@ pub(crate) struct TrainArgs {
     /// File to write: pictures in, labels out.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Write there even where a file of another kind is.
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceArgs,
     /// Folder of the store [default: the name of --out, with .store instead of .onnx].
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -51,18 +51,11 @@ pub(crate) struct TrainArgs {
     run: RunArgs,
 }
 
-impl TrainArgs {
-    /// What may be where the file is written.
-    fn kind(&self) -> OutKind {
-        if self.force { OutKind::Any } else { OutKind::Onnx }
-    }
-}
-
 pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     let start = Instant::now();
     let store = args.store.clone().unwrap_or_else(|| args.out.with_extension("store"));
     ensure!(store != args.out, "{} cannot be the file and the store; name another --store", store.display());
-    check_out(&args.out, args.kind())?;
+    args.force.check(&args.out, OutKind::Onnx)?;
     let config = args.fit.config()?;
     let dataset = args.reading.open(&args.dataset)?;
     dataset.check_not_empty(&args.dataset)?;

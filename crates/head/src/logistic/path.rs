@@ -84,11 +84,12 @@ impl<S: RowSource> Logistic<'_, S> {
 
     /// Cross-validates as many of the alphas as it takes to find the best, each fit from the nearest before it.
     ///
-    /// First as many folds as hold 200 samples, at alphas a decade apart until their loss is a twentieth above the smallest on both sides,
-    /// beyond which it must not fall again. Then all folds round the best of these, half a decade apart, and where a
-    /// parabola through them has its minimum, as long as that is to be expected a twentieth of a standard error below
-    /// the smallest known. The path has the alphas that all folds looked at; their losses are as exact as it takes to
-    /// tell them apart. With `whole_side` also all stronger alphas within one standard error of the best.
+    /// First as many folds as hold 200 samples, at alphas a decade apart until their loss is a twentieth above the
+    /// smallest on both sides, beyond which it must not fall again. Then all folds round the best of these, half a
+    /// decade apart, and where a parabola through them has its minimum, as long as that is to be expected a twentieth
+    /// of a standard error below the smallest known. The path has the alphas that all folds looked at; their losses are
+    /// as exact as it takes to tell them apart. With `whole_side` also all stronger alphas within one standard error of
+    /// the best.
     ///
     /// # Errors
     /// As [`cross_validate`](Self::cross_validate).
