@@ -283,7 +283,7 @@ fn solve<T: Real>(
 
 /// Settings for the problem's own precision: what it cannot reach is left to f64.
 fn settings<T: Real>(problem: &Problem<'_, T>, config: &LogisticConfig) -> Settings {
-    let renew_after = Preconditioner::cost(problem).clamp(4, 64);
+    let renew_after = Preconditioner::renew_after(problem);
     Settings { max_iterations: config.max_iterations, noise: T::NOISE, patience: 4, renew_after }
 }
 

@@ -4,6 +4,8 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::fit::Logistic;
 use super::kernels::Real;
 use super::lbfgs::{self, Settings};
@@ -14,14 +16,11 @@ use super::rows::RowSource;
 use crate::error::HeadError;
 use crate::feature::check_alpha;
 
-/// Largest gradient per sample at which a fit stops: of a path whose losses are told, and of a search, which tells
-/// them apart alone. (Ten times the one halves the time; on the ten sets of the benchmark the same alpha is found.)
-pub(super) const PATH_TOLERANCE: f64 = 1e-5;
-pub(super) const SEARCH_TOLERANCE: f64 = 1e-4;
-
-/// Largest gap at which it stops, relative to the objective or to the loss that held-out samples had at
-/// the last alpha, whichever is larger: what is left to gain no longer shows in the losses compared.
-const PATH_GAP: f64 = 1e-3;
+/// How far above its minimum a fit's objective may be, relative to itself: where losses are told, and where they are
+/// compared alone. A bound relative to the held-out loss would not do: where classes separate, what is left of the
+/// objective no longer shows beside it, and a fit that stops early has the lower one.
+pub(super) const PATH_GAP: f64 = 1e-4;
+pub(super) const SEARCH_GAP: f64 = 3e-4;
 
 /// Iterations a fit of the path may take: it starts near its end.
 const PATH_ITERATIONS: usize = 200;
@@ -67,15 +66,15 @@ pub(super) trait CrossValidated {
 }
 
 impl<S: RowSource> Logistic<'_, S> {
-    /// Prepares a cross-validation whose fits stop at a gradient per sample; `shared` are the sorted rows of another
-    /// with the same folds.
+    /// Prepares a cross-validation whose fits stop at a gap relative to their objective; `shared` are the sorted rows
+    /// of another with the same folds.
     ///
     /// # Errors
     /// [`HeadError::SampleCountMismatch`]; [`HeadError::TooFewFolds`]; [`HeadError::NotInMemory`].
     pub(super) fn folded(
         &self,
         folds: &[usize],
-        tolerance: f64,
+        gap: f64,
         shared: &mut Shared,
     ) -> Result<Box<dyn CrossValidated + '_>, HeadError> {
         let (n_samples, n_features) = self.source().dim();
@@ -85,12 +84,12 @@ impl<S: RowSource> Logistic<'_, S> {
         match (self.row_space_rows(), self.rows()) {
             (Some((rows, rank)), _) => {
                 let sorted = shared.wide.get_or_insert_with(|| Arc::new(Sorted::new(rows, rank, folds)));
-                self.folds_of(Arc::clone(sorted), tolerance, shared.n_sharing)
+                self.folds_of(Arc::clone(sorted), gap, shared.n_sharing)
             }
             (None, Some(rows)) => {
                 let sorted =
                     shared.narrow.get_or_insert_with(|| Arc::new(Sorted::new(rows, n_features, folds)));
-                self.folds_of(Arc::clone(sorted), tolerance, shared.n_sharing)
+                self.folds_of(Arc::clone(sorted), gap, shared.n_sharing)
             }
             (None, None) => Err(HeadError::NotInMemory),
         }
@@ -99,7 +98,7 @@ impl<S: RowSource> Logistic<'_, S> {
     fn folds_of<'a, T: Real + 'a>(
         &'a self,
         sorted: Arc<Sorted<T>>,
-        tolerance: f64,
+        gap: f64,
         n_sharing: usize,
     ) -> Result<Box<dyn CrossValidated + 'a>, HeadError> {
         let found = sorted.folds.len();
@@ -117,8 +116,7 @@ impl<S: RowSource> Logistic<'_, S> {
             penalty: Box::new(|alpha| self.penalty(alpha)),
             watch: self.watch,
             solved: vec![Vec::new(); found],
-            last_loss: vec![None; found],
-            tolerance,
+            gap,
             sorted,
         }))
     }
@@ -149,10 +147,8 @@ struct Folds<'a, T> {
     /// Alphas and solutions of each fold, the last ones last, and how many of them are kept.
     remembered: usize,
     solved: Vec<Vec<(f64, Vec<f64>)>>,
-    /// What each fold's held-out loss was last.
-    last_loss: Vec<Option<f64>>,
-    /// Largest gradient per sample at which a fit stops.
-    tolerance: f64,
+    /// How far above its minimum a fit's objective may be, relative to itself.
+    gap: f64,
 }
 
 impl<T: Real> Folds<'_, T> {
@@ -173,6 +169,16 @@ impl<T: Real> Folds<'_, T> {
                 _ => own.clone(),
             },
         }
+    }
+}
+
+impl<T: Real> Folds<'_, T> {
+    /// Keeps a fold's solution, and lets go of the oldest where there are too many.
+    fn remember(&mut self, fold: usize, alpha: f64, solution: Vec<f64>) {
+        let solved = &mut self.solved[fold];
+        solved.retain(|it| it.0.total_cmp(&alpha).is_ne());
+        solved.push((alpha, solution));
+        solved.drain(..solved.len().saturating_sub(self.remembered));
     }
 }
 
@@ -201,48 +207,44 @@ impl<T: Real> CrossValidated for Folds<'_, T> {
             penalty,
         };
         let n_parameters = (n_features + 1) * targets.n_outputs();
-        let guess = (targets.n_classes as f64).ln();
+        let (n_samples, gap, watch) = (y.len(), self.gap, self.watch);
+        let all = problem(iter::once(0..n_samples).collect());
         let settings = Settings {
             max_iterations: PATH_ITERATIONS,
             noise: T::NOISE,
             patience: 3,
-            renew_after: usize::MAX,
+            renew_after: Preconditioner::renew_after(&all),
         };
-        let (n_samples, tolerance) = (y.len(), self.tolerance);
-        let all = problem(iter::once(0..n_samples).collect());
         let shared = Arc::new(Preconditioner::new(&all, &self.start(0, alpha, n_parameters)));
-        let mut losses = Vec::with_capacity(sorted.folds.len());
-        for (fold, range) in sorted.folds.iter().enumerate().take(n_folds) {
+        let fit = |fold: usize, start: Vec<f64>| {
+            let range = &sorted.folds[fold];
             let fitted_on = problem(vec![0..range.start, range.end..n_samples]);
-            let last_loss = self.last_loss[fold].unwrap_or(guess);
-            let worth = fitted_on.total_weight() * last_loss;
-            // Small losses are told apart by small gradients.
-            let tolerance = PATH_TOLERANCE.max(tolerance * (last_loss / guess).min(1.0));
+            // All folds begin with the same one.
+            let mut first = Some(Arc::clone(&shared));
             let solution = lbfgs::minimise(
-                self.start(fold, alpha, n_parameters),
+                start,
                 &settings,
                 &mut |parameters, gradient| fitted_on.evaluate(parameters, gradient),
-                &mut |_| Arc::clone(&shared),
-                &|value, gradient| {
-                    fitted_on.gradient_per_sample(gradient) <= tolerance
-                        && fitted_on.gap(gradient) <= PATH_GAP * value.max(worth)
-                },
-            )
-            .parameters;
-            let held_out = problem(iter::once(range.clone()).collect());
-            let loss = held_out_loss(&held_out, &solution, range, &mut |row, logits| {
-                visit(sorted.order[row], logits);
-            });
-            self.last_loss[fold] = loss.or(self.last_loss[fold]);
-            self.solved[fold].retain(|it| it.0.total_cmp(&alpha).is_ne());
-            self.solved[fold].push((alpha, solution));
-            let n = self.solved[fold].len();
-            self.solved[fold].drain(..n.saturating_sub(self.remembered));
-            losses.push(loss);
-            if let Some(watch) = self.watch {
+                &mut |at| first.take().unwrap_or_else(|| Arc::new(Preconditioner::new(&fitted_on, at))),
+                &|value, gradient| fitted_on.gap(gradient) <= gap * value,
+            );
+            if let Some(watch) = watch {
                 watch(FoldFitted { alpha, fold, n_folds: sorted.folds.len() });
             }
-        }
+            solution.parameters
+        };
+        let first = fit(0, self.start(0, alpha, n_parameters));
+        self.remember(0, alpha, first);
+        let others = (1..n_folds.min(sorted.folds.len())).into_par_iter();
+        let others = others.map(|fold| fit(fold, self.start(fold, alpha, n_parameters))).collect::<Vec<_>>();
+        others.into_iter().zip(1..).for_each(|(solution, fold)| self.remember(fold, alpha, solution));
+        let of_folds = sorted.folds.iter().zip(&self.solved).take(n_folds);
+        let losses = of_folds.map(|(range, solved)| {
+            let held_out = problem(iter::once(range.clone()).collect());
+            let (_, solution) = solved.last().expect("a solution was just found");
+            held_out_loss(&held_out, solution, range, &mut |row, logits| visit(sorted.order[row], logits))
+        });
+        let losses = losses.collect();
         (self.y, self.weights) = (y, weights);
         Ok(losses)
     }

@@ -2,6 +2,7 @@
 
 mod exact;
 mod features;
+mod few_rows;
 mod fit;
 mod folds;
 mod kernels;

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use super::fit::Logistic;
-use super::folds::{CrossValidated, PATH_TOLERANCE, SEARCH_TOLERANCE, Shared, VisitLogits, Watch};
+use super::folds::{CrossValidated, PATH_GAP, SEARCH_GAP, Shared, VisitLogits, Watch};
 use super::path::{AlphaPath, whole_path};
 use super::rows::RowSource;
 use super::search::search;
@@ -110,7 +110,7 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
     /// # Errors
     /// As [`Logistic::cross_validate`].
     pub fn cross_validate(&self, folds: &[usize], alphas: &[f64]) -> Result<AlphaPath, HeadError> {
-        rayon::scope(|_| whole_path(&mut self.folded(folds, PATH_TOLERANCE)?, alphas))
+        rayon::scope(|_| whole_path(&mut self.folded(folds, PATH_GAP)?, alphas))
     }
 
     /// Cross-validates as many alphas as it takes to find the best for all labels together.
@@ -123,12 +123,12 @@ impl<'a, S: RowSource> OneVsRest<'a, S> {
         alphas: &[f64],
         whole_side: bool,
     ) -> Result<AlphaPath, HeadError> {
-        rayon::scope(|_| search(&mut self.folded(folds, SEARCH_TOLERANCE)?, alphas, whole_side))
+        rayon::scope(|_| search(&mut self.folded(folds, SEARCH_GAP)?, alphas, whole_side))
     }
 
-    fn folded(&self, folds: &[usize], tolerance: f64) -> Result<Labels<'_>, HeadError> {
+    fn folded(&self, folds: &[usize], gap: f64) -> Result<Labels<'_>, HeadError> {
         let mut shared = Shared::by(self.labels.len());
-        let labels = self.labels.iter().map(|it| it.folded(folds, tolerance, &mut shared));
+        let labels = self.labels.iter().map(|it| it.folded(folds, gap, &mut shared));
         Ok(Labels(labels.collect::<Result<_, _>>()?))
     }
 

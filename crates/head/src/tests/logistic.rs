@@ -207,15 +207,15 @@ fn a_source_of_batches_gives_the_fit_of_an_array() {
 #[test]
 fn the_path_is_that_of_fits_made_one_by_one() {
     let mut n_cases = 0;
-    // Many samples, few samples (the row space), and two classes.
-    for (n, d, k) in [(120, 8, 3), (40, 100, 3), (90, 6, 2)] {
+    // Many samples, few samples (the row space), two classes, and many features (few rows stand for all).
+    for (n, d, k) in [(120, 8, 3), (40, 100, 3), (90, 6, 2), (400, 260, 3)] {
         let (x, y) = relu_features(n, d, k, 25);
         let view = x.view();
         let own: Vec<u64> = (0..n as u64).collect();
         let folds = stratified_folds(&y, &own, 4, 1);
         let samples = Logistic::new(&view, &y, k, None, false).unwrap();
-        let path = samples.cross_validate(&folds, &[0.1, 100.0, 3.0]).unwrap();
-        assert_eq!(path.alphas, [100.0, 3.0, 0.1]);
+        let path = samples.cross_validate(&folds, &[0.1, 100.0, 3.0, 1e-4]).unwrap();
+        assert_eq!(path.alphas, [100.0, 3.0, 0.1, 1e-4]);
         for (index, alpha) in path.alphas.iter().enumerate() {
             let losses = (0..4).map(|fold| {
                 let of =
@@ -233,16 +233,16 @@ fn the_path_is_that_of_fits_made_one_by_one() {
             let losses: Vec<f64> = losses.collect();
             let mean = losses.iter().sum::<f64>() / 4.0;
             let error = losses.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / 3.0 / 4.0;
-            // The path stops when it can gain no more than a thousandth of the loss; where classes
-            // separate, a held-out sample's loss still moves by a few thousandths of a nat then.
-            let tolerance = 3e-3 + 0.01 * mean;
+            // A fit of the path stops where its objective is surely within a ten-thousandth of its minimum: the
+            // root of that is how far its coefficients may be off, along directions that hardly count.
+            let tolerance = 1e-3 + 0.01 * mean;
             assert!((path.mean_loss[index] - mean).abs() < tolerance, "{} {mean}", path.mean_loss[index]);
             assert!((path.standard_error[index] - error.sqrt()).abs() < tolerance);
             n_cases += 1;
         }
         assert!(path.one_standard_error <= path.best);
     }
-    assert_eq!(n_cases, 9);
+    assert_eq!(n_cases, 16);
 }
 
 #[test]
