@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use headstart_head::{Logistic, LogisticConfig, default_alphas, stratified_folds};
@@ -17,6 +18,10 @@ use crate::{python, root, say};
 /// before the objective is where classes separate.
 const TOLERANCE: f64 = 1e-5;
 const GAP: f64 = 0.6;
+
+/// The peer's BLAS threads go on turning for a tenth of a second after their last work, and would take a core from
+/// what is measured next.
+const REST: Duration = Duration::from_millis(300);
 
 /// Inverse penalties.
 const CS: [f64; 4] = [1e-3, 1e-2, 1.0, 1e2];
@@ -194,6 +199,7 @@ impl Peer {
         writeln!(stdin, "{question}")?;
         let mut line = String::new();
         BufReader::new(self.0.stdout.as_mut().context("the peer has no stdout")?).read_line(&mut line)?;
+        thread::sleep(REST);
         serde_json::from_str(&line).with_context(|| format!("the peer said `{line}`"))
     }
 }
