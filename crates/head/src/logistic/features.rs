@@ -87,60 +87,78 @@ impl<S: RowSource> Design<f32> for Centred<'_, S> {
 /// Column means and scales: standard deviations, or one for all columns, the root mean square of the
 /// centred values. What does not vary has scale 1. Refuses values that are not finite.
 fn mean_and_scale<S: RowSource>(source: &S, standardize: bool) -> Result<(Vec<f64>, Vec<f64>), HeadError> {
-    let (n_samples, n_features) = source.dim();
-    let n = n_samples as f64;
-    let zeros = vec![0.0; n_features];
-    let mut mean = column_sums(source, &zeros, |value, _| value)?;
-    mean.iter_mut().for_each(|it| *it /= n);
+    let n = source.dim().0 as f64;
+    let mut moments = Moments::of(source, None)?;
     // A sum is finite exactly if what it adds up is (or overflows, which is as bad).
-    if let Some(feature) = mean.iter().position(|it| !it.is_finite()) {
+    if let Some(feature) = moments.mean.iter().position(|it| !it.is_finite()) {
         let sample = first_non_finite(source, feature)?;
         return Err(HeadError::NonFinite { sample, feature });
     }
-    // Squares of huge features would overflow, those of tiny ones vanish: in units of a typical size.
-    let largest = mean.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
-    let inverse = if largest > 0.0 { 1.0 / largest } else { 1.0 };
-    let squares = column_sums(source, &mean, |value, mean| ((value - mean) * inverse).powi(2))?;
-    let deviation = |squares: f64, count: f64| (squares / count).sqrt() / inverse;
+    // Squares of huge features overflow, those of tiny ones vanish: then once more, in units of a typical size.
+    let largest = moments.mean.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+    if largest > 0.0 && !(1e-100..1e100).contains(&(largest / moments.unit)) {
+        moments = Moments::of(source, Some((moments.mean, largest)))?;
+    }
+    let Moments { mean, squares, unit } = moments;
+    let deviation = |squares: f64, count: f64| (squares / count).sqrt() * unit;
     // What is left of a constant column after rounding is no deviation.
     let or_one = |deviation: f64, mean: f64| if deviation > 1e-12 * mean.abs() { deviation } else { 1.0 };
     let scale = if standardize {
         squares.iter().zip(&mean).map(|(squares, mean)| or_one(deviation(*squares, n), *mean)).collect()
     } else {
-        let common = deviation(squares.iter().sum(), n * n_features as f64);
-        vec![or_one(common, largest); n_features]
+        let common = deviation(squares.iter().sum(), n * mean.len() as f64);
+        vec![or_one(common, largest); mean.len()]
     };
     Ok((mean, scale))
 }
 
-/// Sums over each column of what `term` makes of a value and the column's parameter, in fixed pieces.
-fn column_sums<S: RowSource>(
-    source: &S,
-    parameters: &[f64],
-    term: impl Fn(f64, f64) -> f64 + Sync,
-) -> Result<Vec<f64>, HeadError> {
-    let n_features = parameters.len();
-    let (mut sums, mut n_found) = (vec![0.0; n_features], 0);
-    source.for_each_batch(&mut |_, batch| {
-        n_found += batch.len() / n_features;
-        let of_chunk = |rows: &[S::Elem]| {
-            let mut sums = vec![0.0; n_features];
-            for row in rows.chunks_exact(n_features) {
-                for ((sum, value), parameter) in sums.iter_mut().zip(row).zip(parameters) {
-                    *sum += term((*value).into(), *parameter);
+/// Means of columns, and sums of their centred squares in a unit.
+struct Moments {
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+    unit: f64,
+}
+
+impl Moments {
+    /// Goes through the rows once. What is added up is taken less a row of about the mean, in a unit: the first row, in
+    /// its own size, unless `about` says better. (The first row is at most `√n` deviations from the mean, so that
+    /// squares lose no more than `n` roundings.)
+    fn of<S: RowSource>(source: &S, mut about: Option<(Vec<f64>, f64)>) -> Result<Self, HeadError> {
+        let (n_rows, n_features) = source.dim();
+        let (mut sums, mut n_found) = (vec![[0.0; 2]; n_features], 0);
+        source.for_each_batch(&mut |_, batch| {
+            n_found += batch.len() / n_features;
+            let first_row = || -> (Vec<f64>, f64) {
+                let row: Vec<f64> = batch.iter().take(n_features).map(|it| (*it).into()).collect();
+                let largest = row.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+                (row, if largest > 0.0 && largest.is_finite() { largest } else { 1.0 })
+            };
+            let (about, unit) = &*about.get_or_insert_with(first_row);
+            let inverse = 1.0 / unit;
+            let of_chunk = |rows: &[S::Elem]| {
+                let mut sums = vec![[0.0; 2]; n_features];
+                for row in rows.chunks_exact(n_features) {
+                    for ((sums, value), about) in sums.iter_mut().zip(row).zip(about) {
+                        let value = (Into::<f64>::into(*value) - about) * inverse;
+                        *sums = [sums[0] + value, sums[1] + value * value];
+                    }
                 }
+                sums
+            };
+            // In fixed pieces, so that the result does not depend on the threads.
+            for of_chunk in batch.par_chunks(CHUNK_ROWS * n_features).map(of_chunk).collect::<Vec<_>>() {
+                sums.iter_mut().zip(of_chunk).for_each(|(a, b)| *a = [a[0] + b[0], a[1] + b[1]]);
             }
-            sums
-        };
-        for of_chunk in batch.par_chunks(CHUNK_ROWS * n_features).map(of_chunk).collect::<Vec<_>>() {
-            sums.iter_mut().zip(of_chunk).for_each(|(a, b)| *a += b);
+        })?;
+        if n_found != n_rows {
+            return Err(HeadError::SampleCountMismatch { x_rows: n_found, y_len: n_rows });
         }
-    })?;
-    let expected = source.dim().0;
-    if n_found != expected {
-        return Err(HeadError::SampleCountMismatch { x_rows: n_found, y_len: expected });
+        let (about, unit) = about.unwrap_or_default();
+        let n = n_rows as f64;
+        let mean = sums.iter().zip(&about).map(|([sum, _], about)| about + sum / n * unit).collect();
+        let squares = sums.iter().map(|[sum, squares]| (squares - sum * sum / n).max(0.0)).collect();
+        Ok(Self { mean, squares, unit })
     }
-    Ok(sums)
 }
 
 /// The first row whose value in a column is not finite; 0 where only their sum is not.
