@@ -67,6 +67,7 @@ fn hint(err: &Error) -> Option<String> {
         Error::Dataset(DatasetError::SeveralColumns { .. } | DatasetError::MissingColumn { .. }) => {
             "--path-column and --label-columns name columns".to_owned()
         }
+        Error::NoLabels { .. } => "--label-columns of `extract` and `train` names another column".to_owned(),
         Error::NothingHeldOut { .. } => {
             "`--split train` or `--split all` judges by those it was fitted on".to_owned()
         }

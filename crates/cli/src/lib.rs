@@ -121,7 +121,10 @@ fn not_understood(err: &anyhow::Error, is_json: bool) -> ExitCode {
     }
     if is_json {
         let text = err.to_string();
-        say_error("usage", text.lines().next().unwrap_or_default().trim_start_matches("error: "), None);
+        // What is wrong comes before the first empty line, tips and usage behind it.
+        let message: Vec<&str> = text.lines().take_while(|it| !it.is_empty()).map(str::trim).collect();
+        let tip = text.lines().find_map(|it| it.trim().strip_prefix("tip: ")).map(str::to_owned);
+        say_error("usage", message.join(" ").trim_start_matches("error: "), tip);
     }
     drop(err.print());
     ExitCode::from(2)

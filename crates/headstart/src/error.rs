@@ -75,10 +75,10 @@ pub enum Error {
         /// The store.
         path: PathBuf,
     },
-    /// A store without a label.
-    #[error("none of the {n} samples of {} has a label; give one folder a class, or a manifest with a `label` column", path.display())]
+    /// A store or a dataset without a label.
+    #[error("none of the {n} samples of {} has a label; a folder a class, or a manifest's `label` column gives it", path.display())]
     NoLabels {
-        /// The store.
+        /// The store, or the dataset.
         path: PathBuf,
         /// Its samples.
         n: usize,

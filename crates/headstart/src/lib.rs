@@ -37,7 +37,7 @@ pub use fit::{FitConfig, Fitted, HeadConfig, LinearHead, LogisticHead, MlpHead, 
 pub use judge::{Evaluation, Judged, Wrong, judge};
 pub use machine::{bytes_in_words, peak_memory_bytes};
 pub use model::{ModelConfig, ModelSource, check_hash, find_local, pull};
-pub use predict::{Predicted, Predictor, files_of};
+pub use predict::{Files, Predicted, Predictor};
 pub use provision::{Kind, ProvisionError, Unusable, load_runtime, setup};
 pub use quantize::{N_FOLDS, QuantizeConfig, Quantized, check_quantized_out, quantize};
 pub use rate::Rate;

@@ -154,19 +154,25 @@ impl<E> InOrder<'_, E> {
     }
 }
 
-/// Files to predict: those that are named, and the pictures of folders that are; and what of these cannot be
-/// looked at.
-#[must_use]
-pub fn files_of(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Failure>) {
-    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
-    for path in paths {
-        if path.is_dir() {
-            let found = Pictures::of_folder(path);
-            files.extend(found.files);
-            unreadable.extend(found.unreadable);
-        } else {
-            files.push(path.clone());
+/// Files to predict: one that is named, or the pictures of a folder that is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The pictures.
+    pub files: Vec<PathBuf>,
+    /// What of a folder cannot be looked at, and pictures of formats that are not read.
+    pub unreadable: Vec<Failure>,
+    /// Files of a folder that are no pictures.
+    pub n_ignored: usize,
+}
+
+impl Files {
+    /// Looks at a path.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        if !path.is_dir() {
+            return Self { files: vec![path.to_owned()], ..Self::default() };
         }
+        let Pictures { files, others, unreadable, .. } = Pictures::of_folder(path);
+        Self { files, unreadable, n_ignored: others.len() }
     }
-    (files, unreadable)
 }

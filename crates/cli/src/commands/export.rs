@@ -53,7 +53,11 @@ pub(crate) fn say_export(out: &Path, exported: &Exported) {
         out.display(),
         report::bytes(out.metadata().map_or(0, |it| it.len())),
     ));
-    if let Some(page) = &exported.page {
-        report::say(format!("how to use it from Python and JavaScript: {}", page.display()));
+    match &exported.page {
+        Some(page) => report::say(format!("how to use it from Python and JavaScript: {}", page.display())),
+        None => report::say(format!(
+            "{} is not one of ours, and stays: no page on how to use the model",
+            out.with_extension("md").display()
+        )),
     }
 }

@@ -80,11 +80,7 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
 
 pub(crate) fn say_dataset(path: &Path, dataset: &Dataset, listener: &mut Listener) {
     let n_inputs = dataset.listing.inputs.len();
-    match dataset.n_ignored {
-        0 => {}
-        1 => report::say("1 file that is no picture is left out"),
-        n => report::say(format!("{n} files that are no pictures are left out")),
-    }
+    say_ignored(dataset.n_ignored);
     let unreadable = match dataset.listing.unreadable.len() {
         0 => String::new(),
         n => format!(" (and {n} that cannot be read)"),
@@ -93,6 +89,14 @@ pub(crate) fn say_dataset(path: &Path, dataset: &Dataset, listener: &mut Listene
         report::say(format!("{}: {n_inputs} pictures{unreadable}, {layout}", path.display()));
     }
     dataset.notes.iter().for_each(|it| listener.hear(Event::Note(it.clone())));
+}
+
+pub(crate) fn say_ignored(n: usize) {
+    match n {
+        0 => {}
+        1 => report::say("1 file that is no picture is left out"),
+        n => report::say(format!("{n} files that are no pictures are left out")),
+    }
 }
 
 /// Those that were computed: the others cost next to nothing.

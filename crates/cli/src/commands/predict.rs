@@ -7,8 +7,9 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use headstart::backbone::{Precision, Progress, Source};
 use headstart::store::Failure;
-use headstart::{Event, OutKind, Places, Predictor, check_out, files_of, key, read_head};
+use headstart::{Event, Files, OutKind, Places, Predictor, check_out, key, read_head};
 
+use super::extract;
 use crate::answers::{Answers, Resumed, RowFormat};
 use crate::dataset_args::DatasetArgs;
 use crate::listener::Listener;
@@ -126,9 +127,13 @@ fn inputs(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Failure>)> {
             let listed = DatasetArgs::default().open(path)?.listing.inputs;
             files.extend(listed.into_iter().map(|it| it.file));
         } else {
-            let (found, bad) = files_of(std::slice::from_ref(path));
-            files.extend(found);
-            unreadable.extend(bad);
+            let found = Files::of(path);
+            extract::say_ignored(found.n_ignored);
+            if path.is_dir() && found.files.is_empty() {
+                report::say(format!("{} holds no pictures", path.display()));
+            }
+            files.extend(found.files);
+            unreadable.extend(found.unreadable);
         }
     }
     ensure!(!files.is_empty() || !unreadable.is_empty(), "no pictures in the paths given");

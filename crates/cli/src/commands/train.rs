@@ -61,6 +61,7 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     dataset.check_not_empty(&args.dataset)?;
     let mut listener = Listener::default();
     extract::say_dataset(&args.dataset, &dataset, &mut listener);
+    dataset.check_labelled(&args.dataset)?;
     let engine = args.run.engine(places).limited_to(dataset.listing.inputs.len());
     let mut backbone = engine.backbone(&args.model.config(), &mut |it| match it {
         // What follows says that better.
@@ -109,7 +110,7 @@ fn offer_better(places: &Places) {
     let bytes = spec.bytes.map_or(String::new(), |it| format!(" ({})", report::bytes(it)));
     let how = if is_here { "is here".to_owned() } else { format!("can be had{bytes}") };
     report::say(format!(
-        "{BETTER} {how} and is right more often, on ants and bees 96% instead of 80%: --model {BETTER}, with a --store \
-         of its own"
+        "{BETTER} {how} and is right more often, on ants and bees 96% instead of 80%: --model {BETTER}, \
+         with another --out or --store"
     ));
 }

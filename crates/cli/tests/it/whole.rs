@@ -35,6 +35,42 @@ fn train_is_extract_fit_and_export_in_one() {
 }
 
 #[test]
+fn what_cannot_be_trained_on_is_refused_before_it_is_embedded() {
+    let place = Place::new();
+    place.photos(2);
+    std::fs::write(place.path("list.csv"), "file,species\nphotos/red/0.png,red\n").expect("it is written");
+    let ran = place.run(&["train", "list.csv", "--out", "a.onnx"]).expect(2);
+    assert!(ran.stderr.contains("none of the 1 samples of list.csv has a label"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--label-columns"), "{}", ran.stderr);
+    assert!(!place.path("a.store").exists(), "nothing is embedded for it");
+}
+
+#[test]
+fn what_is_left_out_and_what_is_not_written_is_said() {
+    let place = Place::new();
+    place.photos(4);
+    std::fs::write(place.path("photos/red/notes"), "no picture").expect("it is written");
+    std::fs::write(place.path("a.md"), "my own").expect("it is written");
+    std::fs::create_dir(place.path("empty")).expect("a folder");
+    let ran = place.run(&["train", "photos", "--out", "a.onnx"]).expect(0);
+    assert!(ran.stderr.contains("a.md is not one of ours, and stays"), "{}", ran.stderr);
+    let ran = place.run(&["predict", "--model", "a.onnx", "photos", "empty"]).expect(0);
+    assert!(ran.stderr.contains("1 file that is no picture is left out"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("empty holds no pictures"), "{}", ran.stderr);
+    assert_eq!(ran.stdout.lines().count(), 12);
+}
+
+#[test]
+fn a_usage_error_is_told_whole_to_a_program() {
+    let place = Place::new();
+    let error = |arguments: &[&str]| place.run(arguments).expect(2).json()["error"].clone();
+    let missing = error(&["train", "photos", "--json"]);
+    assert!(missing["message"].as_str().is_some_and(|it| it.ends_with("--out <FILE>")), "{missing}");
+    let mistyped = error(&["extract", "photos", "--stroe", "s", "--json"]);
+    assert!(mistyped["hint"].as_str().is_some_and(|it| it.contains("--store")), "{mistyped}");
+}
+
+#[test]
 fn predictions_go_to_a_file_and_are_gone_on_with() {
     let place = Place::new();
     place.photos(6);

@@ -109,6 +109,18 @@ impl Dataset {
         }
         Ok(())
     }
+
+    /// Refuses a dataset of which no input has a label: what is to be fitted is refused before it is embedded.
+    ///
+    /// # Errors
+    /// [`Error::NoLabels`], which names `path`.
+    pub fn check_labelled(&self, path: &Path) -> Result<(), Error> {
+        let inputs = &self.listing.inputs;
+        if !inputs.is_empty() && inputs.iter().all(|it| it.label.is_none()) {
+            return Err(Error::NoLabels { path: path.to_owned(), n: inputs.len() });
+        }
+        Ok(())
+    }
 }
 
 /// A name in the one form of Unicode in which equal ones are equal (NFC).
