@@ -129,7 +129,7 @@ fn inputs(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Failure>)> {
         } else {
             let found = Files::of(path);
             extract::say_ignored(found.n_ignored);
-            if path.is_dir() && found.files.is_empty() {
+            if found.files.is_empty() {
                 report::say(format!("{} holds no pictures", path.display()));
             }
             files.extend(found.files);

@@ -28,17 +28,23 @@ pub(crate) struct FewRows {
 const MIN_PARALLEL: usize = 1 << 20;
 
 impl FewRows {
-    /// Shapes: `rows` `(n_rows, n_features)`, row-major; `stand_for_others` `(n_rows,)`.
-    pub(crate) fn new(rows: &[f32], stand_for_others: &[bool], ridge: impl Fn(usize) -> f64) -> Self {
+    /// Shapes: `rows` `(n_rows, n_features)`, row-major; `stand_for_others` `(n_rows,)`. Without rows the diagonal is
+    /// left.
+    pub(crate) fn new(
+        rows: &[f32],
+        n_features: usize,
+        stand_for_others: &[bool],
+        ridge: impl Fn(usize) -> f64,
+    ) -> Self {
         let n_rows = stand_for_others.len();
-        let rows = MatRef::from_row_major_slice(rows, n_rows, rows.len() / n_rows.max(1));
+        let rows = MatRef::from_row_major_slice(rows, n_rows, n_features);
         // Those that stand for themselves alone come first.
         let mut order: Vec<usize> = (0..n_rows).collect();
         order.sort_by_key(|it| stand_for_others[*it]);
         let n_others = stand_for_others.iter().filter(|it| **it).count();
-        let mut rows = Mat::from_fn(n_rows, rows.ncols(), |i, j| f64::from(rows[(order[i], j)]));
+        let mut rows = Mat::from_fn(n_rows, n_features, |i, j| f64::from(rows[(order[i], j)]));
         let floor = noise(&gram(&rows), n_others);
-        let roots: Vec<f64> = (0..rows.ncols()).map(|j| 1.0 / (floor + ridge(j)).sqrt()).collect();
+        let roots: Vec<f64> = (0..n_features).map(|j| 1.0 / (floor + ridge(j)).sqrt()).collect();
         for (column, root) in rows.col_iter_mut().zip(&roots) {
             column.iter_mut().for_each(|it| *it *= root);
         }
@@ -97,11 +103,11 @@ mod tests {
     #[test]
     fn the_inverse_times_the_matrix_is_the_identity() {
         let mut n_cases = 0;
-        for (n_rows, n_features, n_alone) in [(1, 5, 0), (4, 9, 4), (6, 20, 2), (7, 7, 0)] {
+        for (n_rows, n_features, n_alone) in [(0, 3, 0), (1, 5, 0), (4, 9, 4), (6, 20, 2), (7, 7, 0)] {
             let value = |it: usize| ((it * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
             let rows: Vec<f32> = (0..n_rows * n_features).map(|it| value(it + 3)).collect();
             let stand_for_others: Vec<bool> = (0..n_rows).map(|it| it % n_rows >= n_alone).collect();
-            let few = FewRows::new(&rows, &stand_for_others, |j| 0.01 * (1 + j) as f64);
+            let few = FewRows::new(&rows, n_features, &stand_for_others, |j| 0.01 * (1 + j) as f64);
             let rows = MatRef::from_row_major_slice(&rows, n_rows, n_features);
             let rows = Mat::from_fn(n_rows, n_features, |i, j| f64::from(rows[(i, j)]));
             let mut matrix = rows.transpose() * &rows;
@@ -114,14 +120,14 @@ mod tests {
             }
             n_cases += 1;
         }
-        assert_eq!(n_cases, 4);
+        assert_eq!(n_cases, 5);
     }
 
     #[test]
     fn only_rows_that_stand_for_others_raise_the_floor() {
         // Three rows that span three of five directions, of energy 4 each.
         let rows: Vec<f32> = (0..15).map(|it| if it % 6 == 0 { 2.0 } else { 0.0 }).collect();
-        let root = |stand: bool| FewRows::new(&rows, &[stand; 3], |_| 0.25).roots[0];
+        let root = |stand: bool| FewRows::new(&rows, 5, &[stand; 3], |_| 0.25).roots[0];
         assert!((root(false) - 2.0).abs() < 1e-12, "{}", root(false));
         assert!((root(true).powi(-2) - 4.25).abs() < 1e-6, "{}", root(true));
     }

@@ -98,7 +98,7 @@ impl Preconditioner {
         let ridge = |j: usize| problem.penalty * scale[j] * scale[j];
         let inverse = if is_wide {
             let stand_for_others: Vec<bool> = rows.iter().map(|it| it.stands_for_others).collect();
-            Inverse::Rows(FewRows::new(&sample, &stand_for_others, |j| ridge(j).max(RIDGE)))
+            Inverse::Rows(FewRows::new(&sample, n_features, &stand_for_others, |j| ridge(j).max(RIDGE)))
         } else {
             Inverse::Factor(factor(&gram(&sample, n_features), ridge))
         };

@@ -96,6 +96,21 @@ fn results_do_not_depend_on_the_number_of_threads() {
     }
 }
 
+/// Margins at which `p(1 - p)` is nothing in f64: no row has a curvature left that a preconditioner could be made of.
+#[test]
+fn a_start_that_is_sure_of_everything_is_fitted_from_or_refused() {
+    for d in [20, 300] {
+        let (x, y) = relu_features(400, d, 2, 5);
+        let view = x.view();
+        let samples = Logistic::new(&view, &y, 2, None, false).unwrap();
+        let mut sure = samples.fit(&config(1.0)).unwrap();
+        sure.coef.mapv_inplace(|it| 1e6 * it);
+        let found = samples.fit_from(&sure, &config(1.0));
+        let is_told = matches!(found, Ok(_) | Err(HeadError::NotConverged { .. }));
+        assert!(is_told, "{d} features: {found:?}");
+    }
+}
+
 fn one_result_for_any_number_of_threads(x: &Array2<f64>, y: &[usize]) {
     let folds: Vec<usize> = (0..y.len()).map(|it| it % 4).collect();
     let fit = |n_threads: usize| {
