@@ -129,6 +129,11 @@ pub enum Note {
         /// How many of each format.
         formats: BTreeMap<String, usize>,
     },
+    /// Folders where a class could be, with nothing in them.
+    EmptyFolders {
+        /// Their names, relative to the dataset.
+        folders: Vec<String>,
+    },
     /// All pictures lie in one folder, whose own folders are taken for splits and classes.
     OneFolder {
         /// That folder, relative to the dataset.
@@ -203,6 +208,11 @@ pub enum Note {
         /// Training samples.
         n_samples: usize,
         /// The labels.
+        labels: Vec<String>,
+    },
+    /// Classes with one training sample each.
+    OneSample {
+        /// The classes.
         labels: Vec<String>,
     },
     /// All labels are numbers, and each is taken for a class.
@@ -326,6 +336,8 @@ impl Note {
             Self::AlphaOnEdge { .. }
                 | Self::PicturesNotRead { .. }
                 | Self::ConstantLabels { .. }
+                | Self::OneSample { .. }
+                | Self::EmptyFolders { .. }
                 | Self::NotAllNumbers { .. }
                 | Self::SameBytesOtherLabels { .. }
                 | Self::FedOtherwise { .. }

@@ -110,7 +110,7 @@ fn resolve(model: &str, places: &Places, events: &mut Events<'_>) -> Result<(Mod
     }
     let registry = Registry::builtin();
     let Some(spec) = registry.get(model) else {
-        let known = registry.models.iter().map(|it| it.id.clone()).collect();
+        let known = registry.models.iter().filter(|it| !it.is_development).map(|it| it.id.clone()).collect();
         return Err(Error::UnknownModel { model: model.to_owned(), known });
     };
     let source = match find_local(spec, places)? {

@@ -66,6 +66,9 @@ fn of_dataset(note: &Note) -> String {
             "warning: pictures of formats that are not read: {}; convert them to JPEG or PNG",
             counts(formats).join(", ")
         ),
+        Note::EmptyFolders { folders } => {
+            format!("warning: folders with nothing in them, which become no class: {}", some_of(folders))
+        }
         Note::OneFolder { folder } => format!("all pictures lie in {folder}: what lies in that counts"),
         Note::FoldersAreFolds { folders } => format!(
             "{} hold the same folders: taken for folds, all of which are used (a manifest can name splits)",
@@ -121,6 +124,9 @@ fn of_samples(note: &Note) -> String {
             "warning: all {n_samples} training samples have these labels, which are given always and not fitted: {}",
             labels.join(", ")
         ),
+        Note::OneSample { labels } => {
+            format!("warning: only one training sample each is of {}", some_of(labels))
+        }
         Note::NumbersAreClasses { n_classes } => format!(
             "all labels are numbers, and taken for {n_classes} classes (--head linear, or --task regression with --head \
              mlp, predicts numbers)"
@@ -177,6 +183,12 @@ fn of_samples(note: &Note) -> String {
         ),
         other => format!("{other:?}"),
     }
+}
+
+/// The first of many names.
+fn some_of(names: &[String]) -> String {
+    let some: Vec<String> = names.iter().take(5).map(|it| clip(it)).collect();
+    format!("{}{}", some.join(", "), if names.len() > 5 { ", …" } else { "" })
 }
 
 fn percent(share: f64) -> String {

@@ -104,14 +104,14 @@ fn say_fit(head: &HeadModel, time: Duration) {
     let memory =
         peak_memory_bytes().map(|it| format!(", peak memory {}", report::bytes(it))).unwrap_or_default();
     report::say(format!(
-        "{} head: {} features, {} {}, {} training samples{alpha}, {:.1} s{memory}",
+        "{} head: {} features, {}, {} training samples{alpha}, {:.1} s{memory}",
         fit.head,
         head.n_features(),
-        head.metadata.outputs.labels.len(),
-        match head.metadata.outputs.task {
-            Task::Classification => "classes",
-            Task::Multilabel => "labels, any number a sample",
-            Task::Regression => "numbers",
+        match (head.metadata.outputs.task, head.metadata.outputs.labels.len()) {
+            (Task::Classification, n) => format!("{n} classes"),
+            (Task::Multilabel, n) => format!("{n} labels, any number a sample"),
+            (Task::Regression, 1) => "1 number".to_owned(),
+            (Task::Regression, n) => format!("{n} numbers"),
         },
         fit.n_samples,
         time.as_secs_f64(),

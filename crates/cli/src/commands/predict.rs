@@ -34,20 +34,20 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
     /// Print one JSON object a line, with all scores, or with the error of a picture that nothing can be said of.
-    #[arg(long, conflicts_with = "csv", group = "format")]
+    #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print CSV, with a column for every label and one for errors.
-    #[arg(long, group = "format")]
+    #[arg(long)]
     csv: bool,
-    /// Write there instead of stdout, a row as soon as a picture is done.
+    /// Write there instead of stdout, a row as soon as a picture is done: as its ending says (.csv, .json, .jsonl),
+    /// unless a flag says otherwise.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write there even where a file of another kind is.
     #[arg(long, requires = "out")]
     force: bool,
-    /// Go on with the file that --out names, after a kill: what it has of these pictures is kept. (With --json or
-    /// --csv.)
-    #[arg(long, requires = "out", requires = "format")]
+    /// Go on with the file that --out names, after a kill: what it has of these pictures is kept. (JSON and CSV.)
+    #[arg(long, requires = "out")]
     resume: bool,
     // Flattened last: their headings would hold for what follows.
     #[command(flatten)]
@@ -57,6 +57,7 @@ pub(crate) struct PredictArgs {
 }
 
 pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
+    ensure!(!args.resume || args.format() != RowFormat::Table, "only JSON and CSV can be gone on with");
     let (files, unreadable) = inputs(&args.paths)?;
     if let Some(out) = &args.out {
         check_out(out, if args.force { OutKind::Any } else { OutKind::Table })?;
@@ -111,9 +112,10 @@ pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
 
 impl PredictArgs {
     fn format(&self) -> RowFormat {
-        match (self.json, self.csv) {
-            (true, _) => RowFormat::Json,
-            (_, true) => RowFormat::Csv,
+        let ending = self.out.as_ref().and_then(|it| it.extension());
+        match (self.json, self.csv, ending.and_then(|it| it.to_str())) {
+            (true, ..) | (false, false, Some("json" | "jsonl")) => RowFormat::Json,
+            (_, true, _) | (_, _, Some("csv")) => RowFormat::Csv,
             _ => RowFormat::Table,
         }
     }

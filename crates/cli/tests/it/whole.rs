@@ -38,7 +38,7 @@ fn train_is_extract_fit_and_export_in_one() {
 fn what_cannot_be_trained_on_is_refused_before_it_is_embedded() {
     let place = Place::new();
     place.photos(2);
-    std::fs::write(place.path("list.csv"), "file,species\nphotos/red/0.png,red\n").expect("it is written");
+    fs::write(place.path("list.csv"), "file,species\nphotos/red/0.png,red\n").expect("it is written");
     let ran = place.run(&["train", "list.csv", "--out", "a.onnx"]).expect(2);
     assert!(ran.stderr.contains("none of the 1 samples of list.csv has a label"), "{}", ran.stderr);
     assert!(ran.stderr.contains("--label-columns"), "{}", ran.stderr);
@@ -49,15 +49,19 @@ fn what_cannot_be_trained_on_is_refused_before_it_is_embedded() {
 fn what_is_left_out_and_what_is_not_written_is_said() {
     let place = Place::new();
     place.photos(4);
-    std::fs::write(place.path("photos/red/notes"), "no picture").expect("it is written");
-    std::fs::write(place.path("a.md"), "my own").expect("it is written");
-    std::fs::create_dir(place.path("empty")).expect("a folder");
+    fs::write(place.path("photos/red/notes"), "no picture").expect("it is written");
+    fs::write(place.path("a.md"), "my own").expect("it is written");
+    fs::create_dir_all(place.path("photos/none")).expect("a folder");
+    fs::create_dir(place.path("empty")).expect("a folder");
+    place.picture("photos/single/0.png", [9, 9, 9], 1);
     let ran = place.run(&["train", "photos", "--out", "a.onnx"]).expect(0);
+    assert!(ran.stderr.contains("which become no class: none"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("only one training sample each is of single"), "{}", ran.stderr);
     assert!(ran.stderr.contains("a.md is not one of ours, and stays"), "{}", ran.stderr);
     let ran = place.run(&["predict", "--model", "a.onnx", "photos", "empty"]).expect(0);
     assert!(ran.stderr.contains("1 file that is no picture is left out"), "{}", ran.stderr);
     assert!(ran.stderr.contains("empty holds no pictures"), "{}", ran.stderr);
-    assert_eq!(ran.stdout.lines().count(), 12);
+    assert_eq!(ran.stdout.lines().count(), 13);
 }
 
 #[test]
@@ -114,8 +118,7 @@ fn predictions_go_to_a_file_and_are_gone_on_with() {
     .unwrap();
     place.run(&["train", "b.csv", "--out", "c.onnx"]).expect(0);
     let predict = |model: &str, more: &[&str]| {
-        place
-            .run(&[&["predict", "--model", model, "--json", "--out", "r.jsonl", "photos/red"], more].concat())
+        place.run(&[&["predict", "--model", model, "--out", "r.jsonl", "photos/red"], more].concat())
     };
     predict("a.onnx", &[]);
     let ran = predict("c.onnx", &["--resume"]).expect(2);

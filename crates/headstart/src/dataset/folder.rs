@@ -22,6 +22,8 @@ pub(crate) struct Pictures {
     pub(crate) files: Vec<PathBuf>,
     /// Files that are none, sorted.
     pub(crate) others: Vec<PathBuf>,
+    /// Topmost folders with no file in them, sorted.
+    pub(crate) empty: Vec<PathBuf>,
     /// Entries that cannot be looked at, and pictures of formats that are not read, with the reason.
     pub(crate) unreadable: Vec<Failure>,
     /// How many pictures there are of each format that is not read.
@@ -36,12 +38,12 @@ impl Pictures {
     #[must_use]
     pub(crate) fn of_folder(folder: &Path) -> Self {
         let mut found = Self::default();
-        let mut not_read = Vec::new();
+        let (mut folders, mut not_read) = (Vec::new(), Vec::new());
         // Following links finds pictures kept elsewhere; walkdir notices loops.
         let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();
         for entry in entries.into_iter().filter_entry(|it| !is_hidden(it)) {
             match entry {
-                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) if entry.file_type().is_dir() => folders.push(entry.into_path()),
                 Ok(entry) => match format_of(entry.path()) {
                     Some(PictureFormat { is_read: true, .. }) => found.files.push(entry.into_path()),
                     Some(format) => not_read.push((entry.into_path(), format)),
@@ -56,6 +58,15 @@ impl Pictures {
                     };
                     found.unreadable.push(Failure { path: key(err.path().unwrap_or(folder)), reason });
                 }
+            }
+        }
+        let files = found.files.iter().chain(&found.others).chain(not_read.iter().map(|it| &it.0));
+        // What cannot be looked into may be full.
+        let closed = found.unreadable.iter().flat_map(|it| Path::new(&it.path).ancestors());
+        let full: BTreeSet<&Path> = files.flat_map(|it| it.ancestors().skip(1)).chain(closed).collect();
+        for folder in folders.into_iter().filter(|it| !full.contains(it.as_path())) {
+            if !found.empty.last().is_some_and(|it| folder.starts_with(it)) {
+                found.empty.push(folder);
             }
         }
         let has_raw = not_read.iter().any(|it| it.1.is_camera_raw());
@@ -94,7 +105,7 @@ fn format_of(path: &Path) -> Option<PictureFormat> {
 
 /// Lists a folder as a dataset.
 pub(super) fn list(folder: &Path, config: &DatasetConfig) -> Result<Dataset, Error> {
-    let Pictures { files, others, unreadable, not_read } = Pictures::of_folder(folder);
+    let Pictures { files, others, empty, unreadable, not_read } = Pictures::of_folder(folder);
     let below = |file: &Path| file.strip_prefix(folder).unwrap_or(file).to_owned();
     let places = Places::new(files.iter().map(|it| below(it)));
     let (layout, mut notes) = Layout::of(folder, &places, config.label_from)?;
@@ -110,6 +121,12 @@ pub(super) fn list(folder: &Path, config: &DatasetConfig) -> Result<Dataset, Err
     if !not_read.is_empty() {
         let formats = not_read.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();
         notes.push(Note::PicturesNotRead { formats });
+    }
+    let could_be_class = |it: &Path| it.components().count() <= layout.label_depth;
+    let empty = empty.iter().map(|it| below(it)).filter(|it| could_be_class(it)).map(|it| key(&it));
+    let empty: Vec<String> = empty.collect();
+    if !empty.is_empty() {
+        notes.push(Note::EmptyFolders { folders: empty });
     }
     let barren = barren_folders(&places, others.iter().map(|it| below(it)), layout.label_depth);
     for (file, place) in files.into_iter().zip(places.of_files()) {

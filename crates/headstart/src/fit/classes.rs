@@ -12,7 +12,7 @@ use super::config::{FitConfig, HeadConfig, LogisticHead, Solver};
 use super::rows::Training;
 use super::{FEW_HELD_OUT, How, Solved, choose_alpha, columns_for, hidden, numbers};
 use crate::error::Error;
-use crate::event::Events;
+use crate::event::{Events, Note, note};
 
 pub(super) fn fit(
     config: &FitConfig,
@@ -28,6 +28,11 @@ pub(super) fn fit(
     let y = training.classes(&training.rows, &labels);
     let mut class_counts = vec![0; labels.len()];
     y.iter().for_each(|it| class_counts[*it] += 1);
+    let alone = labels.iter().zip(&class_counts).filter(|it| *it.1 == 1);
+    let alone: Vec<String> = alone.map(|it| it.0.clone()).collect();
+    if !alone.is_empty() {
+        note(events, Note::OneSample { labels: alone });
+    }
     let (layers, how) = match &config.head {
         HeadConfig::Logistic(head) => logistic(head, config.seed, training, &labels, &y, events)?,
         HeadConfig::Linear(head) => {
