@@ -42,7 +42,7 @@ fn classes_lie_as_deep_as_their_folders_tell() {
 fn a_folder_with_nothing_in_it_is_said() {
     let ants = folder(&["ants/1.png", "bees/1.png"]);
     for empty in ["cats/a/b", "dogs", "bees/deeper"] {
-        std::fs::create_dir_all(ants.path().join(empty)).unwrap();
+        fs::create_dir_all(ants.path().join(empty)).unwrap();
     }
     let dataset = open(&ants, &DatasetConfig::default()).unwrap();
     let folders = vec!["cats".to_owned(), "dogs".to_owned()];
