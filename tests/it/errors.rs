@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use headstart::{DatasetError, Error, Kind, ProvisionError, Unusable};
 use headstart_backbone::{BackboneError, ItemError};
 use headstart_head::{Activation, HeadError, LossName, Task};
-use headstart_input::{InputError, RecipeError};
+use headstart_input::{InputError, InputKind, RecipeError};
 use headstart_onnx::OnnxError;
 use headstart_store::{Failure, Shards, StoreError, Unfinished};
 
@@ -110,11 +110,18 @@ fn errors_of_graphs_stores_and_inputs() {
             &InputError::Unsupported(text()),
             &InputError::TooLarge { width: 9, height: 8, limit_bytes: 1 << 20 },
             &InputError::DecoderPanic,
+            &InputError::NotUtf8 { at: 7 },
+            &InputError::TooLongText { n_bytes: 9 << 20, limit: 4 << 20 },
+            &InputError::NoTokens,
             &InputError::Empty,
             &RecipeError::ChannelCount { n_channels: 3, n_means: 1, n_stds: 2 },
             &RecipeError::MeanStd { mean: vec![0.5], std: vec![0.0] },
             &RecipeError::Scale { unit_range: true, mean: vec![123.0], std: vec![58.0] },
             &RecipeError::Size { size: [0, 9] },
+            &RecipeError::Tokenizer { reason: text() },
+            &RecipeError::NoTokenizer,
+            &RecipeError::NoIds,
+            &RecipeError::MaxTokens { n: 2, n_special: 2 },
             &RecipeError::ShortSide { short_side: 3, size: [9, 9] },
         ],
     );
@@ -182,6 +189,7 @@ fn errors_of_backbones() {
             &BackboneError::Random { model: text(), node: "Dropout `drop`".to_owned() },
             &BackboneError::Irreproducible { model: text() },
             &BackboneError::MapLayout { model: text(), tensor: text() },
+            &BackboneError::Tokenizer { path: path(), source: RecipeError::Tokenizer { reason: text() } },
             &BackboneError::Recipe(RecipeError::Size { size: [0, 9] }),
             &BackboneError::Read { path: path(), source: gone() },
             &BackboneError::Store(StoreError::NotAStore { path: path() }),
@@ -228,7 +236,7 @@ fn errors_of_the_whole_job() {
                 folders: vec![text(); 2],
                 inside: vec![text(); 7],
             },
-            &DatasetError::NoInputs { path: path() },
+            &DatasetError::NoInputs { path: path(), kind: InputKind::Text },
         ],
     );
     let no_head = || HeadError::Malformed { reason: text() };
@@ -264,6 +272,8 @@ fn errors_of_the_whole_job() {
             &Error::Head(no_head()),
             &Error::HeadFile { path: path(), source: no_head() },
             &Error::NoModelFile { path: path() },
+            &Error::OtherRows { path: path(), reason: text() },
+            &Error::OtherKindOfInput { model: text(), kind: InputKind::Text },
             &Error::UnknownModel { model: text(), known: vec![text(), text()] },
             &Error::Model { model: text(), source: Box::new(gone()) },
             &Error::ModelHash { path: path(), found: text(), expected: text() },

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use headstart_backbone::{
-    Backbone, BackboneError, Input, Known, Listing, Report, Row, RunConfig, Source, extract, run,
+    Backbone, BackboneError, Content, Input, Known, Listing, Report, Row, RunConfig, Source, extract, run,
 };
 use headstart_store::{Digest, Label, Run, Store};
 
@@ -27,7 +27,8 @@ pub(crate) fn folder_inputs(dataset: &Path) -> Vec<Input> {
             for file in list(&class) {
                 let path = format!("{}/{}/{}", name(&split), name(&class), name(&file));
                 let (label, split) = (Some(Label::Class(name(&class))), Some(name(&split)));
-                inputs.push(Input { path, file, label, split, group: None });
+                let content = Content::File(file);
+                inputs.push(Input { path, content, label, split, group: None });
             }
         }
     }
@@ -176,7 +177,7 @@ fn every_hostile_file_embeds_or_is_listed_with_a_reason() {
         .iter()
         .map(|it| Input {
             path: it.to_string_lossy().into_owned(),
-            file: it.clone(),
+            content: Content::File(it.clone()),
             label: None,
             split: None,
             group: None,

@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// Libraries, and the only files that name them: paths below `crates`, or the beginnings of such.
-const NAMED: [(&str, &[&str]); 33] = [
+const NAMED: [(&str, &[&str]); 34] = [
     ("ort", &["backbone/src/runtime/", "backbone/src/error.rs"]),
     ("libloading", &["backbone/src/runtime/library.rs"]),
     ("clap_complete", &["cli/src/commands/completions.rs"]),
@@ -43,6 +43,7 @@ const NAMED: [(&str, &[&str]); 33] = [
     ("image", &["input/src/image/", "input/src/error.rs"]),
     ("libjpeg_turbo_rs", &["input/src/image/jpeg.rs", "input/src/error.rs"]),
     ("hayro_jpeg2000", &["input/src/image/jpeg2000.rs"]),
+    ("tokenizers", &["input/src/text/tokenizer.rs"]),
     ("tiff", &["input/src/image/tiff_kinds.rs"]),
     ("pulp", &["input/src/image/resize.rs", "head/src/logistic/kernels.rs"]),
     ("arrow", &["store/src/"]),
@@ -54,7 +55,7 @@ const NAMED: [(&str, &[&str]); 33] = [
     ("safetensors", &["head/src/head.rs"]),
     ("half", &["onnx/src/half_floats.rs"]),
     ("atomic_write_file", &["onnx/src/file.rs", "headstart/src/files.rs"]),
-    ("csv", &["cli/src/answers.rs", "cli/src/report.rs"]),
+    ("csv", &["headstart/src/rows.rs", "cli/src/report.rs"]),
     ("csv_core", &["headstart/src/dataset/delimited.rs"]),
     ("unicode_normalization", &["headstart/src/dataset/mod.rs"]),
     ("etcetera", &["headstart/src/environment.rs"]),

@@ -21,3 +21,4 @@ mod support;
 mod surgery;
 mod tables;
 mod tabular;
+mod texts;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{
-    Backbone, BackboneError, CutModel, ModelSpec, Precision, Registry, SessionConfig, embedded_model,
-    quantize,
+    Backbone, BackboneError, Content, CutModel, ModelSpec, Precision, Registry, SessionConfig,
+    embedded_model, quantize,
 };
 use headstart_input::{Limits, Recipe, Tensor};
 use headstart_onnx::Pool;
@@ -14,7 +14,11 @@ use crate::support::{cosine, load, load_embedded, python, run_python, runtime, s
 
 /// Images to take ranges from, and images to compare on.
 fn photos(shared: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let files = folder_inputs(&shared.join("datasets/hymenoptera")).into_iter().map(|it| it.file);
+    let files =
+        folder_inputs(&shared.join("datasets/hymenoptera")).into_iter().filter_map(|it| match it.content {
+            Content::File(file) => Some(file),
+            Content::Text(_) => None,
+        });
     let mut every: Vec<PathBuf> = files.step_by(5).take(64).collect();
     assert_eq!(every.len(), 64);
     let compared = every.split_off(32);

@@ -1,4 +1,5 @@
-"""Runs the Python code of pages beside models: served.py PHOTO FOLDER...; a page is FOLDER/out.md.
+"""Runs the Python code of pages beside models: served.py PHOTO FOLDER..., a page is FOLDER/out.md; or
+served.py --text TEXT PAGE...
 
 Prints one JSON object a page: the scores by label.
 """
@@ -8,14 +9,15 @@ import os
 import re
 import sys
 
-photo, *folders = sys.argv[1:]
-photo = os.path.abspath(photo)
-folders = [os.path.abspath(it) for it in folders]
-for folder in folders:
-    os.chdir(folder)
-    with open("out.md", encoding="utf-8") as page:
+if sys.argv[1] == "--text":
+    asked, pages = sys.argv[2], sys.argv[3:]
+else:
+    asked, pages = os.path.abspath(sys.argv[1]), [os.path.join(it, "out.md") for it in sys.argv[2:]]
+for path in [os.path.abspath(it) for it in pages]:
+    os.chdir(os.path.dirname(path))
+    with open(path, encoding="utf-8") as page:
         (code,) = re.findall(r"```python\n(.*?)```", page.read(), re.DOTALL)
     assert len(code.splitlines()) <= 20, len(code.splitlines())
     names = {}
     exec(code, names)
-    print(json.dumps(names["predict"](photo)))
+    print(json.dumps(names["predict"](asked)))

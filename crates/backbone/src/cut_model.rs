@@ -6,15 +6,16 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use headstart_input::{ImageOptions, Recipe};
+use headstart_input::{ImageOptions, InputKind, Recipe, TextRecipe, Tokenizer};
 use headstart_onnx::{
-    OnnxModel, Pool, Tap, channels_last, cut, find_tap, fix_batch_at_one, is_quantized, make_batch_dynamic,
-    randomness, rescaling, tap_at, to_f16,
+    OnnxModel, Pool, Tap, channels_last, cut, find_tap, fix_batch_at_one, is_quantized, known_rank,
+    make_batch_dynamic, normalize_rows, randomness, rescaling, tap_at, to_f16,
 };
 
 use crate::error::BackboneError;
 use crate::front::Front;
-use crate::registry::ModelSpec;
+use crate::registry::{ModelSpec, embedded_tokenizer};
+use crate::tokens::{fed, read_tokenizer, takes_tokens, tokenizer_beside};
 
 /// A backbone ready to be loaded: what a recipe makes goes in, embeddings come out.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ pub struct CutModel {
     pub id: String,
     /// The cut graph, taking what the recipe makes.
     pub graph: OnnxModel,
-    /// The cut graph with the inputs it had.
+    /// The cut graph with the inputs it had, its rows as long as they are.
     pub(crate) bare_graph: OnnxModel,
     /// What makes these inputs of what the recipe makes.
     pub(crate) front: Front,
@@ -33,6 +34,8 @@ pub struct CutModel {
     pub recipe: Recipe,
     /// SHA-256 of the file it came from, hexadecimal.
     pub sha256: String,
+    /// Whether its rows are brought to length 1.
+    pub normalize: bool,
     /// Why samples must be run one by one, if they must.
     pub one_by_one: Option<String>,
     /// Whether the embedding is the model's own output, for no classifier was found.
@@ -71,23 +74,33 @@ impl CutModel {
                 }
             }
         }
-        Self::from_model(model, hex(&hasher.finalize()), spec)
+        let tokenizer = || tokenizer_beside(path, spec);
+        Self::from_model(model, hex(&hasher.finalize()), spec, &tokenizer)
     }
 
-    /// As [`load`](Self::load), from memory.
+    /// As [`load`](Self::load), from memory; what belongs beside it is what is compiled in under its id.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_bytes(bytes: &[u8], spec: &ModelSpec) -> Result<Self, BackboneError> {
         let sha256 = hex(&Sha256::digest(bytes));
         let model = OnnxModel::from_bytes(bytes.to_vec()).map_err(|err| model_error(&spec.id, err))?;
-        Self::from_model(model, sha256, spec)
+        let tokenizer = || {
+            let text = embedded_tokenizer(&spec.id);
+            text.map(|it| read_tokenizer(it, format!("{}.tokenizer.json", spec.id).into())).transpose()
+        };
+        Self::from_model(model, sha256, spec, &tokenizer)
     }
 
-    fn from_model(mut model: OnnxModel, sha256: String, spec: &ModelSpec) -> Result<Self, BackboneError> {
+    fn from_model(
+        mut model: OnnxModel,
+        sha256: String,
+        spec: &ModelSpec,
+        tokenizer: &dyn Fn() -> Result<Option<Tokenizer>, BackboneError>,
+    ) -> Result<Self, BackboneError> {
         let id = spec.id.clone();
         let failed = |err| model_error(&id, err);
-        let recipe = recipe_of(spec, &model);
+        let recipe = recipe_of(spec, &model, tokenizer)?;
         let front = Front::new(&id, &model, &recipe)?;
         let rescaling = rescaling(&model);
         let original = model.clone();
@@ -101,17 +114,24 @@ impl CutModel {
         let has_no_classifier =
             spec.tap.is_none() && spec.sha256.is_none() && model.output_names().contains(&tap.tensor);
         let channels_last = channels_last(&front.before(&id, &model)?, &tap.tensor);
-        match (spec.pool, tap.pool) {
-            (Some(pool), _) => tap.pool = pool,
-            (None, Pool::Mean) => tap.pool = pool_of_map(&id, &tap.tensor, channels_last)?,
-            _ => {}
-        }
+        tap.pool = match (spec.pool, recipe.kind(), tap.pool) {
+            (Some(pool), ..) => pool,
+            (None, InputKind::Text, _) => pool_of_tokens(&id, &tap.tensor, known_rank(&model, &tap.tensor))?,
+            (None, InputKind::Image, Pool::Mean) => pool_of_map(&id, &tap.tensor, channels_last)?,
+            (None, InputKind::Image, pool) => pool,
+        };
         let bare_graph = cut(&model, &tap).map_err(failed)?;
         if let Some(node) = randomness(&bare_graph) {
             return Err(BackboneError::Random { model: id, node });
         }
         let one_by_one = dynamic_quantisation(&bare_graph);
-        let graph = front.before(&id, &bare_graph)?;
+        // What the embedding does not depend on is not asked for any more.
+        let recipe = match &recipe {
+            Recipe::Text(text) => Recipe::Text(fed(text, &id, &bare_graph)?),
+            Recipe::Image(_) => recipe,
+        };
+        recipe.check()?;
+        let graph = feed(&front, &id, &bare_graph, spec.normalize)?;
         Ok(Self {
             id,
             graph,
@@ -120,6 +140,7 @@ impl CutModel {
             tap,
             recipe,
             sha256,
+            normalize: spec.normalize,
             one_by_one,
             has_no_classifier,
             rescaling,
@@ -139,17 +160,17 @@ impl CutModel {
         if rank != 4 {
             return Err(BackboneError::Shape {
                 model: self.id.clone(),
-                expected: "a tap of one row an image, or a choice of pooling: `mean`, `first` or `none`"
-                    .to_owned(),
+                expected:
+                    "a tap of one row an input, or a choice of pooling: `mean`, `first`, `last` or `none`"
+                        .to_owned(),
                 actual: format!("tap `{}` of rank {rank}", self.tap.tensor),
             });
         }
         let pool = pool_of_map(&self.id, &self.tap.tensor, self.channels_last)?;
         // The tensor itself may have been renamed or cast on the way out.
-        let output = Tap { tensor: self.graph.output_names()[0].clone(), pool };
-        let [graph, bare_graph] = [&self.graph, &self.bare_graph].map(|it| cut(it, &output));
-        let graph = graph.map_err(|err| model_error(&self.id, err))?;
-        let bare_graph = bare_graph.map_err(|err| model_error(&self.id, err))?;
+        let output = Tap { tensor: self.bare_graph.output_names()[0].clone(), pool };
+        let bare_graph = cut(&self.bare_graph, &output).map_err(|err| model_error(&self.id, err))?;
+        let graph = feed(&self.front, &self.id, &bare_graph, self.normalize)?;
         let tap = Tap { tensor: self.tap.tensor.clone(), pool };
         Ok(Some(Self { graph, bare_graph, tap, ..self.clone() }))
     }
@@ -161,7 +182,7 @@ impl CutModel {
             None => self.bare_graph.clone(),
         };
         fix_batch_at_one(&mut bare_graph);
-        let mut graph = self.front.before(&self.id, &bare_graph)?;
+        let mut graph = feed(&self.front, &self.id, &bare_graph, self.normalize)?;
         fix_batch_at_one(&mut graph);
         Ok(Self { graph, bare_graph, one_by_one: Some(reason.to_owned()), ..self.clone() })
     }
@@ -173,7 +194,7 @@ impl CutModel {
     pub fn to_f16(&self) -> Result<Self, BackboneError> {
         let failed = |err| model_error(&self.id, err);
         let bare_graph = to_f16(&self.bare_graph).map_err(failed)?;
-        let graph = self.front.before(&self.id, &bare_graph)?;
+        let graph = feed(&self.front, &self.id, &bare_graph, self.normalize)?;
         Ok(Self { graph, bare_graph, original: None, ..self.clone() })
     }
 
@@ -188,22 +209,71 @@ impl CutModel {
         let mut description = self.recipe.identity();
         description.insert("model_sha256".to_owned(), json!(self.sha256));
         description.insert("tap".to_owned(), json!(self.tap));
+        if self.normalize {
+            description.insert("normalize".to_owned(), json!("l2"));
+        }
         description
     }
 }
 
-/// The recipe; with the size that the model states where nobody else does.
-fn recipe_of(spec: &ModelSpec, model: &OnnxModel) -> Recipe {
-    let Recipe::Image(recipe) = &spec.recipe;
-    let dims = model.single_input().ok().and_then(|it| it.dims()).filter(|_| spec.size_is_open);
-    let channels = recipe.n_channels() as i64;
-    let size = match dims.as_deref() {
-        Some([_, Some(first), Some(height), Some(width)]) if *first == channels => [height, width],
-        Some([_, Some(height), Some(width), Some(last)]) if *last == channels => [height, width],
-        _ => return spec.recipe.clone(),
-    };
-    let size = size.map(|it| u32::try_from(*it).unwrap_or(0));
-    Recipe::Image(recipe.clone().with(&ImageOptions { size: Some(size), ..ImageOptions::default() }))
+/// A cut graph that takes what a recipe makes, and gives rows of the length that is asked for.
+fn feed(
+    front: &Front,
+    id: &str,
+    bare_graph: &OnnxModel,
+    normalize: bool,
+) -> Result<OnnxModel, BackboneError> {
+    let graph = front.before(id, bare_graph)?;
+    Ok(if normalize { normalize_rows(&graph) } else { graph })
+}
+
+/// The recipe: of the kind that the model takes, where nobody says; with what the model says of its inputs.
+fn recipe_of(
+    spec: &ModelSpec,
+    model: &OnnxModel,
+    tokenizer: &dyn Fn() -> Result<Option<Tokenizer>, BackboneError>,
+) -> Result<Recipe, BackboneError> {
+    match &spec.recipe {
+        Recipe::Image(_) if spec.kind_is_open && takes_tokens(model) => {
+            let recipe = TextRecipe { tokenizer: tokenizer()?, ..TextRecipe::default() };
+            Ok(Recipe::Text(fed(&recipe.with(&spec.text), &spec.id, model)?))
+        }
+        Recipe::Image(recipe) => {
+            let dims = model.single_input().ok().and_then(|it| it.dims()).filter(|_| spec.size_is_open);
+            let channels = recipe.n_channels() as i64;
+            let size = match dims.as_deref() {
+                Some([_, Some(first), Some(height), Some(width)]) if *first == channels => [height, width],
+                Some([_, Some(height), Some(width), Some(last)]) if *last == channels => [height, width],
+                _ => return Ok(spec.recipe.clone()),
+            };
+            let size = size.map(|it| u32::try_from(*it).unwrap_or(0));
+            Ok(Recipe::Image(
+                recipe.clone().with(&ImageOptions { size: Some(size), ..ImageOptions::default() }),
+            ))
+        }
+        Recipe::Text(recipe) => {
+            let tokenizer = if recipe.tokenizer.is_some() { recipe.tokenizer.clone() } else { tokenizer()? };
+            let recipe = TextRecipe { tokenizer, ..recipe.clone() }.with(&spec.text);
+            Ok(Recipe::Text(fed(&recipe, &spec.id, model)?))
+        }
+    }
+}
+
+/// How the tokens of a text become one row.
+fn pool_of_tokens(id: &str, tensor: &str, rank: Option<usize>) -> Result<Pool, BackboneError> {
+    match rank {
+        Some(2) => Ok(Pool::None),
+        Some(3) => Ok(Pool::Mean),
+        rank => Err(BackboneError::Shape {
+            model: id.to_owned(),
+            expected: "a tap of one row a text or a token, or a choice of pooling: `mean`, `first`, `last` or `none`"
+                .to_owned(),
+            actual: match rank {
+                Some(rank) => format!("tap `{tensor}` of rank {rank}"),
+                None => format!("tap `{tensor}`, of which the graph does not say the rank"),
+            },
+        }),
+    }
 }
 
 /// How a map becomes one row, by its layout.

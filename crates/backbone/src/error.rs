@@ -189,6 +189,15 @@ pub enum BackboneError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// The tokenizer beside a model does not read.
+    #[error("cannot use {}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: RecipeError,
+    },
     /// A recipe that contradicts itself.
     #[error("preprocessing")]
     Recipe(#[from] RecipeError),

@@ -1,6 +1,6 @@
 //! Extraction: the embeddings of a dataset, into a store, each computed once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use headstart_store::{Digest, Failure, FileStat, Finished, Run, Sample, SampleTable, Store, Writer};
@@ -8,11 +8,11 @@ use rayon::prelude::*;
 
 use crate::backbone::Backbone;
 use crate::error::BackboneError;
-use crate::listing::{Input, Listing};
-use crate::pipeline::{RunConfig, run};
+use crate::listing::{Content, Input, Listing};
+use crate::pipeline::{Ran, RunConfig, run};
+use crate::remarks::Remarks;
 use crate::row::{Known, Row, Source};
 use crate::stages::StageTimes;
-use crate::stat::file_stat;
 
 /// Inputs from which on a run measures first what the model alone can do: that takes part of a second.
 const ROOF_FROM: usize = 400;
@@ -35,6 +35,8 @@ pub struct Report {
     /// Shards that the store has of this listing, folder and number of samples of another dataset that it
     /// took the place of, and the list of failures.
     pub finished: Finished,
+    /// What was done to inputs that were computed now.
+    pub remarks: Remarks,
     /// Time spent in each stage, of all threads together.
     pub stages: StageTimes,
     /// Time from the first file to the last row, without what came before and after.
@@ -90,34 +92,39 @@ pub fn extract(
     // As long as they get, no longer: there may be millions.
     let mut places: Vec<Todo<'_>> = Vec::with_capacity(inputs.len() - n_unchanged);
     places.extend(inputs.iter().zip(&mut found).filter(|it| it.1.is_none()).map(Todo::from));
-    let files: Vec<Source<'_>> = places.iter().map(|it| Source::from(&it.input.file)).collect();
+    let files: Vec<Source<'_>> = places.iter().map(|it| Source::from(&it.input.content)).collect();
     let mut state = Progress { n_inputs: inputs.len(), n_unchanged, n_done: 0, n_embedded: 0, n_failed: 0 };
     progress(state);
     let is_long = files.len() >= ROOF_FROM;
-    let model_inputs_per_second = is_long.then(|| backbone.runner.inputs_per_second(config)).transpose()?;
+    let is_alike = backbone.runner.recipe.is_of_one_length();
+    let model_inputs_per_second =
+        (is_long && is_alike).then(|| backbone.runner.inputs_per_second(config)).transpose()?;
     // What the store had when the run began; what the run adds, it knows by itself.
     let stored = writer.stored().clone();
     let known = Known::Rows(&|digest| stored.contains(digest));
     let mut failed: Vec<(usize, String)> = Vec::new();
     let start = Instant::now();
-    let mut stages = run(&mut backbone.runner, &files, known, config, &mut |index, result| {
-        state.n_done += 1;
-        match result {
-            Ok(Row { digest, stat, values }) => {
-                if let Some(values) = values {
-                    writer.append(&[digest], values)?;
-                    state.n_embedded += 1;
+    let Ran { mut stages, remarks } =
+        run(&mut backbone.runner, &files, known, config, &mut |index, result| {
+            state.n_done += 1;
+            match result {
+                Ok(Row { digest, stat, values }) => {
+                    if let Some(values) = values {
+                        writer.append(&[digest], values)?;
+                        state.n_embedded += 1;
+                    }
+                    let todo = &mut places[index];
+                    // A text has no times to change.
+                    *todo.place = stat.or_else(|| todo.input.content.stat()).map(|stat| (digest, stat));
                 }
-                *places[index].place = stat.map(|stat| (digest, stat));
+                Err(err) => {
+                    failed.push((index, err.to_string()));
+                    state.n_failed += 1;
+                }
             }
-            Err(err) => {
-                failed.push((index, err.to_string()));
-                state.n_failed += 1;
-            }
-        }
-        progress(state);
-        Ok::<(), BackboneError>(())
-    })?;
+            progress(state);
+            Ok::<(), BackboneError>(())
+        })?;
     let pipeline_time = start.elapsed();
     failed.sort_unstable();
     let failure =
@@ -138,6 +145,7 @@ pub fn extract(
         n_recovered: recovery.n_recovered,
         set_aside: recovery.set_aside,
         finished,
+        remarks,
         stages,
         pipeline_time,
         model_inputs_per_second,
@@ -159,18 +167,20 @@ impl<'a> From<(&'a Input, &'a mut Option<(Digest, FileStat)>)> for Todo<'a> {
 
 /// The digests of inputs that look exactly as they did in the last run.
 fn unchanged(writer: &Writer, root: &str, inputs: &[Input]) -> Vec<Option<(Digest, FileStat)>> {
-    let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| stat_of(&it.file)).collect();
+    let stats: Vec<Option<FileStat>> = inputs.par_iter().map(|it| it.content.stat()).collect();
     let previous = writer.previous_samples(root);
     let look_up = |(input, stat): (&Input, Option<FileStat>)| {
         let stat = stat?;
-        let sample = previous.get(input.path.as_str())?;
-        (sample.stat == stat && writer.contains(&sample.digest)).then_some((sample.digest, stat))
+        let digest = match &input.content {
+            Content::File(_) => {
+                previous.get(input.path.as_str()).filter(|sample| sample.stat == stat).map(|it| it.digest)?
+            }
+            // To know a text by its content costs less than to look for it.
+            Content::Text(text) => Digest::of(text.as_bytes()),
+        };
+        writer.contains(&digest).then_some((digest, stat))
     };
     inputs.iter().zip(stats).map(look_up).collect()
-}
-
-fn stat_of(file: &Path) -> Option<FileStat> {
-    std::fs::metadata(file).ok().filter(|it| it.is_file()).map(|it| file_stat(&it))
 }
 
 fn samples(inputs: Vec<Input>, found: Vec<Option<(Digest, FileStat)>>) -> Vec<Sample> {

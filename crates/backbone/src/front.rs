@@ -11,6 +11,8 @@ use crate::error::BackboneError;
 pub(crate) enum Front {
     /// Normalises uint8 pixels.
     Pixels(PixelInput),
+    /// Nothing: a model of texts takes what their recipe makes.
+    Tokens,
 }
 
 impl Front {
@@ -18,6 +20,7 @@ impl Front {
     pub(crate) fn new(id: &str, model: &OnnxModel, recipe: &Recipe) -> Result<Self, BackboneError> {
         recipe.check()?;
         match recipe {
+            Recipe::Text(_) => Ok(Self::Tokens),
             Recipe::Image(recipe) => {
                 let channels_first = image_layout(id, model, recipe)?;
                 let (mean, std) = recipe.mean_std_levels();
@@ -31,6 +34,7 @@ impl Front {
     pub(crate) fn before(&self, id: &str, graph: &OnnxModel) -> Result<OnnxModel, BackboneError> {
         match self {
             Self::Pixels(pixels) => take_pixels(graph, pixels).map_err(|err| model_error(id, err)),
+            Self::Tokens => Ok(graph.clone()),
         }
     }
 }

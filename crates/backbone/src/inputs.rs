@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use headstart_input::{Limits, Recipe, Tensor};
+use headstart_input::{Decoded, Limits, Recipe, Tensor};
 use headstart_store::Digest;
 
 use crate::claims::{Claim, Claims, Fate, Origin};
+use crate::remarks::Remarking;
 use crate::row::{ItemError, Known, Source};
 use crate::stages::Clock;
 use crate::stat::{look_at, read_file};
@@ -41,6 +42,7 @@ pub(crate) struct Inputs<'a> {
     limits: &'a Limits,
     clock: &'a Clock,
     pub(crate) claims: Claims<'a>,
+    pub(crate) remarks: Remarking,
     next: AtomicUsize,
     room: Room,
     is_over: AtomicBool,
@@ -60,7 +62,8 @@ impl<'a> Inputs<'a> {
         let room = Room { limit: n_bytes_ahead, taken: Mutex::default(), freed: Condvar::new() };
         let claims = Claims::new(known, width);
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self { sources, recipe, limits, clock, claims, next, room, is_over }
+        let remarks = Remarking::default();
+        Self { sources, recipe, limits, clock, claims, remarks, next, room, is_over }
     }
 
     /// Reads inputs, each once over all threads, until all are read or the run is over, and passes on those
@@ -111,6 +114,7 @@ impl<'a> Inputs<'a> {
     pub(crate) fn prepare(&self, input: Encoded<'_>, tell: impl Fn(Told)) -> Option<Prepared> {
         let Encoded { origin, bytes } = input;
         let decoded = self.clock.decode.time(|| self.recipe.decode(&bytes, self.limits));
+        self.remarks.add(decoded.as_ref().ok().and_then(Decoded::remark));
         let tensors = decoded.and_then(|it| self.clock.preprocess.time(|| self.recipe.tensors(it)));
         let failed = |err| tell(Told::Failed(origin, ItemError::Input(err)));
         tensors.map_err(failed).ok().map(|tensors| Prepared { origin, tensors })

@@ -12,12 +12,14 @@ mod listing;
 mod pipeline;
 mod quantize;
 mod registry;
+mod remarks;
 mod row;
 mod runner;
 mod runtime;
 mod stages;
 mod stat;
 mod threads;
+mod tokens;
 
 #[cfg(test)]
 #[allow(
@@ -32,10 +34,11 @@ pub use cut_model::CutModel;
 pub use device::{Device, Precision};
 pub use error::BackboneError;
 pub use extract::{Progress, Report, extract};
-pub use listing::{Input, Listing};
-pub use pipeline::{Each, RunConfig, run};
+pub use listing::{Content, Input, Listing};
+pub use pipeline::{Each, Ran, RunConfig, run};
 pub use quantize::quantize;
 pub use registry::{EMBEDDED_ID, ModelSpec, Registry, embedded_model};
+pub use remarks::Remarks;
 pub use row::{ItemError, Known, Row, Source};
 pub use runner::Runner;
 pub use runtime::{MINIMUM_VERSION, Outlet, Runtime, Session, SessionConfig, has_cuda_driver};

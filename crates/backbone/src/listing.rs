@@ -2,21 +2,52 @@
 
 use std::path::PathBuf;
 
-use headstart_store::{Digest, Failure, Label, Run};
+use headstart_store::{Digest, Failure, FileStat, Label, Run};
+
+use crate::row::Source;
+use crate::stat::stat_of;
 
 /// One input of a dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     /// Path as the store records it.
     pub path: String,
-    /// The file itself.
-    pub file: PathBuf,
+    /// The input itself.
+    pub content: Content,
     /// What it is known to be.
     pub label: Option<Label>,
     /// Split it belongs to.
     pub split: Option<String>,
     /// Group it belongs to.
     pub group: Option<String>,
+}
+
+/// What an input is, or where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file.
+    File(PathBuf),
+    /// A text that stands in the dataset itself.
+    Text(Box<str>),
+}
+
+impl Content {
+    /// What tells it from a changed one without reading it; none for a file that is not there.
+    pub(crate) fn stat(&self) -> Option<FileStat> {
+        match self {
+            Self::File(path) => stat_of(path),
+            Self::Text(text) => Some(FileStat { size: text.len() as u64, mtime_ns: 0, ctime_ns: 0 }),
+        }
+    }
+}
+
+impl<'a> From<&'a Content> for Source<'a> {
+    fn from(content: &'a Content) -> Self {
+        match content {
+            Content::File(path) => Self::File(path),
+            Content::Text(text) => Self::Bytes(text.as_bytes()),
+        }
+    }
 }
 
 /// A dataset, or a part of one.
@@ -45,7 +76,7 @@ impl Listing {
         (self, run)
     }
 
-    /// A hash of all that ends in a store's samples.
+    /// A hash of all that ends in a store's samples, files' content left out.
     fn number(&self) -> u64 {
         let fields = |it: &Input| {
             let mut bytes = Vec::new();
@@ -58,6 +89,9 @@ impl Listing {
             Label::identify(it.label.as_ref(), &mut |it| bytes.extend_from_slice(it));
             text(it.split.as_ref(), &mut bytes);
             text(it.group.as_ref(), &mut bytes);
+            if let Content::Text(it) = &it.content {
+                bytes.extend(Digest::of(it.as_bytes()).0);
+            }
             Digest::of(&bytes).0
         };
         let mut digests: Vec<[u8; 32]> = self.inputs.iter().map(fields).collect();

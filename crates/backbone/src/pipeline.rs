@@ -3,7 +3,9 @@
 //! ```text
 //! sources ─next index→ readers ─→ [decoders ─bounded queue→] sessions ─bounded queue→ each (caller's thread)
 //! ```
-//! Every queue is bounded, so memory depends on threads and batch size, not on the number of inputs.
+//! Every queue is bounded, so memory depends on threads and batch size, not on the number of inputs. Texts are of
+//! different lengths: a session picks batches of similar length from those it has ready, so that many short ones do
+//! not pay for one long one.
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use headstart_input::{Limits, Recipe, Tensor};
 use crate::claims::{Fate, Origin};
 use crate::error::BackboneError;
 use crate::inputs::{Encoded, Inputs, Prepared, Told};
+use crate::remarks::Remarks;
 use crate::row::{ItemError, Known, Row, Source};
 use crate::runner::{Runner, cause, stack};
 use crate::runtime::Session;
@@ -39,6 +42,21 @@ pub struct RunConfig {
     pub pad_batches: Option<bool>,
     /// What one input may cost.
     pub limits: Limits,
+}
+
+/// Inputs of different lengths that a session looks through for those of similar length.
+pub(crate) const WINDOW: usize = 1024;
+
+/// Steps of all inputs of a batch together, what fills it up among them: more of them make a session no faster.
+const STEPS_A_BATCH: usize = 2048;
+
+/// What a run was like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// Time spent in each stage.
+    pub stages: StageTimes,
+    /// What was done to its inputs.
+    pub remarks: Remarks,
 }
 
 /// Takes the row of an input, or why it has none, by the input's index.
@@ -72,7 +90,7 @@ pub fn run<E: From<BackboneError>>(
     known: Known<'_>,
     config: &RunConfig,
     each: &mut Each<'_, E>,
-) -> Result<StageTimes, E> {
+) -> Result<Ran, E> {
     let shape = runner.shape(sources.len(), config);
     let (sessions, recipe, width) = (&mut runner.sessions, &runner.recipe, runner.width);
     let n_sessions = sessions.len();
@@ -109,8 +127,8 @@ pub fn run<E: From<BackboneError>>(
             start(scope, n_threads, work).inspect_err(give_up)?;
         }
         for session in sessions.iter_mut() {
-            let Shape { batch_size, pad_batches: pad, n_decoders } = shape;
-            let batches = Batches { session, recipe, batch_size, pad, width, clock };
+            let Shape { batch_size, window, pad_batches: pad, n_decoders } = shape;
+            let batches = Batches { session, recipe, batch_size, window, pad, width, clock };
             let (encoded, prepared, events) = (encoded_out.clone(), prepared_out.clone(), event_in.clone());
             let work = move || {
                 if n_decoders > 0 {
@@ -126,14 +144,18 @@ pub fn run<E: From<BackboneError>>(
         drop((encoded_in, encoded_out, prepared_in, prepared_out, event_in));
         let mut delivery = Delivery { inputs, width, each };
         deliver_all(&mut delivery, &event_out, clock)?;
-        Ok(clock.times(n_readers, shape.n_decoders, n_sessions))
+        let stages = clock.times(n_readers, shape.n_decoders, n_sessions);
+        Ok(Ran { stages, remarks: inputs.remarks.all() })
     })
 }
 
 /// The threads of a run, settled for its inputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
+    /// Most inputs of a batch.
     pub(crate) batch_size: usize,
+    /// Inputs that batches of similar length are picked from.
+    pub(crate) window: usize,
     pub(crate) n_decoders: usize,
     pub(crate) pad_batches: bool,
 }
@@ -210,6 +232,7 @@ struct Batches<'a> {
     session: &'a mut Session,
     recipe: &'a Recipe,
     batch_size: usize,
+    window: usize,
     pad: bool,
     width: usize,
     clock: &'a Clock,
@@ -218,17 +241,29 @@ struct Batches<'a> {
 impl Batches<'_> {
     fn run(mut self, mut inputs: impl Iterator<Item = Prepared>, events: &Sender<Event>) {
         loop {
-            let batch = inputs.by_ref().take(self.batch_size);
-            let (origins, tensors): (Vec<Origin>, Vec<_>) = batch.map(|it| (it.origin, it.tensors)).unzip();
-            if origins.is_empty() {
+            let mut window: Vec<Prepared> = inputs.by_ref().take(self.window).collect();
+            if window.is_empty() {
                 return;
             }
-            let sent = match self.infer(&tensors) {
-                Ok(rows) => events.send(Event::Batch(origins, rows)).is_ok(),
-                Err(_) => self.one_by_one(origins, tensors, events),
-            };
-            if !sent {
-                return;
+            window.sort_by_key(|it| self.recipe.length(&it.tensors));
+            let mut window = window.into_iter().peekable();
+            while window.peek().is_some() {
+                let (mut origins, mut tensors) = (Vec::new(), Vec::new());
+                let fits = |next: &Prepared, n: usize| {
+                    n == 0
+                        || n < self.batch_size && (n + 1) * self.recipe.length(&next.tensors) <= STEPS_A_BATCH
+                };
+                while let Some(next) = window.next_if(|it| fits(it, origins.len())) {
+                    origins.push(next.origin);
+                    tensors.push(next.tensors);
+                }
+                let sent = match self.infer(&tensors) {
+                    Ok(rows) => events.send(Event::Batch(origins, rows)).is_ok(),
+                    Err(_) => self.one_by_one(origins, tensors, events),
+                };
+                if !sent {
+                    return;
+                }
             }
         }
     }
@@ -261,7 +296,7 @@ impl Batches<'_> {
         let n = if self.pad { self.batch_size.max(n_inputs) } else { n_inputs };
         let neutral = if n > n_inputs { self.recipe.neutral() } else { Vec::new() };
         let filled: Vec<&[Tensor]> = (0..n).map(|it| inputs.get(it).unwrap_or(&neutral).as_slice()).collect();
-        let batch = stack(&filled)?;
+        let batch = stack(self.recipe, &filled)?;
         let mut rows = Vec::with_capacity(n * self.width);
         let width = self.clock.infer.time(|| self.session.run_rows(n, &batch, &mut rows))?;
         // Those behind them fill the batch.

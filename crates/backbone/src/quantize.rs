@@ -51,7 +51,7 @@ fn observe(
     // All threads in one session: every tensor of an input is held at once, so inputs come one by one.
     let mut session = Session::load(runtime, &observed, &SessionConfig::default(), 0)?;
     for (index, input) in inputs.iter().enumerate() {
-        session.run_floats(&stack(&[input])?, &mut |output, shape, values| {
+        session.run_floats(&stack(&model.recipe, &[input])?, &mut |output, shape, values| {
             quantizer.observe(output, shape, values);
         })?;
         progress(index + 1);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use headstart_input::Recipe;
+use headstart_input::{Recipe, TextOptions};
 use headstart_onnx::Pool;
 
 use crate::error::BackboneError;
@@ -20,6 +20,9 @@ const EMBEDDED: [(&str, &[u8]); 2] = [
     (EMBEDDED_ID, include_bytes!("../models/headstart-distilled-96.onnx")),
     ("headstart-distilled-96-int8", include_bytes!("../models/headstart-distilled-96-int8.onnx")),
 ];
+
+/// Ids of models of texts that are compiled in, and their tokenizers.
+const EMBEDDED_TOKENIZERS: [(&str, &str); 0] = [];
 
 /// Longest description beside a model, in bytes.
 const MAX_DESCRIPTION: u64 = 1 << 20;
@@ -50,6 +53,13 @@ pub struct ModelSpec {
     pub tap: Option<String>,
     /// How positions become one row; by rank when absent.
     pub pool: Option<Pool>,
+    /// Whether rows are brought to length 1.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub normalize: bool,
+    /// Name of the file with the tokenizer of a model of texts, in the same folder; when absent, one of a usual name.
+    pub tokenizer: Option<String>,
+    /// SHA-256 of that, hexadecimal.
+    pub tokenizer_sha256: Option<String>,
     /// Length of the embedding; found by a run when absent.
     pub n_features: Option<usize>,
     /// How bytes become its inputs.
@@ -58,6 +68,12 @@ pub struct ModelSpec {
     /// Whether nobody says how large its input is: where the model itself does, that counts.
     #[serde(skip)]
     pub size_is_open: bool,
+    /// What is to be otherwise than the recipe of a model of texts says.
+    #[serde(skip)]
+    pub text: TextOptions,
+    /// Whether nobody says what kind of input it takes: then the model's inputs do.
+    #[serde(skip)]
+    pub kind_is_open: bool,
 }
 
 /// What is off is not written.
@@ -107,6 +123,12 @@ pub fn embedded_model(id: &str) -> Option<&'static [u8]> {
     EMBEDDED.iter().find(|it| it.0 == id).map(|it| it.1)
 }
 
+/// The tokenizer of a model that is compiled in.
+#[must_use]
+pub(crate) fn embedded_tokenizer(id: &str) -> Option<&'static str> {
+    EMBEDDED_TOKENIZERS.iter().find(|it| it.0 == id).map(|it| it.1)
+}
+
 impl ModelSpec {
     /// What is known of a user's own file: the `.toml` beside it where there is one, else
     /// [`Recipe::default`]. The second value is the description that was read.
@@ -128,7 +150,7 @@ impl ModelSpec {
         let text = match read {
             Ok(text) => text,
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-                return Ok((Self { size_is_open: true, ..Self::named(id) }, None));
+                return Ok((Self { size_is_open: true, kind_is_open: true, ..Self::named(id) }, None));
             }
             Err(source) => {
                 return Err(BackboneError::Read { path: description, source });
@@ -140,9 +162,12 @@ impl ModelSpec {
             |text: &str| Some(text.parse::<toml::Table>().ok()?.get("preprocess")?.get("size").is_some());
         let spec = Self {
             size_is_open: !says_size(&text).unwrap_or(false),
+            kind_is_open: described.recipe.is_none(),
             tap: described.tap,
             pool: described.pool,
-            recipe: described.recipe,
+            normalize: described.normalize,
+            tokenizer: described.tokenizer,
+            recipe: described.recipe.unwrap_or_default(),
             ..Self::named(described.id.unwrap_or(id))
         };
         Ok((spec, Some(description)))
@@ -160,9 +185,14 @@ impl ModelSpec {
             is_development: false,
             tap: None,
             pool: None,
+            normalize: false,
+            tokenizer: None,
+            tokenizer_sha256: None,
             n_features: None,
             recipe: Recipe::default(),
             size_is_open: false,
+            text: TextOptions::default(),
+            kind_is_open: false,
         }
     }
 }
@@ -174,6 +204,9 @@ struct Described {
     id: Option<String>,
     tap: Option<String>,
     pool: Option<Pool>,
-    #[serde(default, rename = "preprocess")]
-    recipe: Recipe,
+    #[serde(default)]
+    normalize: bool,
+    tokenizer: Option<String>,
+    #[serde(rename = "preprocess")]
+    recipe: Option<Recipe>,
 }

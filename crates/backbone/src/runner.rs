@@ -10,13 +10,16 @@ use rayon::prelude::*;
 use crate::cut_model::model_error;
 use crate::device::{Device, Precision};
 use crate::error::BackboneError;
-use crate::pipeline::{RunConfig, Shape};
+use crate::pipeline::{RunConfig, Shape, WINDOW};
 use crate::runtime::{Runtime, Session, SessionConfig};
 use crate::threads;
 
 /// Largest difference between a row computed alone and in a batch, relative to the row's largest value,
 /// that counts as the same: the order of float sums may change with the batch, nothing else.
 const BATCH_TOLERANCE: f32 = 1e-3;
+
+/// Inputs of different lengths that a session runs at once, where they are short enough.
+const TEXTS_A_BATCH: usize = 64;
 
 /// How long the model is measured alone.
 const ROOF_TIME: Duration = Duration::from_millis(100);
@@ -108,7 +111,11 @@ impl Runner {
     /// Inputs that a session runs at once.
     #[must_use]
     pub fn batch_size(&self, config: &RunConfig) -> usize {
-        let asked = config.batch_size.unwrap_or(self.device.policy().batch_size);
+        let default = || {
+            let of_device = self.device.policy().batch_size;
+            if self.recipe.is_of_one_length() { of_device } else { of_device.max(TEXTS_A_BATCH) }
+        };
+        let asked = config.batch_size.unwrap_or_else(default);
         if self.one_by_one.is_some() { 1 } else { asked.max(1) }
     }
 
@@ -119,10 +126,14 @@ impl Runner {
         let of_device = if policy.decodes_beside { self.n_workers.max(1) } else { 0 };
         // While one thread of a session decodes, its others would wait.
         let beside = if self.n_threads > n_sessions { self.n_threads } else { 0 };
+        let batch_size = self.batch_size(config).min(n_inputs.div_ceil(n_sessions)).max(1);
+        // No session takes so many that another has none.
+        let window = WINDOW.min(n_inputs / (4 * n_sessions)).max(batch_size);
         Shape {
             // More than there are inputs would only cost memory.
             n_decoders: config.n_decoders.unwrap_or(of_device).max(beside).min(n_inputs),
-            batch_size: self.batch_size(config).min(n_inputs.div_ceil(n_sessions)).max(1),
+            batch_size,
+            window: if self.recipe.is_of_one_length() { batch_size } else { window },
             pad_batches: config.pad_batches.unwrap_or(policy.pads_batches),
         }
     }
@@ -140,7 +151,7 @@ impl Runner {
         let n = if self.one_by_one.is_some() { 1 } else { 32 };
         let mut out = Vec::new();
         for inputs in inputs.chunks(n) {
-            run_session(&mut self.sessions[0], inputs, &mut out)?;
+            run_session(&mut self.sessions[0], &self.recipe, inputs, &mut out)?;
         }
         Ok(out)
     }
@@ -159,7 +170,7 @@ impl Runner {
         let n_bytes: usize = neutral.iter().map(Tensor::n_bytes).sum();
         // No more than a run would hold anyway.
         let n = self.batch_size(config).min((ROOF_BYTES / n_bytes.max(1)).max(1));
-        let batch = &stack(&vec![neutral.as_slice(); n])?;
+        let batch = &stack(&self.recipe, &vec![neutral.as_slice(); n])?;
         let run = |session: &mut Session| session.run_rows(n, batch, &mut Vec::new());
         // The first run of a size prepares itself.
         self.sessions.iter_mut().try_for_each(|it| run(it).map(drop))?;
@@ -188,9 +199,9 @@ impl Runner {
     fn probe(&mut self, name: &str) -> Result<bool, BackboneError> {
         let probes = self.recipe.probes(2);
         let takes_one = self.sessions[0].inputs().iter().any(|it| it.shape.first() == Some(&Some(1)));
-        let session = &mut self.sessions[0];
+        let (session, recipe) = (&mut self.sessions[0], &self.recipe);
         let (mut alone, mut again) = (Vec::new(), Vec::new());
-        self.width = run_session(session, &probes[..1], &mut alone)?;
+        self.width = run_session(session, recipe, &probes[..1], &mut alone)?;
         if self.width == 0 {
             return Err(BackboneError::Shape {
                 model: name.to_owned(),
@@ -198,7 +209,7 @@ impl Runner {
                 actual: "an empty output".to_owned(),
             });
         }
-        run_session(session, &probes[..1], &mut again)?;
+        run_session(session, recipe, &probes[..1], &mut again)?;
         if differ(&alone, &again) {
             return Err(BackboneError::Irreproducible { model: name.to_owned() });
         }
@@ -206,13 +217,13 @@ impl Runner {
             return Ok(false);
         }
         if takes_one {
-            self.one_by_one = Some("it takes one image at a time".to_owned());
+            self.one_by_one = Some("it takes one input at a time".to_owned());
             return Ok(false);
         }
-        run_session(session, &probes[1..], &mut alone)?;
+        run_session(session, recipe, &probes[1..], &mut alone)?;
         let mut together = Vec::new();
-        if let Err(err) = run_session(session, &probes, &mut together) {
-            self.one_by_one = Some(format!("it does not take two images at once ({})", cause(&err)));
+        if let Err(err) = run_session(session, recipe, &probes, &mut together) {
+            self.one_by_one = Some(format!("it does not take two inputs at once ({})", cause(&err)));
             return Ok(true);
         }
         if differ(&alone, &together) {
@@ -231,23 +242,19 @@ fn differ(rows: &[f32], others: &[f32]) -> bool {
 }
 
 /// The tensors of several inputs as those of a batch.
-pub(crate) fn stack(inputs: &[&[Tensor]]) -> Result<Vec<Tensor>, BackboneError> {
-    let n_tensors = inputs.first().map_or(0, |it| it.len());
-    if inputs.iter().any(|it| it.len() != n_tensors) {
-        return Err(BackboneError::Batch { n_inputs: inputs.len() });
-    }
-    let stacked = (0..n_tensors).map(|at| Tensor::stack(inputs.iter().map(|it| &it[at])));
-    stacked.collect::<Option<_>>().ok_or(BackboneError::Batch { n_inputs: inputs.len() })
+pub(crate) fn stack(recipe: &Recipe, inputs: &[&[Tensor]]) -> Result<Vec<Tensor>, BackboneError> {
+    recipe.stack(inputs).ok_or(BackboneError::Batch { n_inputs: inputs.len() })
 }
 
 /// Runs prepared inputs as one batch, appends their rows to `out` and returns their width.
 fn run_session(
     session: &mut Session,
+    recipe: &Recipe,
     inputs: &[Vec<Tensor>],
     out: &mut Vec<f32>,
 ) -> Result<usize, BackboneError> {
     let inputs: Vec<&[Tensor]> = inputs.iter().map(Vec::as_slice).collect();
-    session.run_rows(inputs.len(), &stack(&inputs)?, out)
+    session.run_rows(inputs.len(), &stack(recipe, &inputs)?, out)
 }
 
 /// Size of a model and of what it keeps in other files.

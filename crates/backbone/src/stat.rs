@@ -32,6 +32,11 @@ fn ctime_ns(_: &Metadata) -> Option<i64> {
     None
 }
 
+/// What a regular file looks like.
+pub(crate) fn stat_of(path: &Path) -> Option<FileStat> {
+    std::fs::metadata(path).ok().filter(Metadata::is_file).map(|it| file_stat(&it))
+}
+
 /// What a regular file looks like that is not too long.
 pub(crate) fn look_at(path: &Path, limits: &Limits) -> Result<FileStat, ItemError> {
     let metadata = std::fs::metadata(path).map_err(ItemError::Read)?;

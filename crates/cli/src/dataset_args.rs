@@ -5,18 +5,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use headstart::{Dataset, DatasetConfig, LabelFrom};
+use headstart::{Dataset, DatasetConfig, InputKind, LabelFrom};
 
 /// How a dataset is read, where that is not plain.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "How the dataset is read")]
 pub(crate) struct DatasetArgs {
-    /// Which folder of a picture is its label [default: the topmost, below splits].
+    /// Which folder of an input is its label [default: the topmost, below splits].
     #[arg(long, value_name = "FOLDER", value_enum)]
     label_from: Option<FolderName>,
     /// Column of a manifest that holds the path [default: path, filename, image, …, whichever is there].
     #[arg(long, value_name = "NAME")]
     path_column: Option<String>,
+    /// Column of a manifest that holds texts [default: text, sentence, question, …, whichever is there].
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
     /// Columns of a manifest that hold the label [default: label, class, target, category, …]. Several make
     /// several targets; or, where all hold only yes and no, several labels.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
@@ -40,14 +43,28 @@ enum FolderName {
 }
 
 impl DatasetArgs {
-    /// The dataset at a path, or from stdin where that is `-`.
-    pub(crate) fn open(&self, path: &Path) -> Result<Dataset> {
+    /// The dataset at a path, or from stdin where that is `-`; of inputs of a kind.
+    pub(crate) fn open(&self, path: &Path, kind: InputKind) -> Result<Dataset> {
         if path == Path::new("-") {
             let mut list = Vec::new();
             std::io::stdin().lock().read_to_end(&mut list).context("cannot read the list on stdin")?;
-            return Ok(Dataset::from_list(&list)?);
+            return Ok(Dataset::from_stdin(&list, kind)?);
         }
-        let config = DatasetConfig {
+        Ok(Dataset::open(path, &self.config(kind))?)
+    }
+
+    /// Refuses a dataset that is not there: to know what it holds takes a model.
+    pub(crate) fn check(&self, path: &Path) -> Result<()> {
+        if path != Path::new("-") && !path.exists() {
+            Dataset::open(path, &DatasetConfig::default())?;
+        }
+        Ok(())
+    }
+
+    fn config(&self, kind: InputKind) -> DatasetConfig {
+        DatasetConfig {
+            kind,
+            text_column: self.text_column.clone(),
             path_column: self.path_column.clone(),
             label_columns: self.label_columns.clone(),
             missing: self.missing.clone(),
@@ -57,8 +74,7 @@ impl DatasetArgs {
                 FolderName::Parent => LabelFrom::Parent,
                 FolderName::Path => LabelFrom::Path,
             }),
-        };
-        Ok(Dataset::open(path, &config)?)
+        }
     }
 }
 

@@ -50,6 +50,9 @@ pub(crate) fn code(err: &anyhow::Error) -> String {
 fn hint(err: &Error) -> Option<String> {
     Some(match err {
         Error::UnknownModel { .. } => "pass a path ending in .onnx for a file of your own".to_owned(),
+        Error::OtherRows { .. } => {
+            "--resume needs the same ones, in the same order, and the same model".to_owned()
+        }
         Error::OtherKind { .. } => "--force replaces it".to_owned(),
         Error::TableFormat { .. } => "the ending says in which format".to_owned(),
         Error::Store(StoreError::FingerprintMismatch { differences, .. }) => {

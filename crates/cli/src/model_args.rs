@@ -3,7 +3,7 @@
 use clap::Args;
 use headstart::ModelConfig;
 use headstart::backbone::EMBEDDED_ID;
-use headstart::input::{Background, Channels, Filter, ImageOptions};
+use headstart::input::{Background, Channels, Filter, ImageOptions, TextOptions};
 use headstart::onnx::Pool;
 
 /// Which model, and how to feed it where the registry does not know.
@@ -13,20 +13,49 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "ID|FILE", default_value = EMBEDDED_ID)]
     pub(crate) model: String,
     #[command(flatten)]
-    input: InputArgs,
+    cut: CutArgs,
+    #[command(flatten)]
+    image: ImageArgs,
+    #[command(flatten)]
+    text: TextArgs,
+}
+
+/// Where a model is cut, where that is not the registry's or the TOML's word.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+#[command(
+    next_help_heading = "Where the model is cut (default: the registry's entry, the .toml beside FILE, its graph)"
+)]
+struct CutArgs {
+    /// Tensor to cut at, by name; found by structure when not given.
+    #[arg(long, value_name = "TENSOR")]
+    tap: Option<String>,
+    /// How a tap with positions becomes one row: mean of (n, c, h, w) or (n, tokens, c), mean-nhwc of (n, h, w, c),
+    /// first or last (token), or none to take all its numbers. Default: the mean that its layout asks for.
+    #[arg(long, value_name = "HOW")]
+    pool: Option<Pool>,
+    /// Bring every embedding to length 1.
+    #[arg(long)]
+    normalize: bool,
+}
+
+/// How texts become a model's input, where that is not the registry's or the TOML's word.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+#[command(next_help_heading = "How texts are fed")]
+struct TextArgs {
+    /// Most tokens of a text, special ones among them; what is longer is cut at the end.
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// Put before every text: `query: `, for instance.
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
 }
 
 /// How images become a model's input, where that is not the registry's or the TOML's word.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
-#[command(next_help_heading = "How images are fed (default: the registry's entry, or the .toml beside FILE)")]
-struct InputArgs {
-    /// Tensor to cut at, by name; found by structure when not given.
-    #[arg(long, value_name = "TENSOR")]
-    tap: Option<String>,
-    /// How a tap with positions becomes one row: mean of (n, c, h, w), mean-nhwc of (n, h, w, c), first
-    /// (token), or none to take all its numbers. Default: the mean that its layout asks for.
-    #[arg(long, value_name = "HOW")]
-    pool: Option<Pool>,
+#[command(
+    next_help_heading = "How pictures are fed (default: the registry's entry, or the .toml beside FILE)"
+)]
+struct ImageArgs {
     /// Height and width of the model's input.
     #[arg(long, value_name = "SIDE|H,W", value_parser = parse_size)]
     size: Option<[u32; 2]>,
@@ -63,11 +92,13 @@ struct InputArgs {
 
 impl ModelArgs {
     pub(crate) fn config(&self) -> ModelConfig {
-        let it = self.input.clone();
+        let (it, cut, text) = (self.image.clone(), self.cut.clone(), self.text.clone());
         ModelConfig {
             model: self.model.clone(),
-            tap: it.tap,
-            pool: it.pool,
+            tap: cut.tap,
+            pool: cut.pool,
+            normalize: cut.normalize.then_some(true),
+            text: TextOptions { max_tokens: text.max_tokens, prefix: text.prefix },
             image: ImageOptions {
                 size: it.size,
                 short_side: it.short_side,
@@ -85,7 +116,7 @@ impl ModelArgs {
 
     /// Whether nothing is said of how it is fed or cut.
     pub(crate) fn is_plain(&self) -> bool {
-        self.input == InputArgs::default()
+        self.config() == ModelConfig::from(self.model.as_str())
     }
 }
 

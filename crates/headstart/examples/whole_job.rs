@@ -20,5 +20,6 @@ fn main() -> Result<(), Error> {
     Predictor::open(&engine, &file, quiet)?.predict(&[(&new).into()], &mut |_, said| {
         println!("{new}: {said:?}");
         Ok::<(), Error>(())
-    })
+    })?;
+    Ok(())
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use headstart_backbone::{
-    Backbone, BackboneError, CutModel, Device, Precision, Report, RunConfig, Runner, Runtime, SessionConfig,
+    Backbone, BackboneError, CutModel, Device, EMBEDDED_ID, Precision, Report, RunConfig, Runner, Runtime,
+    SessionConfig,
 };
 use headstart_input::Recipe;
 use headstart_onnx::{OnnxModel, is_quantized};
@@ -148,12 +149,30 @@ impl Engine {
     /// [`Error::Pull`]; [`Error::Provision`] when there is no runtime that works; [`Error::Device`] when the
     /// device cannot be used as asked; [`Error::Backbone`].
     pub fn backbone(&self, config: &ModelConfig, events: &mut Events<'_>) -> Result<Backbone, Error> {
-        let model = prepare(config, &self.places, events)?;
+        self.load_model(self.model(config, events)?, events)
+    }
+
+    /// Finds and prepares a model, which tells what kind of input it takes before it is loaded.
+    ///
+    /// # Errors
+    /// As [`backbone`](Self::backbone), but for what needs a runtime.
+    pub fn model(&self, config: &ModelConfig, events: &mut Events<'_>) -> Result<CutModel, Error> {
+        prepare(config, &self.places, events)
+    }
+
+    /// Loads a model that was prepared, and the runtime for it.
+    ///
+    /// # Errors
+    /// As [`backbone`](Self::backbone), of what needs a runtime.
+    pub fn load_model(&self, model: CutModel, events: &mut Events<'_>) -> Result<Backbone, Error> {
+        if model.id == EMBEDDED_ID {
+            note(events, Note::DefaultModel { model: model.id.clone() });
+        }
         let Loaded { runtime, session } = self.load_runtime(model.is_quantized(), events)?;
         let backbone = self.load(&runtime, &session, model)?;
         let (cut, n_features) = (backbone.model(), backbone.space().n_features);
         if cut.has_no_classifier {
-            let (model, output) = (config.model.clone(), cut.tap.tensor.clone());
+            let (model, output) = (cut.id.clone(), cut.tap.tensor.clone());
             note(events, Note::NoClassifier { model, output, n_features });
         }
         Ok(backbone)

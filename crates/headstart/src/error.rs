@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use headstart_backbone::{BackboneError, ItemError};
 use headstart_head::{HeadError, Task};
+use headstart_input::InputKind;
 use headstart_onnx::OnnxError;
 use headstart_store::StoreError;
 
@@ -211,6 +212,22 @@ pub enum Error {
         model: String,
         /// Ids that it has.
         known: Vec<String>,
+    },
+    /// A file of predictions that is gone on with is of other inputs, or of another model.
+    #[error("cannot go on with {}: {reason}", path.display())]
+    OtherRows {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
+    /// A model is to be fed as models of another kind of input are.
+    #[error("{model} takes {}: what is said of how it is fed is for others", kind.nouns()[1])]
+    OtherKindOfInput {
+        /// The model, as it was named.
+        model: String,
+        /// What it takes.
+        kind: InputKind,
     },
     /// A model that cannot be used.
     #[error("cannot use {model}")]

@@ -65,6 +65,8 @@ pub enum Note {
         recipe: Box<Recipe>,
         /// Where it was cut.
         tap: Tap,
+        /// Whether rows are brought to length 1.
+        normalize: bool,
     },
     /// A model of the registry is fed otherwise than it was trained.
     FedOtherwise {
@@ -143,6 +145,11 @@ pub enum Note {
     FoldersAreFolds {
         /// Their names.
         folders: Vec<String>,
+    },
+    /// A folder has a manifest for each split.
+    ManifestsAreSplits {
+        /// Their names.
+        manifests: Vec<String>,
     },
     /// Pictures lie deeper than their class, which is the topmost folder.
     LabelIsTop {

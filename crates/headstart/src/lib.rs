@@ -16,8 +16,10 @@ mod predict;
 mod provision;
 mod quantize;
 mod rate;
+mod rows;
 mod samples;
 mod serving;
+mod serving_text;
 mod split;
 mod survey;
 mod table;
@@ -37,16 +39,18 @@ pub use fit::{FitConfig, Fitted, HeadConfig, LinearHead, LogisticHead, MlpHead, 
 pub use judge::{Evaluation, Judged, Wrong, judge};
 pub use machine::{bytes_in_words, peak_memory_bytes};
 pub use model::{ModelConfig, ModelSource, check_hash, find_local, pull};
-pub use predict::{Files, Predicted, Predictor};
+pub use predict::{Asked, Predicted, Predictor};
 pub use provision::{Kind, ProvisionError, Unusable, load_runtime, setup};
 pub use quantize::{N_FOLDS, QuantizeConfig, Quantized, check_quantized_out, quantize};
 pub use rate::Rate;
+pub use rows::{PredictionRows, Resumed, RowFormat};
 pub use samples::Samples;
 pub use survey::{Cpu, ModelFound, RuntimeFound, Survey};
 pub use table::{TableWritten, write_table};
 
-pub use headstart_backbone::{Backbone, Device, Precision, RunConfig, Source};
+pub use headstart_backbone::{Backbone, Content, Device, Precision, Remarks, RunConfig, Source};
 pub use headstart_head::{HeadModel, Outputs, Prediction, Task};
+pub use headstart_input::InputKind;
 pub use headstart_store::{Failure, Label, Store};
 
 /// The crates beneath, for what this one does not wrap.

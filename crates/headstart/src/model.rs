@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{CutModel, EMBEDDED_ID, ModelSpec, Registry, embedded_model};
-use headstart_input::{ImageOptions, Recipe};
+use headstart_input::{ImageOptions, InputKind, Recipe, TextOptions, Tokenizer};
 use headstart_onnx::Pool;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,13 +22,24 @@ pub struct ModelConfig {
     pub tap: Option<String>,
     /// How a tap with positions becomes one row.
     pub pool: Option<Pool>,
+    /// Whether rows are brought to length 1.
+    pub normalize: Option<bool>,
     /// How pictures are fed.
     pub image: ImageOptions,
+    /// How texts are fed.
+    pub text: TextOptions,
 }
 
 impl From<&str> for ModelConfig {
     fn from(model: &str) -> Self {
-        Self { model: model.to_owned(), tap: None, pool: None, image: ImageOptions::default() }
+        Self {
+            model: model.to_owned(),
+            tap: None,
+            pool: None,
+            normalize: None,
+            image: ImageOptions::default(),
+            text: TextOptions::default(),
+        }
     }
 }
 
@@ -73,23 +84,23 @@ pub(crate) fn prepare(
     })?;
     if let ModelSource::File(path) = &source {
         expect_hash(&spec, path, &model.sha256)?;
+        check_tokenizer(&spec, path, &model.recipe)?;
     }
     let name = || config.model.clone();
+    config.check_kind(model.recipe.kind())?;
     // Nothing vouches for what is fed to a file of the user's own but these words.
     let is_own = spec.sha256.is_none();
     if is_own || *config != ModelConfig::from(config.model.as_str()) {
-        let (recipe, tap) = (Box::new(model.recipe.clone()), model.tap.clone());
-        note(events, Note::FedAs { model: name(), recipe, tap });
+        let (recipe, tap, normalize) = (Box::new(model.recipe.clone()), model.tap.clone(), model.normalize);
+        note(events, Note::FedAs { model: name(), recipe, tap, normalize });
     }
-    if !is_own && spec.recipe != registered {
+    if !is_own && (spec.recipe != registered || spec.text != TextOptions::default()) {
         note(events, Note::FedOtherwise { model: name(), registered: Box::new(registered) });
     }
-    let Recipe::Image(recipe) = &model.recipe;
-    if let (true, true, Some((operator, constant))) = (is_own, recipe.unit_range, model.rescaling.clone()) {
+    if let Recipe::Image(recipe) = &model.recipe
+        && let (true, true, Some((operator, constant))) = (is_own, recipe.unit_range, model.rescaling.clone())
+    {
         note(events, Note::RescalesItself { model: name(), operator, constant });
-    }
-    if config.model == EMBEDDED_ID {
-        note(events, Note::DefaultModel { model: config.model.clone() });
     }
     Ok(model)
 }
@@ -140,6 +151,20 @@ pub fn check_hash(spec: &ModelSpec, path: &Path) -> Result<(), Error> {
     expect_hash(spec, path, &hash_of(path)?)
 }
 
+/// Refuses a tokenizer that is not the registry's.
+fn check_tokenizer(spec: &ModelSpec, path: &Path, recipe: &Recipe) -> Result<(), Error> {
+    let Recipe::Text(recipe) = recipe else { return Ok(()) };
+    let found = recipe.tokenizer.as_ref().map(Tokenizer::sha256).unwrap_or_default();
+    match &spec.tokenizer_sha256 {
+        Some(expected) if expected != found => Err(Error::ModelHash {
+            path: path.with_file_name(spec.tokenizer.as_deref().unwrap_or("tokenizer.json")),
+            found: found.to_owned(),
+            expected: expected.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn expect_hash(spec: &ModelSpec, path: &Path, found: &str) -> Result<(), Error> {
     match &spec.sha256 {
         Some(expected) if expected != found => Err(Error::ModelHash {
@@ -184,15 +209,31 @@ pub(crate) fn description(id: &str, tap: &str, pool: Pool, recipe: &Recipe) -> S
 }
 
 impl ModelConfig {
+    /// Makes a model's description what was asked for.
     fn apply(&self, spec: &mut ModelSpec) -> Result<(), Error> {
-        let Recipe::Image(recipe) = &mut spec.recipe;
-        *recipe = recipe.clone().with(&self.image);
+        match &mut spec.recipe {
+            Recipe::Image(recipe) => {
+                *recipe = recipe.clone().with(&self.image);
+                recipe.check().map_err(headstart_backbone::BackboneError::from)?;
+            }
+            Recipe::Text(_) => {}
+        }
+        spec.text.clone_from(&self.text);
         spec.size_is_open &= self.image.size.is_none();
-        recipe.check().map_err(headstart_backbone::BackboneError::from)?;
         if self.tap.is_some() {
             spec.tap.clone_from(&self.tap);
         }
         spec.pool = self.pool.or(spec.pool);
+        spec.normalize = self.normalize.unwrap_or(spec.normalize);
         Ok(())
+    }
+
+    /// Refuses what is said of another kind of input than the model's.
+    fn check_kind(&self, kind: InputKind) -> Result<(), Error> {
+        let is_other = match kind {
+            InputKind::Image => self.text != TextOptions::default(),
+            InputKind::Text => self.image != ImageOptions::default(),
+        };
+        if is_other { Err(Error::OtherKindOfInput { model: self.model.clone(), kind }) } else { Ok(()) }
     }
 }

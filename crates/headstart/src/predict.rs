@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use headstart_backbone::{Backbone, BackboneError, Known, Row, RunConfig, Runner, Source, run};
+use headstart_backbone::{
+    Backbone, BackboneError, Content, Known, Listing, Remarks, Row, RunConfig, Runner, Source, run,
+};
 use headstart_head::{HeadModel, Outputs, Prediction};
+use headstart_input::{InputKind, Recipe};
 use headstart_onnx::OnnxModel;
 use headstart_store::Failure;
 use ndarray::{Array2, ArrayView2};
 
-use crate::dataset::Pictures;
+use crate::dataset::{Dataset, DatasetConfig, Found, key};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Events;
@@ -66,6 +69,21 @@ impl Predictor {
         Ok(Self { model, outputs, run: *engine.run_config() })
     }
 
+    /// What it takes.
+    #[must_use]
+    pub fn kind(&self) -> InputKind {
+        self.recipe().kind()
+    }
+
+    /// How an input becomes what its model takes.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        match &self.model {
+            Model::Backbone(backbone, _) => backbone.runner().recipe(),
+            Model::Exported(runner) => runner.recipe(),
+        }
+    }
+
     /// What its scores mean.
     #[must_use]
     pub fn outputs(&self) -> &Outputs {
@@ -78,13 +96,15 @@ impl Predictor {
     /// Memory does not grow with the number of inputs: what is remembered for copies is bounded
     /// ([`Known::REMEMBERED_BYTES`]), and what waits is what was done while one input before it took longer.
     ///
+    /// Returns what was done to inputs that their user should know.
+    ///
     /// # Errors
     /// [`Error::Backbone`] when the runtime fails on every input, and whatever `each` returns.
     pub fn predict<E: From<Error>>(
         &mut self,
         sources: &[Source<'_>],
         each: &mut dyn FnMut(usize, Predicted) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<Remarks, E> {
         let Self { model, outputs, run: config } = self;
         let (runner, head) = match model {
             Model::Backbone(backbone, head) => (backbone.runner_mut(), Some(&**head)),
@@ -98,7 +118,7 @@ impl Predictor {
             };
             in_order.push(index, predicted).map_err(Stop::Caller)
         });
-        done.map(drop).map_err(|stop| match stop {
+        done.map(|it| it.remarks).map_err(|stop| match stop {
             Stop::Caller(err) => err,
             Stop::Own(err) => err.into(),
         })
@@ -154,25 +174,41 @@ impl<E> InOrder<'_, E> {
     }
 }
 
-/// Files to predict: one that is named, or the pictures of a folder that is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Files {
-    /// The pictures.
-    pub files: Vec<PathBuf>,
-    /// What of a folder cannot be looked at, and pictures of formats that are not read.
+/// What to predict: what a path names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Asked {
+    /// The inputs, each with what it is called.
+    pub inputs: Vec<(String, Content)>,
+    /// What cannot be looked at, and pictures of formats that are not read.
     pub unreadable: Vec<Failure>,
-    /// Files of a folder that are no pictures.
+    /// Files of a folder that are no inputs.
     pub n_ignored: usize,
 }
 
-impl Files {
-    /// Looks at a path.
-    #[must_use]
-    pub fn of(path: &Path) -> Self {
-        if !path.is_dir() {
-            return Self { files: vec![path.to_owned()], ..Self::default() };
+impl Asked {
+    /// Looks at a path: a file, a folder with files, or, of texts, a manifest with a column of them.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`] for a manifest.
+    pub fn of(path: &Path, config: &DatasetConfig) -> Result<Self, Error> {
+        let of_file = |file: PathBuf| (key(&file), Content::File(file));
+        if path.is_dir() {
+            let Found { files, others, unreadable, .. } = Found::of_folder(path, config.kind);
+            let inputs = files.into_iter().map(of_file).collect();
+            return Ok(Self { inputs, unreadable, n_ignored: others.len() });
         }
-        let Pictures { files, others, unreadable, .. } = Pictures::of_folder(path);
-        Self { files, unreadable, n_ignored: others.len() }
+        let is_text = path.extension().is_none_or(|it| it.eq_ignore_ascii_case("txt"));
+        if config.kind != InputKind::Text || is_text {
+            return Ok(Self { inputs: vec![of_file(path.to_owned())], ..Self::default() });
+        }
+        Ok(Dataset::open(path, config)?.into())
+    }
+}
+
+impl From<Dataset> for Asked {
+    fn from(dataset: Dataset) -> Self {
+        let Listing { inputs, unreadable, .. } = dataset.listing;
+        let inputs = inputs.into_iter().map(|it| (it.path, it.content)).collect();
+        Self { inputs, unreadable, n_ignored: dataset.n_ignored }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{
-    Backbone, BackboneError, CutModel, Device, Input, Known, Listing, ModelSpec, Precision, Progress, Row,
-    SessionConfig, Source, read_input, run,
+    Backbone, BackboneError, Content, CutModel, Device, Input, Known, Listing, ModelSpec, Precision,
+    Progress, Row, SessionConfig, Source, read_input, run,
 };
 use headstart_head::{HeadError, Logistic, argmax, default_alphas, stratified_folds};
 use headstart_input::Tensor;
@@ -201,7 +201,10 @@ impl Inputs {
         events: &mut Events<'_>,
     ) -> Result<OnnxModel, Error> {
         let (recipe, limits) = (floats.runner().recipe(), engine.run_config().limits);
-        let tensors = |input: &Input| recipe.apply(&read_input(&input.file, &limits).ok()?, &limits).ok();
+        let tensors = |input: &Input| match &input.content {
+            Content::File(file) => recipe.apply(&read_input(file, &limits).ok()?, &limits).ok(),
+            Content::Text(text) => recipe.apply(text.as_bytes(), &limits).ok(),
+        };
         let mut read: Vec<Vec<Tensor>> = Vec::new();
         let n = engine.n_workers();
         let workers = rayon::ThreadPoolBuilder::new().num_threads(n).build();
@@ -240,7 +243,7 @@ fn embed(
     inputs: &[Input],
     events: &mut Events<'_>,
 ) -> Result<Embedded, Error> {
-    let sources: Vec<Source<'_>> = inputs.iter().map(|it| Source::from(&it.file)).collect();
+    let sources: Vec<Source<'_>> = inputs.iter().map(|it| Source::from(&it.content)).collect();
     let mut rows = vec![None; inputs.len()];
     let mut failures = Vec::new();
     let mut state =

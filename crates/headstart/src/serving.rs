@@ -8,13 +8,13 @@ use headstart_input::{Background, Channels, Filter, ImageRecipe, Recipe};
 
 use crate::error::Error;
 use crate::files::write_file;
+use crate::serving_text;
 
 /// The first line of a page: one that begins otherwise is somebody's own, and stays.
 const MARK: &str = "<!-- Written by `headstart export`: how to use the model beside it. -->";
 
 /// Writes the page beside an exported file, unless one that somebody else wrote has its place.
 pub(crate) fn write_page(out: &Path, outputs: &Outputs, recipe: &Recipe) -> Result<Option<PathBuf>, Error> {
-    let Recipe::Image(recipe) = recipe;
     let path = out.with_extension("md");
     match fs::read(&path) {
         Ok(there) if !there.starts_with(MARK.as_bytes()) => return Ok(None),
@@ -23,35 +23,63 @@ pub(crate) fn write_page(out: &Path, outputs: &Outputs, recipe: &Recipe) -> Resu
         // A folder, or what may not be read: somebody's own, too.
         Err(_) => return Ok(None),
     }
-    write_file(&path, page(out, outputs, recipe).as_bytes())?;
+    let text = match recipe {
+        Recipe::Image(recipe) => page(&Given::new(out, outputs), recipe),
+        Recipe::Text(recipe) => serving_text::page(&Given::new(out, outputs), recipe),
+    };
+    write_file(&path, format!("{MARK}\n{text}").as_bytes())?;
     Ok(Some(path))
 }
 
-fn page(out: &Path, outputs: &Outputs, recipe: &ImageRecipe) -> String {
-    let file = out.file_name().unwrap_or_default().to_string_lossy();
-    let name = file.strip_suffix(".onnx").unwrap_or(&file);
+/// What a model gives, as a page tells it.
+pub(crate) struct Given {
+    /// Name of the file.
+    pub(crate) file: String,
+    /// The same without its ending.
+    pub(crate) name: String,
+    /// Name of the output that counts.
+    pub(crate) scores: &'static str,
+    /// That output, and what it means.
+    pub(crate) meaning: String,
+}
+
+impl Given {
+    fn new(out: &Path, outputs: &Outputs) -> Self {
+        let file = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file.strip_suffix(".onnx").unwrap_or(&file).to_owned();
+        let (scores, meaning) = match outputs.task {
+            Task::Classification => ("probabilities", "a probability for each label; they sum to 1"),
+            Task::Multilabel => {
+                ("probabilities", "a probability for each label, of which several may be given")
+            }
+            Task::Regression => ("predictions", "a number for each target"),
+        };
+        let labels: Vec<&str> = outputs.labels.iter().take(5).map(String::as_str).collect();
+        let more = if outputs.labels.len() > labels.len() { ", …" } else { "" };
+        let meaning = format!(
+            "`{scores}`, `(n, {})`: {meaning}. The labels, in this order, are in its metadata (`headstart.labels`): \
+             {}{more}.",
+            outputs.labels.len(),
+            labels.join(", ")
+        );
+        Self { file, name, scores, meaning }
+    }
+}
+
+fn page(given: &Given, recipe: &ImageRecipe) -> String {
+    let Given { file, name, scores, meaning } = given;
     let [height, width] = recipe.size;
-    let (scores, meaning) = match outputs.task {
-        Task::Classification => ("probabilities", "a probability for each label; they sum to 1"),
-        Task::Multilabel => {
-            ("probabilities", "a probability for each label, of which a picture may have several")
-        }
-        Task::Regression => ("predictions", "a number for each target"),
-    };
-    let labels: Vec<&str> = outputs.labels.iter().take(5).map(String::as_str).collect();
-    let more = if outputs.labels.len() > labels.len() { ", …" } else { "" };
     let channels = match recipe.channels {
         Channels::Rgb => "red, green, blue",
         Channels::Bgr => "blue, green, red",
         Channels::Grey => "grey",
     };
-    let (python, javascript) = (python(&file, scores, recipe), javascript(scores, recipe));
+    let (python, javascript) = (python(file, scores, recipe), javascript(scores, recipe));
     format!(
-        "{MARK}
-# {name}
+        "# {name}
 
 `{file}` takes `image`: whole numbers of 8 bits, 0–255, `(n, {height}, {width}, {n_channels})`: {channels}. It gives
-`{scores}`, `(n, {n_labels})`: {meaning}. The labels, in this order, are in its metadata (`headstart.labels`): {labels}{more}.
+{meaning}
 
 The pictures must be prepared as they were for training: turned by EXIF, resized as Pillow does (antialiased), cropped
 in the middle. A plain resize gives other answers. What follows does it right.
@@ -72,8 +100,6 @@ in the middle. A plain resize gives other answers. What follows does it right.
 {javascript}```
 ",
         n_channels = recipe.n_channels(),
-        n_labels = outputs.labels.len(),
-        labels = labels.join(", "),
     )
 }
 

@@ -30,9 +30,12 @@ fn of_model(note: &Note) -> String {
     match note {
         Note::DeviceChosen { device, reason } => format!("device {device}: {reason}"),
         Note::DescribedBy { model, path } => format!("{model}: described by {}", path.display()),
-        Note::FedAs { model, recipe, tap } => format!(
-            "{model}: images are fed as {}\n{model}: cut at `{}`, pooling {}",
-            recipe, tap.tensor, tap.pool
+        Note::FedAs { model, recipe, tap, normalize } => format!(
+            "{model}: {} are fed as {recipe}\n{model}: cut at `{}`, pooling {}{}",
+            recipe.kind().nouns()[1],
+            tap.tensor,
+            tap.pool,
+            if *normalize { ", rows of length 1" } else { "" }
         ),
         Note::FedOtherwise { model, registered } => {
             format!("warning: {model} was trained on inputs that are fed otherwise, as {registered}")
@@ -66,16 +69,17 @@ fn of_dataset(note: &Note) -> String {
             "warning: pictures of formats that are not read: {}; convert them to JPEG or PNG",
             counts(formats).join(", ")
         ),
+        Note::ManifestsAreSplits { manifests } => format!("splits that are read: {}", manifests.join(", ")),
         Note::EmptyFolders { folders } => {
             format!("warning: folders with nothing in them, which become no class: {}", some_of(folders))
         }
-        Note::OneFolder { folder } => format!("all pictures lie in {folder}: what lies in that counts"),
+        Note::OneFolder { folder } => format!("all inputs lie in {folder}: what lies in that counts"),
         Note::FoldersAreFolds { folders } => format!(
             "{} hold the same folders: taken for folds, all of which are used (a manifest can name splits)",
             folders.join(", ")
         ),
         Note::LabelIsTop { folder, label } => format!(
-            "pictures in {folder} have the label `{label}`, the topmost folder (--label-from parent or path)"
+            "inputs in {folder} have the label `{label}`, the topmost folder (--label-from parent or path)"
         ),
         Note::SpellingsMerged { classes } => {
             format!(

@@ -35,6 +35,23 @@ pub enum InputError {
     /// The decoder itself failed.
     #[error("made its decoder panic")]
     DecoderPanic,
+    /// A text that is no UTF-8.
+    #[error("is no UTF-8 text: byte {at} belongs to none")]
+    NotUtf8 {
+        /// Bytes before the first that is none.
+        at: usize,
+    },
+    /// A text that would take more memory than allowed.
+    #[error("is a text of {n_bytes} bytes, above the limit of {limit}")]
+    TooLongText {
+        /// Its bytes.
+        n_bytes: u64,
+        /// Most that a text may have.
+        limit: u64,
+    },
+    /// A text of which the tokenizer makes nothing.
+    #[error("has no tokens")]
+    NoTokens,
     /// A picture without pixels.
     #[error("has no pixels")]
     Empty,
@@ -81,6 +98,26 @@ pub enum RecipeError {
     Size {
         /// Height and width as they are.
         size: [u32; 2],
+    },
+    /// What should be a tokenizer is none.
+    #[error("the tokenizer does not read: {reason}")]
+    Tokenizer {
+        /// Why.
+        reason: String,
+    },
+    /// A model of texts without a tokenizer.
+    #[error("a model of texts needs its tokenizer")]
+    NoTokenizer,
+    /// A model that takes no ids of tokens.
+    #[error("nothing takes the ids of tokens")]
+    NoIds,
+    /// A number of tokens that no text can be cut to.
+    #[error("at most {n} tokens a text are no bound, or leave no room beside the {n_special} special ones")]
+    MaxTokens {
+        /// The number.
+        n: usize,
+        /// Tokens that stand around every text.
+        n_special: usize,
     },
     /// A short side that is less than the crop behind it.
     #[error("short side {short_side} does not cover the crop {size:?}")]

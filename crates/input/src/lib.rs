@@ -3,8 +3,10 @@
 mod error;
 mod image;
 mod limits;
+mod quietly;
 mod recipe;
 mod tensor;
+mod text;
 
 #[cfg(test)]
 #[allow(
@@ -17,5 +19,6 @@ mod tests;
 pub use self::image::{Background, Channels, Filter, ImageOptions, ImageRecipe, PictureFormat};
 pub use error::{InputError, RecipeError};
 pub use limits::Limits;
-pub use recipe::{Decoded, Recipe};
+pub use recipe::{Decoded, InputKind, Recipe, Remark};
 pub use tensor::{Data, Tensor};
+pub use text::{TextOptions, TextRecipe, TokenInput, TokenRole, Tokenizer};

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _};
-use serde::ser::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::error::{InputError, RecipeError};
 use crate::image::{ImageRecipe, Pixels};
 use crate::limits::Limits;
 use crate::tensor::Tensor;
+use crate::text::{TextRecipe, Tokens};
 
 /// How bytes become the tensors a backbone takes.
 ///
@@ -20,7 +21,7 @@ use crate::tensor::Tensor;
 /// use headstart_input::{ImageRecipe, Recipe};
 ///
 /// let recipe: Recipe = serde_json::from_str(r#"{"size": [96, 96], "short-side": 96}"#)?;
-/// let Recipe::Image(image) = &recipe;
+/// let Recipe::Image(image) = &recipe else { panic!("one without a kind is of pictures") };
 /// assert_eq!((image.size, image.short_side), ([96, 96], Some(96)));
 /// assert_eq!(recipe.neutral()[0].shape, [96, 96, 3]);
 /// # Ok::<(), serde_json::Error>(())
@@ -29,6 +30,37 @@ use crate::tensor::Tensor;
 pub enum Recipe {
     /// A picture: one tensor of uint8 pixels.
     Image(ImageRecipe),
+    /// A text: the ids of its tokens, and what goes with them.
+    Text(TextRecipe),
+}
+
+/// A kind of input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputKind {
+    /// Pictures.
+    #[default]
+    Image,
+    /// Texts.
+    Text,
+}
+
+impl InputKind {
+    /// What inputs of the kind are called: one, and several.
+    #[must_use]
+    pub fn nouns(self) -> [&'static str; 2] {
+        match self {
+            Self::Image => ["picture", "pictures"],
+            Self::Text => ["text", "texts"],
+        }
+    }
+}
+
+/// What was done to an input that its user should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remark {
+    /// It was cut: it had so many tokens.
+    Cut(usize),
 }
 
 /// An input whose bytes are read, and that is not yet in the form a backbone takes.
@@ -38,12 +70,30 @@ pub struct Decoded(Form);
 #[derive(Debug)]
 enum Form {
     Image(Pixels),
+    Text(Tokens),
 }
 
-/// Kinds of input, as the key `kind` names them.
-const IMAGE: &str = "image";
+impl Decoded {
+    /// What was done to it that its user should know.
+    #[must_use]
+    pub fn remark(&self) -> Option<Remark> {
+        match &self.0 {
+            Form::Image(_) => None,
+            Form::Text(tokens) => (tokens.n_uncut > tokens.ids.len()).then_some(Remark::Cut(tokens.n_uncut)),
+        }
+    }
+}
 
 impl Recipe {
+    /// The kind of input.
+    #[must_use]
+    pub fn kind(&self) -> InputKind {
+        match self {
+            Self::Image(_) => InputKind::Image,
+            Self::Text(_) => InputKind::Text,
+        }
+    }
+
     /// Refuses a recipe that contradicts itself.
     ///
     /// # Errors
@@ -51,6 +101,7 @@ impl Recipe {
     pub fn check(&self) -> Result<(), RecipeError> {
         match self {
             Self::Image(recipe) => recipe.check(),
+            Self::Text(recipe) => recipe.check(),
         }
     }
 
@@ -73,6 +124,7 @@ impl Recipe {
     pub fn decode(&self, bytes: &[u8], limits: &Limits) -> Result<Decoded, InputError> {
         match self {
             Self::Image(recipe) => Ok(Decoded(Form::Image(recipe.decode(bytes, limits)?))),
+            Self::Text(recipe) => Ok(Decoded(Form::Text(recipe.decode(bytes, limits)?))),
         }
     }
 
@@ -81,30 +133,82 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
+    ///
+    /// # Panics
+    /// For what was decoded by a recipe of another kind.
     pub fn tensors(&self, decoded: Decoded) -> Result<Vec<Tensor>, InputError> {
         match (self, decoded.0) {
             (Self::Image(recipe), Form::Image(pixels)) => {
                 Ok(vec![recipe.tensor(recipe.resize_and_crop(&pixels)?)])
             }
+            (Self::Text(recipe), Form::Text(tokens)) => Ok(recipe.tensors(&tokens)),
+            _ => panic!("what was decoded is of the recipe's kind"),
+        }
+    }
+
+    /// Tensors of several inputs as those of a batch: `(…)` of each becomes `(n, …)`, shorter texts filled up to the
+    /// longest of them. `None` for none, and for inputs that no batch can hold together.
+    #[must_use]
+    pub fn stack(&self, inputs: &[&[Tensor]]) -> Option<Vec<Tensor>> {
+        let filled: Vec<Vec<Tensor>>;
+        let mut inputs = inputs.to_vec();
+        if let Self::Text(recipe) = self {
+            let longest = inputs.iter().map(|it| self.length(it)).max()?;
+            if recipe.pads() {
+                filled = inputs.iter().map(|it| recipe.filled(it, longest)).collect();
+                inputs = filled.iter().map(Vec::as_slice).collect();
+            }
+        }
+        let n_tensors = inputs.first()?.len();
+        if inputs.iter().any(|it| it.len() != n_tensors) {
+            return None;
+        }
+        (0..n_tensors).map(|at| Tensor::stack(inputs.iter().map(|it| &it[at]))).collect()
+    }
+
+    /// How long an input is where inputs are of different lengths: the tokens of a text. 1 otherwise.
+    #[must_use]
+    pub fn length(&self, tensors: &[Tensor]) -> usize {
+        match self {
+            Self::Image(_) => 1,
+            Self::Text(_) => {
+                tensors.iter().filter(|it| it.shape.len() == 1).map(|it| it.shape[0]).max().unwrap_or(1)
+            }
+        }
+    }
+
+    /// Whether all inputs are of one length.
+    #[must_use]
+    pub fn is_of_one_length(&self) -> bool {
+        match self {
+            Self::Image(_) => true,
+            Self::Text(recipe) => recipe.length.is_some(),
         }
     }
 
     /// An input that says nothing, as tensors: to fill up a batch, and to ask a device whether it still
-    /// works. A black picture.
+    /// works. A black picture, a text of few words.
     #[must_use]
     pub fn neutral(&self) -> Vec<Tensor> {
         match self {
             Self::Image(recipe) => vec![recipe.tensor(vec![0; recipe.n_bytes()])],
+            Self::Text(_) => self.made_up(0),
         }
     }
 
     /// Made-up inputs to compare two models on, as tensors; the same every time. Pictures are noise in
-    /// blocks of 1, 2, 4, … 32 pixels.
+    /// blocks of 1, 2, 4, … 32 pixels, texts 3, 8, 13, 18 words of random letters.
     #[must_use]
     pub fn probes(&self, n: usize) -> Vec<Vec<Tensor>> {
         match self {
             Self::Image(recipe) => (0..n).map(|it| vec![recipe.tensor(recipe.probe(it))]).collect(),
+            Self::Text(_) => (0..n).map(|it| self.made_up(it)).collect(),
         }
+    }
+
+    /// A made-up text. A tokenizer that makes nothing of letters is no tokenizer of texts.
+    fn made_up(&self, index: usize) -> Vec<Tensor> {
+        self.apply(TextRecipe::probe(index).as_bytes(), &Limits::default()).unwrap_or_default()
     }
 
     /// What tensors depend on besides the bytes: the recipe and the code that follows it. Part of the
@@ -113,6 +217,7 @@ impl Recipe {
     pub fn identity(&self) -> Map<String, Value> {
         match self {
             Self::Image(recipe) => recipe.identity(),
+            Self::Text(recipe) => recipe.identity(),
         }
     }
 }
@@ -122,15 +227,23 @@ impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Image(recipe) => recipe.fmt(f),
+            Self::Text(recipe) => recipe.fmt(f),
         }
     }
 }
 
 impl Serialize for Recipe {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Named<'a, T> {
+            kind: InputKind,
+            #[serde(flatten)]
+            recipe: &'a T,
+        }
         match self {
             // What is the default leaves no trace: files and fingerprints of before stay as they are.
             Self::Image(recipe) => recipe.serialize(serializer),
+            Self::Text(recipe) => Named { kind: InputKind::Text, recipe }.serialize(serializer),
         }
     }
 }
@@ -138,13 +251,18 @@ impl Serialize for Recipe {
 impl<'de> Deserialize<'de> for Recipe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
-        match fields.remove("kind") {
-            None => {}
-            Some(Value::String(kind)) if kind == IMAGE => {}
-            Some(kind) => return Err(D::Error::custom(format!("expected kind `{IMAGE}`, found {kind}"))),
+        let kind = fields.remove("kind");
+        let kind = match &kind {
+            None => InputKind::Image,
+            Some(named) => InputKind::deserialize(named)
+                .map_err(|_| D::Error::custom(format!("expected kind `image` or `text`, found {named}")))?,
+        };
+        let fields = Value::Object(fields);
+        match kind {
+            InputKind::Image => ImageRecipe::deserialize(fields).map(Self::Image),
+            InputKind::Text => TextRecipe::deserialize(fields).map(Self::Text),
         }
-        let recipe = ImageRecipe::deserialize(Value::Object(fields)).map_err(D::Error::custom)?;
-        Ok(Self::Image(recipe))
+        .map_err(D::Error::custom)
     }
 }
 

@@ -72,6 +72,18 @@ impl Tensor {
         Some(Self { name: name.clone(), shape: [&[n], shape.as_slice()].concat(), data })
     }
 
+    /// A vector of integers, filled up to a length; as it is where it has that.
+    pub(crate) fn filled(&self, length: usize, value: i64) -> Self {
+        let mut filled = self.clone();
+        match &mut filled.data {
+            Data::I64(it) => it.resize(length.max(it.len()), value),
+            Data::I32(it) => it.resize(length.max(it.len()), i32::try_from(value).unwrap_or(0)),
+            Data::U8(_) | Data::F32(_) => {}
+        }
+        filled.shape = vec![filled.data.len()];
+        filled
+    }
+
     /// Bytes of the elements.
     #[must_use]
     pub fn n_bytes(&self) -> usize {

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, data_type};
+use crate::pool::append_pool;
 use crate::proto::{
-    AttributeProto, DimensionProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto,
-    TypeProto, ValueInfoProto,
+    AttributeProto, DimensionProto, GraphProto, NodeProto, TensorShapeProto, TensorTypeProto, TypeProto,
+    ValueInfoProto,
 };
 use crate::tap::{Pool, Tap};
 
@@ -17,7 +18,8 @@ pub const EMBEDDING: &str = "headstart_embedding";
 /// is gone. The embedding is `(n, n_features)` when the tap is pooled, else what the tap is.
 ///
 /// # Errors
-/// [`OnnxError::NoSuchTensor`] when the graph does not have the tensor.
+/// [`OnnxError::NoSuchTensor`] when the graph does not have the tensor; [`OnnxError::OpsetTooOld`] where the
+/// pooling needs operators that its opset does not have.
 ///
 /// # Examples
 /// ```no_run
@@ -49,7 +51,7 @@ pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
     } else {
         append_cast(graph, &tap.tensor)
     };
-    let output = append_pool(graph, &tensor, tap.pool, rank, opset);
+    let output = append_pool(graph, &tensor, tap.pool, rank, opset)?;
     let mut info = tensor_info(&output, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]);
     if tap.pool == Pool::None && rank != Some(2) {
         // A declared rank that is wrong would make the runtime refuse the graph.
@@ -61,7 +63,8 @@ pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
 }
 
 /// The rank of a tensor, where the file says it or what follows implies it.
-pub(crate) fn known_rank(model: &OnnxModel, tensor: &str) -> Option<usize> {
+#[must_use]
+pub fn known_rank(model: &OnnxModel, tensor: &str) -> Option<usize> {
     const RANK_PRESERVING: [&str; 14] = [
         "Add",
         "Cast",
@@ -170,53 +173,6 @@ pub(crate) fn tensor_info(name: &str, elem_type: i64, dims: &[Dim]) -> ValueInfo
         r#type: Some(TypeProto { tensor_type: Some(tensor_type), ..Default::default() }),
         ..Default::default()
     }
-}
-
-/// Appends what makes one row of a tensor, and returns the name of the tensor that holds it.
-fn append_pool(graph: &mut GraphProto, tensor: &str, pool: Pool, rank: Option<usize>, opset: i64) -> String {
-    let pooled = format!("{EMBEDDING}_pooled");
-    match pool {
-        Pool::None => return tensor.to_owned(),
-        Pool::First => {
-            let index = format!("{EMBEDDING}_first");
-            graph.initializer.push(TensorProto::from_raw(
-                &index,
-                data_type::INT64,
-                &[],
-                0_i64.to_le_bytes().to_vec(),
-            ));
-            let axis = AttributeProto::int("axis", 1);
-            graph.node.push(NodeProto::new("Gather", &[tensor, &index], EMBEDDING, vec![axis]));
-            return EMBEDDING.to_owned();
-        }
-        Pool::MeanNhwc => {
-            append_mean(graph, opset, &[1, 2], tensor);
-            return EMBEDDING.to_owned();
-        }
-        Pool::Mean => {}
-    }
-    if rank == Some(3) {
-        append_mean(graph, opset, &[1], tensor);
-        return EMBEDDING.to_owned();
-    }
-    graph.node.push(NodeProto::new("GlobalAveragePool", &[tensor], &pooled, vec![]));
-    let axis = AttributeProto::int("axis", 1);
-    graph.node.push(NodeProto::new("Flatten", &[&pooled], EMBEDDING, vec![axis]));
-    EMBEDDING.to_owned()
-}
-
-/// Appends a mean over axes, which the opset before 18 takes as an attribute and from then on as an input.
-fn append_mean(graph: &mut GraphProto, opset: i64, axes: &[i64], tensor: &str) {
-    let keep = AttributeProto::int("keepdims", 0);
-    if opset < 18 {
-        let attributes = vec![keep, AttributeProto::ints("axes", axes)];
-        graph.node.push(NodeProto::new("ReduceMean", &[tensor], EMBEDDING, attributes));
-        return;
-    }
-    let name = format!("{EMBEDDING}_axes");
-    let raw = axes.iter().flat_map(|it| it.to_le_bytes()).collect();
-    graph.initializer.push(TensorProto::from_raw(&name, data_type::INT64, &[axes.len()], raw));
-    graph.node.push(NodeProto::new("ReduceMean", &[tensor, &name], EMBEDDING, vec![keep]));
 }
 
 /// Removes nodes, weights, inputs and type notes that no output needs.

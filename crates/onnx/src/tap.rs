@@ -24,20 +24,28 @@ pub struct Tap {
 pub enum Pool {
     /// The tensor is `(n, n_features)` already.
     None,
-    /// Mean over the positions: `(n, c, h, w)` or `(n, tokens, c)` → `(n, c)`.
+    /// Mean over the positions: `(n, c, h, w)` or `(n, tokens, c)` → `(n, c)`; of tokens those that
+    /// the mask counts, where the model takes one ([`token_mask`](crate::token_mask)).
     Mean,
     /// Mean over the positions of `(n, h, w, c)` → `(n, c)`.
     MeanNhwc,
     /// The first token: `(n, tokens, c)` → `(n, c)`.
     First,
+    /// The last token that the mask counts: `(n, tokens, c)` → `(n, c)`.
+    Last,
 }
 
 impl Pool {
-    const WORDS: [(&str, Self); 4] =
-        [("none", Self::None), ("mean", Self::Mean), ("mean-nhwc", Self::MeanNhwc), ("first", Self::First)];
+    const WORDS: [(&str, Self); 5] = [
+        ("none", Self::None),
+        ("mean", Self::Mean),
+        ("mean-nhwc", Self::MeanNhwc),
+        ("first", Self::First),
+        ("last", Self::Last),
+    ];
 }
 
-/// `none`, `mean`, `mean-nhwc` or `first`.
+/// `none`, `mean`, `mean-nhwc`, `first` or `last`.
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(Self::WORDS.iter().find(|it| it.1 == *self).map_or("", |it| it.0))
@@ -56,6 +64,13 @@ impl FromStr for Pool {
 /// Words that mark an output as an embedding, not as scores.
 const EMBEDDING_WORDS: [&str; 5] = ["feature", "embed", "pool", "hidden", "represent"];
 
+/// How the names of outputs begin that a decoder wants back with the next token.
+const KEPT_WORDS: [&str; 2] = ["present", "past"];
+
+/// Of several embeddings of a text those that count, the first of them.
+const PREFERRED: [&str; 4] =
+    ["sentence_embedding", "sentence_embeddings", "last_hidden_state", "token_embeddings"];
+
 /// Finds the tap: the tensor that enters the last classifier layer.
 ///
 /// Walks back from each output through activations, arithmetic with constants, slices, pooling and reshapes to
@@ -63,14 +78,18 @@ const EMBEDDING_WORDS: [&str; 5] = ["feature", "embed", "pool", "hidden", "repre
 /// convolution that is pooled afterwards, as in SqueezeNet, or before, as in MobileNet. Of a mean of two such
 /// layers the first counts. A quantised input of the layer is traced back to the float tensor it was quantised
 /// from. Outputs whose name says that they are embeddings are not searched; where they are all there is, and in
-/// a model without a classifier, the output itself is the tap.
+/// a model without a classifier, the output itself is the tap: of several, that of the whole text, then that of its
+/// tokens. What a decoder keeps of its tokens is no output here.
 ///
 /// # Errors
 /// [`OnnxError::NoTap`] when there are several outputs and none leads to a classifier, or the only one is of
 /// integers.
 pub fn find_tap(model: &OnnxModel) -> Result<Tap, OnnxError> {
     let search = Search::new(model);
-    let outputs: Vec<&str> = model.graph().output.iter().map(|it| it.name()).collect();
+    // What a decoder keeps of its tokens is neither.
+    let is_kept = |name: &&str| KEPT_WORDS.iter().any(|word| name.to_lowercase().starts_with(word));
+    let outputs = model.graph().output.iter().map(|it| it.name());
+    let outputs: Vec<&str> = outputs.filter(|it| !is_kept(it)).collect();
     let (embeddings, scores): (Vec<&str>, Vec<&str>) = outputs.iter().partition(|name| {
         let name = name.to_lowercase();
         EMBEDDING_WORDS.iter().any(|word| name.contains(word))
@@ -84,7 +103,10 @@ pub fn find_tap(model: &OnnxModel) -> Result<Tap, OnnxError> {
             none(format!("no classifier was found, and the output {output} is of integers"))
         }
         ([output], _) | ([], [output]) => Ok(search.tap_at(output)),
-        _ => none(format!("none of the outputs {} ends in a classifier", outputs.join(", "))),
+        (several, _) => match PREFERRED.iter().find(|it| several.contains(it)) {
+            Some(output) => Ok(search.tap_at(output)),
+            None => none(format!("none of the outputs {} ends in a classifier", outputs.join(", "))),
+        },
     }
 }
 

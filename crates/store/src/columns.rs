@@ -38,16 +38,16 @@ pub enum Cell {
     Texts(Vec<String>),
     /// A list of numbers; NaN where one is missing.
     Numbers(Vec<f64>),
-    /// Texts that are longer than [`MAX_CELL_BYTES`]: how many bytes.
+    /// Texts that are longer than a cell may be: how many bytes.
     TooLong(usize),
 }
 
 impl Cell {
-    /// The cell; or, of one that is longer than [`MAX_CELL_BYTES`], how long.
+    /// The cell; or, of one that is longer than a limit, how long.
     #[must_use]
-    pub fn bounded(self) -> Self {
+    pub fn within(self, max_bytes: usize) -> Self {
         let n_bytes = self.n_bytes();
-        if n_bytes > MAX_CELL_BYTES { Self::TooLong(n_bytes) } else { self }
+        if n_bytes > max_bytes { Self::TooLong(n_bytes) } else { self }
     }
 
     fn n_bytes(&self) -> usize {
@@ -85,13 +85,26 @@ pub fn column_names(path: &Path) -> Result<Vec<String>, StoreError> {
 
 /// Reads columns of any Parquet file: a row for every row, with a cell for every name, none where it is null.
 ///
-/// Single numbers are written as Rust prints them. Other columns are not read.
+/// Single numbers are written as Rust prints them. Other columns are not read. A cell has at most
+/// [`MAX_CELL_BYTES`].
 ///
 /// # Errors
 /// [`StoreError::Io`] and [`StoreError::Parquet`] when the file does not read; [`StoreError::MissingColumn`];
 /// [`StoreError::Unpacked`] where a small file says that it unpacks to more memory than any manifest needs.
 pub fn read_columns(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<Cell>>>, StoreError> {
-    or_damaged(path, || read_columns_unguarded(path, names))
+    let columns: Vec<(&str, usize)> = names.iter().map(|it| (*it, MAX_CELL_BYTES)).collect();
+    read_columns_within(path, &columns)
+}
+
+/// As [`read_columns`], each with the most bytes that one of its cells may have.
+///
+/// # Errors
+/// As [`read_columns`].
+pub fn read_columns_within(
+    path: &Path,
+    columns: &[(&str, usize)],
+) -> Result<Vec<Vec<Option<Cell>>>, StoreError> {
+    or_damaged(path, || read_columns_unguarded(path, columns))
 }
 
 fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, StoreError> {
@@ -123,9 +136,13 @@ fn of_views(data_type: &DataType) -> DataType {
     }
 }
 
-fn read_columns_unguarded(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<Cell>>>, StoreError> {
+fn read_columns_unguarded(
+    path: &Path,
+    wanted: &[(&str, usize)],
+) -> Result<Vec<Vec<Option<Cell>>>, StoreError> {
     let builder = open_views(path)?;
     let found: Vec<String> = builder.schema().fields().iter().map(|it| it.name().clone()).collect();
+    let names: Vec<&str> = wanted.iter().map(|it| it.0).collect();
     if let Some(missing) = names.iter().find(|it| !found.iter().any(|name| name == *it)) {
         let column = (*missing).to_owned();
         return Err(StoreError::MissingColumn { path: path.to_owned(), column, found });
@@ -138,9 +155,9 @@ fn read_columns_unguarded(path: &Path, names: &[&str]) -> Result<Vec<Vec<Option<
     let (mut rows, mut unpacked) = (Vec::new(), 0_u64);
     for batch in reader {
         let batch = batch.map_err(parquet(path))?;
-        let columns = names.iter().map(|name| {
+        let columns = wanted.iter().map(|(name, max_bytes)| {
             let column = batch.column_by_name(name).expect("it was found");
-            cells(column).map_err(parquet(path)).map(Vec::into_iter)
+            cells(column, *max_bytes).map_err(parquet(path)).map(Vec::into_iter)
         });
         let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
         for _ in 0..batch.num_rows() {
@@ -189,14 +206,14 @@ fn rows_at_once(
 }
 
 /// What stands in each row of a column; nothing where it is null.
-fn cells(column: &ArrayRef) -> Result<Vec<Option<Cell>>, arrow::error::ArrowError> {
+fn cells(column: &ArrayRef, max_bytes: usize) -> Result<Vec<Option<Cell>>, arrow::error::ArrowError> {
     let item = match column.data_type() {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => item.clone(),
         _ => {
             let texts = cast(column, &DataType::Utf8View)?;
             let texts = texts.as_string_view().iter();
             let cell = |it: &str| match it.len() {
-                n if n > MAX_CELL_BYTES => Cell::TooLong(n),
+                n if n > max_bytes => Cell::TooLong(n),
                 _ => Cell::Text(it.to_owned()),
             };
             return Ok(texts.map(|it| it.map(cell)).collect());
@@ -212,11 +229,11 @@ fn cells(column: &ArrayRef) -> Result<Vec<Option<Cell>>, arrow::error::ArrowErro
         ),
         false => {
             let n_bytes = list.as_string_view().iter().flatten().map(|it| it.len() + 1).sum();
-            if n_bytes > MAX_CELL_BYTES {
+            if n_bytes > max_bytes {
                 return Cell::TooLong(n_bytes);
             }
             Cell::Texts(list.as_string_view().iter().flatten().map(str::to_owned).collect())
         }
     };
-    Ok(lists.map(|it| it.map(cell).map(Cell::bounded)).collect())
+    Ok(lists.map(|it| it.map(cell).map(|it| it.within(max_bytes))).collect())
 }

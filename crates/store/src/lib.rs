@@ -25,7 +25,7 @@ mod writer;
 )]
 mod tests;
 
-pub use columns::{Cell, MAX_CELL_BYTES, column_names, read_columns};
+pub use columns::{Cell, MAX_CELL_BYTES, column_names, read_columns, read_columns_within};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use failure::Failure;

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::photos::{enlarged, repeated};
-use super::{Options, median, number, text};
+use super::{Options, json_of, median, number, text};
 use crate::{cargo, headstart, headstart_setup, python, root, run, say, target};
 
 const MODELS: [&str; 2] = ["mobilenetv2-1.0-224", "resnet50-v2-stage3"];
@@ -126,7 +126,7 @@ impl Bench {
         let rate = |side: Side| median_of(side, &|it| number(it, "n_images") / number(it, "seconds"));
         // Decoding and the model share the cores: their times add up.
         let roof = |side: Side| -> Result<f64> {
-            let model = median_of(side, &|it| number(it, "model_images_per_second"))?;
+            let model = median_of(side, &|it| number(it, "model_inputs_per_second"))?;
             Ok(1.0 / (1.0 / decode_roof + 1.0 / model))
         };
         say(&format!(
@@ -359,11 +359,4 @@ fn decode_roof(photos: &Path) -> Result<f64> {
         Ok(())
     })?;
     Ok(files.len() as f64 / start.elapsed().as_secs_f64())
-}
-
-fn json_of(command: &mut Command) -> Result<Value> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout)?;
-    Ok(serde_json::from_str(text.trim().lines().last().unwrap_or_default())?)
 }

@@ -9,6 +9,7 @@ mod photos;
 mod plot;
 mod selection;
 mod tabular;
+mod texts;
 
 use std::ffi::OsString;
 use std::fs;
@@ -50,7 +51,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
         "extract" => extract::run_benchmark(&options),
         "head" => head::run_benchmark(&options),
         "embedded" => embedded::run_benchmark(&options),
-        _ => bail!("no benchmark `{name}`; there are: extract, head, embedded"),
+        "text" => texts::run_benchmark(&options),
+        _ => bail!("no benchmark `{name}`; there are: extract, head, embedded, text"),
     }
 }
 
@@ -79,4 +81,12 @@ fn median(values: &[f64]) -> Result<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     Ok(sorted[sorted.len() / 2])
+}
+
+/// What a command prints as JSON, in its last line.
+fn json_of(command: &mut Command) -> Result<Value> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
+    Ok(serde_json::from_str(text.trim().lines().last().unwrap_or_default())?)
 }

@@ -17,7 +17,7 @@ pub(super) fn session_builder(
     config: &SessionConfig,
     intra_threads: usize,
 ) -> Result<SessionBuilder, BackboneError> {
-    let builder = configured(&runtime.environment, intra_threads)
+    let builder = configured(&runtime.environment, config.precision, intra_threads)
         .map_err(|err| BackboneError::Session { action: "configure a session", source: Box::new(err) })?;
     let Some(provider) = execution_provider(config, intra_threads)? else { return Ok(builder) };
     if let Device::Cuda(_) = config.device {
@@ -43,7 +43,14 @@ fn missing(device: Device) -> &'static str {
     }
 }
 
-fn configured(environment: &Environment, intra_threads: usize) -> ort::Result<SessionBuilder> {
+fn configured(
+    environment: &Environment,
+    precision: Precision,
+    intra_threads: usize,
+) -> ort::Result<SessionBuilder> {
+    // Without VNNI, x86 sums 8-bit products in 16 bits that overflow, unless it is told to be exact. Where only weights
+    // are of 8 bits there is none, and being told breaks those without a zero point (ONNX Runtime 1.31.1).
+    let is_exact = precision == Precision::Int8 && !has_vnni();
     Ok(SessionBuilder::new(environment)?
         // `ort` asks for "max efficiency", which may pick an NPU or CoreML unasked.
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
@@ -52,8 +59,7 @@ fn configured(environment: &Environment, intra_threads: usize) -> ort::Result<Se
         // Waiting threads that spin take the cores from those that decode.
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
-        // Without VNNI, x86 sums 8-bit products in 16 bits that overflow, unless it is told to be exact.
-        .with_config_entry("session.x64quantprecision", if has_vnni() { "0" } else { "1" })?)
+        .with_config_entry("session.x64quantprecision", if is_exact { "1" } else { "0" })?)
 }
 
 fn has_vnni() -> bool {

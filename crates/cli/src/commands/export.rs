@@ -12,9 +12,10 @@ use crate::model_args::ModelArgs;
 use crate::run_args::RunArgs;
 use crate::{Ended, report};
 
-/// Write backbone and head as one ONNX file: uint8 pictures in, probabilities or numbers out.
+/// Write backbone and head as one ONNX file: uint8 pictures or tokens of texts in, probabilities or
+/// numbers out.
 ///
-/// The file is run over sample pictures and compared with the head's own scores before it is written.
+/// The file is run over sample inputs and compared with the head's own scores before it is written.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// Head file.
@@ -25,7 +26,7 @@ pub(crate) struct ExportArgs {
     out: PathBuf,
     #[command(flatten)]
     force: ForceArgs,
-    /// Pictures to compare on, besides the 16 that are made by code.
+    /// Files to compare on, besides the 16 that are made by code.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     samples: Vec<PathBuf>,
     // Flattened last: their headings would hold for what follows.
@@ -42,14 +43,14 @@ pub(crate) fn run(args: &ExportArgs, places: &Places) -> Result<Ended> {
     let engine = args.run.engine(places).limited_to(1);
     let mut backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
     let exported = export(&mut backbone, &head, &args.out, &args.samples)?;
-    say_export(&args.out, &exported);
+    say_export(&args.out, &exported, backbone.runner().recipe().kind().nouns()[1]);
     Ok(Ended::Good)
 }
 
-pub(crate) fn say_export(out: &Path, exported: &Exported) {
+pub(crate) fn say_export(out: &Path, exported: &Exported, nouns: &str) {
     let Verification { n_samples, max_abs_difference, tolerance } = exported.verification;
     report::say(format!(
-        "wrote {} ({}): agrees with the head to {max_abs_difference:.1e} on {n_samples} pictures (tolerance {tolerance:.0e})",
+        "wrote {} ({}): agrees with the head to {max_abs_difference:.1e} on {n_samples} {nouns} (tolerance {tolerance:.0e})",
         out.display(),
         report::bytes(out.metadata().map_or(0, |it| it.len())),
     ));

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use headstart::backbone::{Backbone, Report};
+use headstart::input::Recipe;
 use headstart::store::{Finished, Run};
-use headstart::{Dataset, Event, Extraction, Places, Shard, peak_memory_bytes};
+use headstart::{Dataset, Event, Extraction, InputKind, Places, Remarks, Shard, peak_memory_bytes};
 use serde_json::{Value, json};
 
 use super::say_first;
@@ -17,11 +18,12 @@ use crate::model_args::ModelArgs;
 use crate::run_args::RunArgs;
 use crate::{Ended, report};
 
-/// Embed every picture of a dataset that the store does not have yet.
+/// Embed every picture or text of a dataset that the store does not have yet: what MODEL takes.
 ///
 /// DATASET is a folder (`<class>/*` or `<split>/<class>/*`), a manifest (.csv, .tsv, .jsonl, .parquet
-/// with columns path, label, split, group) or `-` for a list of paths on stdin. Several labels are a
-/// list in JSON and Parquet, and one text in CSV, `|` between them; a label's own is written `\|`.
+/// with columns path or text, label, split, group), for texts also a folder with a manifest for each split, or `-` for
+/// a list on stdin, of paths or of texts. Several labels are a list in JSON and Parquet, and one text in CSV, `|`
+/// between them; a label's own is written `\|`.
 #[derive(Debug, Args)]
 pub(crate) struct ExtractArgs {
     /// Folder, manifest, or - for a list on stdin.
@@ -49,20 +51,24 @@ pub(crate) struct ExtractArgs {
 
 pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     let start = Instant::now();
-    let dataset = args.reading.open(&args.dataset)?;
-    dataset.check_not_empty(&args.dataset)?;
+    args.reading.check(&args.dataset)?;
     let mut listener = Listener::default();
+    let engine = args.run.engine(places);
+    let model = engine.model(&args.model.config(), &mut |it| listener.hear(it))?;
+    let dataset = args.reading.open(&args.dataset, model.recipe.kind())?;
+    dataset.check_not_empty(&args.dataset)?;
     say_dataset(&args.dataset, &dataset, &mut listener);
-    let engine = args.run.engine(places).limited_to(dataset.listing.inputs.len());
-    let mut backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
+    let engine = engine.limited_to(dataset.listing.inputs.len());
+    let mut backbone = engine.load_model(model, &mut |it| listener.hear(it))?;
+    let nouns = dataset.kind.nouns()[1];
     report::say(format!("model {}: {} features", backbone.model().id, backbone.space().n_features));
     if let Some(reason) = backbone.runner().one_by_one() {
-        report::say(format!("images are run one by one: {reason}"));
+        report::say(format!("{nouns} are run one by one: {reason}"));
     }
     if let Some(Shard { index, count }) = args.shard {
         let run = Run::Shard { index, count, listing: 0 };
         let n = dataset.listing.inputs.iter().filter(|it| run.contains(&it.path)).count();
-        report::say(format!("shard {} of {count}: {n} pictures", index + 1));
+        report::say(format!("shard {} of {count}: {n} {nouns}", index + 1));
     }
     let mut hear = |it| listener.hear(it);
     let extraction = engine.extract(&mut backbone, dataset, &args.store, args.shard, &mut hear)?;
@@ -80,27 +86,32 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
 
 pub(crate) fn say_dataset(path: &Path, dataset: &Dataset, listener: &mut Listener) {
     let n_inputs = dataset.listing.inputs.len();
-    say_ignored(dataset.n_ignored);
+    let noun = dataset.kind.nouns();
+    say_ignored(dataset.n_ignored, dataset.kind);
     let unreadable = match dataset.listing.unreadable.len() {
         0 => String::new(),
         n => format!(" (and {n} that cannot be read)"),
     };
-    if let Some(layout) = &dataset.layout {
-        report::say(format!("{}: {n_inputs} pictures{unreadable}, {layout}", path.display()));
+    let found = format!("{}: {n_inputs} {}{unreadable}", path.display(), noun[usize::from(n_inputs != 1)]);
+    match &dataset.layout {
+        Some(layout) => report::say(format!("{found}, {layout}")),
+        None if dataset.kind == InputKind::Text => report::say(found),
+        None => {}
     }
     dataset.notes.iter().for_each(|it| listener.hear(Event::Note(it.clone())));
 }
 
-pub(crate) fn say_ignored(n: usize) {
+pub(crate) fn say_ignored(n: usize, kind: InputKind) {
+    let [noun, nouns] = kind.nouns();
     match n {
         0 => {}
-        1 => report::say("1 file that is no picture is left out"),
-        n => report::say(format!("{n} files that are no pictures are left out")),
+        1 => report::say(format!("1 file that is no {noun} is left out")),
+        n => report::say(format!("{n} files that are no {nouns} are left out")),
     }
 }
 
 /// Those that were computed: the others cost next to nothing.
-fn images_per_second(result: &Report, seconds: f64) -> f64 {
+fn inputs_per_second(result: &Report, seconds: f64) -> f64 {
     result.n_embedded as f64 / seconds.max(1e-9)
 }
 
@@ -114,15 +125,17 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> Value {
         "set_aside": result.set_aside,
         "one_by_one": backbone.runner().one_by_one(),
         "n_missing_shards": result.finished.shards.n_missing(),
-        "images_per_second": images_per_second(result, seconds),
+        "inputs_per_second": inputs_per_second(result, seconds),
         "peak_memory_bytes": peak_memory_bytes(),
         "device": backbone.config().device.to_string(),
         "precision": backbone.config().precision,
         "seconds": seconds,
         "pipeline_seconds": result.pipeline_time.as_secs_f64(),
+        "n_cut": result.remarks.n_cut,
+        "longest_cut": result.remarks.longest,
         "fingerprint": backbone.space().fingerprint(),
         "thread_seconds": result.stages.seconds(),
-        "model_images_per_second": result.model_inputs_per_second,
+        "model_inputs_per_second": result.model_inputs_per_second,
     })
 }
 
@@ -141,7 +154,7 @@ pub(crate) fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
     let memory = peak_memory_bytes().map_or("unknown".to_owned(), report::bytes);
     let rate = match result.n_embedded {
         0 => String::new(),
-        _ => format!(" ({:.0} images/s)", images_per_second(result, seconds)),
+        _ => format!(" ({:.0} {}/s)", inputs_per_second(result, seconds), nouns(backbone)),
     };
     report::say(format!(
         "{} embedded, {} cached, {} failed in {seconds:.1} s{rate} on {} ({}), peak memory {memory}",
@@ -151,14 +164,28 @@ pub(crate) fn summarise(backbone: &Backbone, result: &Report, seconds: f64) {
         backbone.config().device,
         backbone.config().precision,
     ));
+    say_remarks(result.remarks, backbone.runner().recipe());
     if result.n_embedded >= STAGES_FROM {
-        say_stages(result);
+        say_stages(result, nouns(backbone));
     }
     say_first(&result.failures);
     if let Some(path) = &result.finished.failures {
         report::say(format!("all failures: {}", path.display()));
     }
     say_shards(&result.finished);
+}
+
+fn nouns(backbone: &Backbone) -> &'static str {
+    backbone.runner().recipe().kind().nouns()[1]
+}
+
+/// What was done to inputs that their user should know.
+pub(crate) fn say_remarks(remarks: Remarks, recipe: &Recipe) {
+    let (Remarks { n_cut: n @ 1.., longest }, Recipe::Text(recipe)) = (remarks, recipe) else { return };
+    report::say(format!(
+        "warning: {n} texts have more than {} tokens and were cut (the longest has {longest}); --max-tokens",
+        recipe.n_tokens()
+    ));
 }
 
 fn say_shards(finished: &Finished) {
@@ -177,11 +204,11 @@ fn say_shards(finished: &Finished) {
     }
 }
 
-/// Images from which on it is worth a line where the time went.
+/// Inputs from which on it is worth a line where the time went.
 const STAGES_FROM: usize = 100;
 
 /// Where the time of all threads went, and how far the run was from what the model alone can do.
-fn say_stages(result: &Report) {
+fn say_stages(result: &Report, nouns: &str) {
     let stages = &result.stages;
     let total: f64 = stages.named().iter().map(|it| it.1.as_secs_f64()).sum();
     let share = |(name, time): (&str, Duration)| format!("{name} {:.0}%", 100.0 * time.as_secs_f64() / total);
@@ -196,7 +223,7 @@ fn say_stages(result: &Report) {
     let reached = result.n_embedded as f64 / result.pipeline_time.as_secs_f64();
     // Where the machine was slower when the model was measured alone, that says nothing.
     if let Some(roof) = result.model_inputs_per_second.filter(|it| *it >= reached) {
-        line += &format!("; {reached:.0} images/s of the about {roof:.0} that the model alone makes");
+        line += &format!("; {reached:.0} {nouns}/s of the about {roof:.0} that the model alone makes");
     }
     report::say(line);
 }

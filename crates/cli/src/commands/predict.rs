@@ -1,4 +1,4 @@
-//! `headstart predict`: what a head says of pictures.
+//! `headstart predict`: what a head says of inputs.
 
 use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
@@ -7,23 +7,27 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use headstart::backbone::{Precision, Progress, Source};
 use headstart::store::Failure;
-use headstart::{Event, Files, OutKind, Places, Predictor, check_out, key, read_head};
+use headstart::{
+    Asked, Content, DatasetConfig, Event, InputKind, OutKind, Places, Predictor, Resumed, RowFormat,
+    check_out, read_head,
+};
 
 use super::extract;
-use crate::answers::{Answers, Resumed, RowFormat};
+use crate::answers::Answers;
 use crate::dataset_args::DatasetArgs;
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
 use crate::run_args::RunArgs;
 use crate::{Ended, report};
 
-/// Predict labels or numbers of pictures.
+/// Predict labels or numbers of pictures or texts.
 ///
 /// With --head, MODEL is the backbone the head was fitted on; without it, a file written by `headstart
-/// export`. PATHS are pictures, folders of pictures, or - for a list on stdin.
+/// export`. PATHS are files, folders of files, manifests with a column of texts, or - for a list on stdin: of paths,
+/// or of texts, one a line.
 #[derive(Debug, Args)]
 pub(crate) struct PredictArgs {
-    /// Pictures, folders, or - for a list on stdin.
+    /// Files, folders, manifests of texts, or - for a list on stdin.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Head file; not needed for an exported model.
@@ -49,6 +53,9 @@ pub(crate) struct PredictArgs {
     /// Go on with the file that --out names, after a kill: what it has of these pictures is kept. (JSON and CSV.)
     #[arg(long, requires = "out")]
     resume: bool,
+    /// Column of a manifest that holds texts [default: text, sentence, question, …, whichever is there].
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
     // Flattened last: their headings would hold for what follows.
     #[command(flatten)]
     model: ModelArgs,
@@ -57,12 +64,13 @@ pub(crate) struct PredictArgs {
 }
 
 pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
-    ensure!(!args.resume || args.format() != RowFormat::Table, "only JSON and CSV can be gone on with");
-    let (files, unreadable) = inputs(&args.paths)?;
+    ensure!(!args.resume || args.format().is_some(), "only JSON and CSV can be gone on with");
     if let Some(out) = &args.out {
         check_out(out, if args.force { OutKind::Any } else { OutKind::Table })?;
     }
-    let mut predictor = open(args, places, files.len())?;
+    let mut predictor = open(args, places)?;
+    let nouns = predictor.kind().nouns()[1];
+    let (files, unreadable) = inputs(args, predictor.kind())?;
     let mut answers = Answers::new(predictor.outputs().clone(), args.format(), args.top, &files);
     let before = match &args.out {
         Some(out) if args.resume && out.exists() => answers.resume(out, &files)?,
@@ -72,14 +80,14 @@ pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
     // One of before is looked at again: that it says the same shows that the model is the same.
     let again = before.check.as_ref().map(|it| it.0);
     let todo: Vec<usize> = again.into_iter().chain(before.n_rows..files.len()).collect();
-    let sources: Vec<Source<'_>> = todo.iter().map(|it| Source::from(&files[*it])).collect();
+    let sources: Vec<Source<'_>> = todo.iter().map(|it| Source::from(&files[*it].1)).collect();
     let mut failures = Vec::new();
     // Where rows go to the terminal, they show how far it is.
     let shows = args.out.is_some() || !stdout().is_terminal();
     let mut listener = Listener::default();
     let mut progress = Progress { n_inputs: files.len(), n_unchanged: before.n_rows, ..Progress::default() };
-    predictor.predict(&sources, &mut |index, predicted| {
-        let path = key(&files[todo[index]]);
+    let remarks = predictor.predict(&sources, &mut |index, predicted| {
+        let path = files[todo[index]].0.clone();
         if let (0, Some((_, row))) = (index, &before.check) {
             return answers.check_same(row, &path, &predicted);
         }
@@ -98,6 +106,7 @@ pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
         Ok::<(), anyhow::Error>(())
     })?;
     listener.finish();
+    extract::say_remarks(remarks, predictor.recipe());
     for failure in failures.iter().chain(&unreadable) {
         report::say(failure.to_string());
     }
@@ -105,46 +114,61 @@ pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
     if let Some(out) = &args.out {
         let earlier =
             if before.n_rows == 0 { String::new() } else { format!(" ({} of them before)", before.n_rows) };
-        report::say(format!("wrote {}: {} pictures{earlier}, {n_failed} failed", out.display(), files.len()));
+        report::say(format!("wrote {}: {} {nouns}{earlier}, {n_failed} failed", out.display(), files.len()));
     }
     Ok(if n_failed == 0 { Ended::Good } else { Ended::SomeFailed })
 }
 
 impl PredictArgs {
-    fn format(&self) -> RowFormat {
+    fn format(&self) -> Option<RowFormat> {
         let ending = self.out.as_ref().and_then(|it| it.extension());
         match (self.json, self.csv, ending.and_then(|it| it.to_str())) {
-            (true, ..) | (false, false, Some("json" | "jsonl")) => RowFormat::Json,
-            (_, true, _) | (_, _, Some("csv")) => RowFormat::Csv,
-            _ => RowFormat::Table,
+            (true, ..) | (false, false, Some("json" | "jsonl")) => Some(RowFormat::Json),
+            (_, true, _) | (_, _, Some("csv")) => Some(RowFormat::Csv),
+            _ => None,
         }
     }
 }
 
-/// The pictures named, folders and lists listed; and what in folders could not be looked at.
-fn inputs(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Failure>)> {
-    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
-    for path in paths {
-        if path == Path::new("-") {
-            let listed = DatasetArgs::default().open(path)?.listing.inputs;
-            files.extend(listed.into_iter().map(|it| it.file));
+/// What an input is called, and the input.
+type Named = (String, Content);
+
+/// The inputs named, folders and lists listed; and what in folders could not be looked at.
+fn inputs(args: &PredictArgs, kind: InputKind) -> Result<(Vec<Named>, Vec<Failure>)> {
+    let (mut all, mut unreadable) = (Vec::new(), Vec::new());
+    let nouns = kind.nouns()[1];
+    let config = DatasetConfig { kind, text_column: args.text_column.clone(), ..DatasetConfig::default() };
+    for path in &args.paths {
+        let asked = if path == Path::new("-") {
+            DatasetArgs::default().open(path, kind)?.into()
         } else {
-            let found = Files::of(path);
-            extract::say_ignored(found.n_ignored);
-            if found.files.is_empty() {
-                report::say(format!("{} holds no pictures", path.display()));
-            }
-            files.extend(found.files);
-            unreadable.extend(found.unreadable);
+            Asked::of(path, &config)?
+        };
+        extract::say_ignored(asked.n_ignored, kind);
+        if asked.inputs.is_empty() {
+            report::say(format!("{} holds no {nouns}", path.display()));
         }
+        all.extend(asked.inputs);
+        unreadable.extend(asked.unreadable);
     }
-    ensure!(!files.is_empty() || !unreadable.is_empty(), "no pictures in the paths given");
-    Ok((files, unreadable))
+    ensure!(!all.is_empty() || !unreadable.is_empty(), "no {nouns} in the paths given");
+    Ok((all, unreadable))
 }
 
-fn open(args: &PredictArgs, places: &Places, n_files: usize) -> Result<Predictor> {
+/// Threads that have something to do, where that is known before it is known what is in the paths.
+fn n_at_most(paths: &[PathBuf]) -> usize {
+    let is_one = |it: &PathBuf| {
+        let of_many = ["csv", "jsonl", "ndjson", "parquet", "tab", "tsv"];
+        it != Path::new("-")
+            && !it.is_dir()
+            && !it.extension().is_some_and(|it| of_many.iter().any(|one| it == *one))
+    };
+    if paths.iter().all(is_one) { paths.len() } else { usize::MAX }
+}
+
+fn open(args: &PredictArgs, places: &Places) -> Result<Predictor> {
     let mut listener = Listener::default();
-    let engine = args.run.engine(places).limited_to(n_files);
+    let engine = args.run.engine(places).limited_to(n_at_most(&args.paths));
     if let Some(head) = &args.head {
         let head = read_head(head)?;
         let backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;

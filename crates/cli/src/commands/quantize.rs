@@ -52,12 +52,20 @@ pub(crate) struct QuantizeArgs {
 pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
     check_quantized_out(&args.out, Path::new(&args.model.model))?;
     ensure!(args.run.precision.is_none(), "--precision is for what runs a model; this makes one in int8");
-    let dataset = args.reading.open(&args.dataset)?;
-    ensure!(!dataset.listing.inputs.is_empty(), "no pictures in {}", args.dataset.display());
+    args.reading.check(&args.dataset)?;
     let mut listener = Listener::default();
     let mut hear = |it| listener.hear(it);
-    let engine = args.run.engine(places).limited_to(dataset.listing.inputs.len());
-    let mut floats = engine.backbone(&args.model.config(), &mut hear)?;
+    let engine = args.run.engine(places);
+    let model = engine.model(&args.model.config(), &mut hear)?;
+    let dataset = args.reading.open(&args.dataset, model.recipe.kind())?;
+    ensure!(
+        !dataset.listing.inputs.is_empty(),
+        "no {} in {}",
+        dataset.kind.nouns()[1],
+        args.dataset.display()
+    );
+    let engine = engine.limited_to(dataset.listing.inputs.len());
+    let mut floats = engine.load_model(model, &mut hear)?;
     let number = |it: u64| usize::try_from(it).unwrap_or(usize::MAX);
     let config = QuantizeConfig { n_calibrate: number(args.calibrate), n_compare: number(args.compare) };
     let quantized = quantize(&engine, &mut floats, dataset, &args.out, &config, &mut hear)?;

@@ -1,4 +1,4 @@
-//! `headstart train`: from pictures to one file, in one go.
+//! `headstart train`: from a dataset to one file, in one go.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::{Ended, report};
 /// The model that is offered instead of the compiled-in one.
 const BETTER: &str = "mobilenetv2";
 
-/// From labelled pictures to one ONNX file: extract, fit-head and export in one go.
+/// From labelled pictures or texts to one ONNX file: extract, fit-head and export in one go.
 ///
 /// DATASET is as for `extract`. What is embedded stays in the store: the next run, with pictures or labels
 /// added, embeds what is new.
@@ -29,7 +29,7 @@ const BETTER: &str = "mobilenetv2";
 pub(crate) struct TrainArgs {
     /// Folder, manifest, or - for a list on stdin.
     dataset: PathBuf,
-    /// File to write: pictures in, labels out.
+    /// File to write: inputs in, labels out.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -57,13 +57,16 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     ensure!(store != args.out, "{} cannot be the file and the store; name another --store", store.display());
     args.force.check(&args.out, OutKind::Onnx)?;
     let config = args.fit.config()?;
-    let dataset = args.reading.open(&args.dataset)?;
-    dataset.check_not_empty(&args.dataset)?;
+    args.reading.check(&args.dataset)?;
     let mut listener = Listener::default();
+    let engine = args.run.engine(places);
+    let model = engine.model(&args.model.config(), &mut |it| listener.hear(it))?;
+    let dataset = args.reading.open(&args.dataset, model.recipe.kind())?;
+    dataset.check_not_empty(&args.dataset)?;
     extract::say_dataset(&args.dataset, &dataset, &mut listener);
     dataset.check_labelled(&args.dataset)?;
-    let engine = args.run.engine(places).limited_to(dataset.listing.inputs.len());
-    let mut backbone = engine.backbone(&args.model.config(), &mut |it| match it {
+    let engine = engine.limited_to(dataset.listing.inputs.len());
+    let mut backbone = engine.load_model(model, &mut |it| match it {
         // What follows says that better.
         Event::Note(Note::DefaultModel { .. }) => {}
         it => listener.hear(it),
@@ -71,6 +74,7 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     if args.model.model == EMBEDDED_ID {
         offer_better(places);
     }
+    let nouns = dataset.kind.nouns()[1];
     let extraction = engine.extract(&mut backbone, dataset, &store, None, &mut |it| listener.hear(it))?;
     listener.finish();
     let embedded = start.elapsed().as_secs_f64();
@@ -82,7 +86,7 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     listener.finish();
     fit_head::say_fitted(&fitted, fitted.fit_time, &config, &mut listener);
     let exported = export(&mut backbone, &fitted.head, &args.out, &[])?;
-    export_command::say_export(&args.out, &exported);
+    export_command::say_export(&args.out, &exported, nouns);
     let failures = &extraction.report.failures;
     if args.json {
         let mut value = json!({

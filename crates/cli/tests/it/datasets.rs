@@ -11,7 +11,7 @@ fn an_unchanged_dataset_is_neither_read_nor_embedded_again() {
     let first = extract(&place, "photos").expect(0);
     assert_eq!(counts(&first), [12, 0, 0, 0]);
     let json = first.json();
-    for key in ["images_per_second", "peak_memory_bytes", "seconds"] {
+    for key in ["inputs_per_second", "peak_memory_bytes", "seconds"] {
         assert!(json[key].as_f64().is_some_and(|it| it > 0.0), "{key}: {json}");
     }
     assert_eq!(json["device"], "cpu");

@@ -150,7 +150,7 @@ fn a_model_of_the_users_own_is_described_by_a_toml_or_by_flags() {
     fs::copy(source, place.path("mine.onnx")).unwrap();
     // The model itself says how large its input is, and another size is refused.
     let ran = place.run(&["extract", "photos", "--store", "c", "--model", "./mine.onnx"]).expect(0);
-    assert!(ran.stderr.contains("images are fed as short side 109, centre crop 96×96"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("pictures are fed as short side 109, centre crop 96×96"), "{}", ran.stderr);
     let ran = place
         .run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--size", "224"])
         .expect(2);
@@ -158,7 +158,7 @@ fn a_model_of_the_users_own_is_described_by_a_toml_or_by_flags() {
     assert!(ran.stderr.contains("found shape [N, 3, 96, 96]"), "{}", ran.stderr);
     let ran = place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--size", "96"]);
     let ran = ran.expect(0);
-    assert!(ran.stderr.contains("images are fed as short side 109, centre crop 96×96"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("pictures are fed as short side 109, centre crop 96×96"), "{}", ran.stderr);
     assert!(ran.stderr.contains("cut at `") && ran.stderr.contains("384 features"), "{}", ran.stderr);
     fs::write(place.path("mine.toml"), "[preprocess]\nsize = [96, 96]\n").unwrap();
     let ran = place.run(&["extract", "photos", "--store", "a", "--model", "./mine.onnx", "--json"]).expect(0);

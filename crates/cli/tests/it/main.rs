@@ -14,4 +14,5 @@ mod quantized;
 mod runtime;
 mod shards;
 mod snapshots;
+mod texts;
 mod whole;

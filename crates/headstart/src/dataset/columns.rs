@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{DatasetConfig, DatasetError};
+use headstart_input::InputKind;
+use headstart_store::MAX_CELL_BYTES;
+
+use super::{DatasetConfig, DatasetError, MAX_ROW_BYTES};
 use crate::event::Note;
 use crate::split::role_of;
 
@@ -22,6 +25,22 @@ const PATHS: [&str; 13] = [
     "picture",
     "photo",
 ];
+const TEXTS: [&str; 14] = [
+    "text",
+    "sentence",
+    "utterance",
+    "content",
+    "body",
+    "review",
+    "question",
+    "query",
+    "message",
+    "comment",
+    "title",
+    "document",
+    "tweet",
+    "phrase",
+];
 const LABELS: [&str; 10] =
     ["label", "labels", "class", "classes", "class_name", "target", "targets", "category", "tag", "tags"];
 const SPLITS: [&str; 4] = ["split", "subset", "partition", "usage"];
@@ -33,9 +52,11 @@ pub(super) const OF_STORE: [&str; 3] = ["label", "labels", "targets"];
 /// The columns of a manifest that are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Columns {
-    /// Names: the path first, then `n_labels` of the label, then the others.
+    /// Names: the path or the text first, then `n_labels` of the label, then the others.
     pub(super) names: Vec<String>,
     pub(super) n_labels: usize,
+    /// Whether the first is of texts, not of paths.
+    pub(super) is_text: bool,
     /// Whether other names than this project's own were taken.
     pub(super) is_guess: bool,
     split: Option<usize>,
@@ -44,7 +65,7 @@ pub(super) struct Columns {
 
 /// Cells of a row, in the order of the columns' names.
 pub(super) struct Cells<'a, T> {
-    pub(super) path: &'a mut Option<T>,
+    pub(super) content: &'a mut Option<T>,
     pub(super) labels: &'a mut [Option<T>],
     pub(super) others: &'a mut [Option<T>],
 }
@@ -61,16 +82,28 @@ impl Columns {
         config: &DatasetConfig,
     ) -> Result<Self, DatasetError> {
         // One that was named is that, and nothing else.
-        let named: Vec<&String> = config.path_column.iter().chain(&config.label_columns).collect();
+        let named = config.path_column.iter().chain(&config.text_column).chain(&config.label_columns);
+        let named: Vec<&String> = named.collect();
         if let Some((_, column)) = named.iter().enumerate().find(|(place, it)| named[..*place].contains(it)) {
             let (path, column) = (manifest.to_owned(), (*column).clone());
             return Err(DatasetError::ColumnNamedTwice { path, column });
         }
         let others: Vec<String> = found.iter().filter(|it| !named.contains(it)).cloned().collect();
         let of_usual = |usual: &[&str], what| one_of(manifest, &others, usual, what);
-        let path = match &config.path_column {
-            Some(path) => path.clone(),
-            None => of_usual(&PATHS, "the path")?.unwrap_or_else(|| PATHS[0].to_owned()),
+        let text = match (config.kind, &config.text_column, &config.path_column) {
+            (InputKind::Image, ..) => None,
+            (InputKind::Text, Some(text), _) => Some(text.clone()),
+            (InputKind::Text, None, Some(_)) => None,
+            (InputKind::Text, None, None) => of_usual(&TEXTS, "the text")?,
+        };
+        let is_text = text.is_some();
+        let path = match (text, &config.path_column) {
+            (Some(text), _) => text,
+            (None, Some(path)) => path.clone(),
+            (None, None) => {
+                let default = if config.kind == InputKind::Text { TEXTS[0] } else { PATHS[0] };
+                of_usual(&PATHS, "the path")?.unwrap_or_else(|| default.to_owned())
+            }
         };
         let labels = match &config.label_columns[..] {
             [] if OF_STORE.iter().all(|it| found.iter().any(|name| name == it)) => {
@@ -98,15 +131,16 @@ impl Columns {
         if let Some(column) = names.iter().find(|name| found.iter().filter(|it| it == name).count() > 1) {
             return Err(DatasetError::RepeatedColumn { path: manifest.to_owned(), column: column.clone() });
         }
-        let usual = [PATHS[0], LABELS[0], SPLITS[0], GROUPS[0]];
+        let usual = [PATHS[0], TEXTS[0], LABELS[0], SPLITS[0], GROUPS[0]];
         let is_expected = |it: &String| {
             usual.contains(&it.as_str())
                 || OF_STORE.contains(&it.as_str())
                 || config.path_column.as_ref() == Some(it)
+                || config.text_column.as_ref() == Some(it)
                 || config.label_columns.contains(it)
         };
         let is_guess = !names.iter().all(is_expected);
-        Ok(Self { names, n_labels, is_guess, split, group })
+        Ok(Self { names, n_labels, is_text, is_guess, split, group })
     }
 
     /// Takes no column as the split where it has another name than `split` and most of its values have no role: what
@@ -125,6 +159,11 @@ impl Columns {
         Some(Note::NotASplit { column: self.names[place].clone(), value: (*value).to_owned() })
     }
 
+    /// Most bytes of a cell of the column in a place.
+    pub(super) fn max_cell_bytes(&self, place: usize) -> usize {
+        if place == 0 && self.is_text { MAX_ROW_BYTES } else { MAX_CELL_BYTES }
+    }
+
     /// What there is to say of the columns.
     pub(super) fn note(&self) -> Option<Note> {
         let is_read = |place: usize| {
@@ -137,9 +176,9 @@ impl Columns {
 
     /// The cells of a row by what they are.
     pub(super) fn cells<'a, T>(&self, row: &'a mut [Option<T>]) -> Cells<'a, T> {
-        let (path, rest) = row.split_first_mut().expect("a row has a cell for every name");
+        let (content, rest) = row.split_first_mut().expect("a row has a cell for every name");
         let (labels, others) = rest.split_at_mut(self.n_labels);
-        Cells { path, labels, others }
+        Cells { content, labels, others }
     }
 
     /// The cells of split and group among the others.

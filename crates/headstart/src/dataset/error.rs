@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use headstart_input::InputKind;
 use headstart_store::Failure;
 
 use crate::error::clip;
@@ -97,10 +98,12 @@ pub enum DatasetError {
         inside: Vec<String>,
     },
     /// A dataset without an input.
-    #[error("no pictures in {}", path.display())]
+    #[error("no {} in {}", kind.nouns()[1], path.display())]
     NoInputs {
         /// The dataset.
         path: PathBuf,
+        /// What was looked for.
+        kind: InputKind,
     },
 }
 

@@ -1,12 +1,12 @@
-//! Folders: which pictures there are, and what else.
+//! Folders: which inputs there are, and what else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use headstart_backbone::{Input, Listing};
-use headstart_input::PictureFormat;
+use headstart_backbone::{Content, Input, Listing};
+use headstart_input::{InputKind, PictureFormat};
 use headstart_store::{Failure, Label};
 use walkdir::WalkDir;
 
@@ -17,8 +17,8 @@ use crate::event::Note;
 
 /// The files of a folder, whatever its layout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Pictures {
-    /// Pictures, sorted.
+pub(crate) struct Found {
+    /// Inputs, sorted.
     pub(crate) files: Vec<PathBuf>,
     /// Files that are none, sorted.
     pub(crate) others: Vec<PathBuf>,
@@ -30,13 +30,13 @@ pub(crate) struct Pictures {
     pub(crate) not_read: BTreeMap<&'static str, usize>,
 }
 
-impl Pictures {
-    /// Lists the pictures of a folder and of those below it, hidden ones left out.
+impl Found {
+    /// Lists the inputs of a folder and of those below it, hidden ones left out.
     ///
-    /// A file is what the ending of its name says; one with another ending, or none, what its first bytes say. What
-    /// a camera keeps of a photo is left out where the photo lies beside it.
+    /// A picture is what the ending of its name says; one with another ending, or none, what its first bytes say. What
+    /// a camera keeps of a photo is left out where the photo lies beside it. A text is a file that ends in `.txt`.
     #[must_use]
-    pub(crate) fn of_folder(folder: &Path) -> Self {
+    pub(crate) fn of_folder(folder: &Path, kind: InputKind) -> Self {
         let mut found = Self::default();
         let (mut folders, mut not_read) = (Vec::new(), Vec::new());
         // Following links finds pictures kept elsewhere; walkdir notices loops.
@@ -44,6 +44,11 @@ impl Pictures {
         for entry in entries.into_iter().filter_entry(|it| !is_hidden(it)) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => folders.push(entry.into_path()),
+                Ok(entry) if kind == InputKind::Text => {
+                    let is_text = entry.path().extension().is_some_and(|it| it.eq_ignore_ascii_case("txt"));
+                    let of_kind = if is_text { &mut found.files } else { &mut found.others };
+                    of_kind.push(entry.into_path());
+                }
                 Ok(entry) => match format_of(entry.path()) {
                     Some(PictureFormat { is_read: true, .. }) => found.files.push(entry.into_path()),
                     Some(format) => not_read.push((entry.into_path(), format)),
@@ -105,7 +110,7 @@ fn format_of(path: &Path) -> Option<PictureFormat> {
 
 /// Lists a folder as a dataset.
 pub(super) fn list(folder: &Path, config: &DatasetConfig) -> Result<Dataset, Error> {
-    let Pictures { files, others, empty, unreadable, not_read } = Pictures::of_folder(folder);
+    let Found { files, others, empty, unreadable, not_read } = Found::of_folder(folder, config.kind);
     let below = |file: &Path| file.strip_prefix(folder).unwrap_or(file).to_owned();
     let places = Places::new(files.iter().map(|it| below(it)));
     let (layout, mut notes) = Layout::of(folder, &places, config.label_from)?;
@@ -128,26 +133,33 @@ pub(super) fn list(folder: &Path, config: &DatasetConfig) -> Result<Dataset, Err
     if !empty.is_empty() {
         notes.push(Note::EmptyFolders { folders: empty });
     }
-    let barren = barren_folders(&places, others.iter().map(|it| below(it)), layout.label_depth);
+    let others_below = others.iter().map(|it| below(it));
+    let barren = barren_folders(&places, others_below, layout.label_depth, config.kind);
     for (file, place) in files.into_iter().zip(places.of_files()) {
         let (split, label) = layout.read(place);
         let (label, path) = (label.map(Label::Class), key(&below(&file)));
-        listing.inputs.push(Input { path, file, label, split, group: None });
+        listing.inputs.push(Input { path, content: Content::File(file), label, split, group: None });
     }
-    // Where nothing is a picture, that is said of the whole.
+    // Where nothing is an input, that is said of the whole.
     if !listing.inputs.is_empty() {
         listing.unreadable.extend(barren);
     }
-    Ok(Dataset { listing, n_ignored: others.len(), layout: Some(layout), notes })
+    Ok(Dataset { listing, n_ignored: others.len(), layout: Some(layout), notes, ..Dataset::default() })
 }
 
-/// Folders that could be a class's, and hold files but not one picture.
-fn barren_folders(places: &Places, others: impl Iterator<Item = PathBuf>, depth: usize) -> Vec<Failure> {
+/// Folders that could be a class's, and hold files but not one input.
+fn barren_folders(
+    places: &Places,
+    others: impl Iterator<Item = PathBuf>,
+    depth: usize,
+    kind: InputKind,
+) -> Vec<Failure> {
+    let noun = kind.nouns()[0];
     let fertile: BTreeSet<&[String]> =
         places.folders.iter().flat_map(|it| (1..=it.len()).map(move |n| &it[..n])).collect();
     let mut barren: BTreeMap<Vec<String>, usize> = BTreeMap::new();
     for folders in Places::new(others).of_files() {
-        // The topmost without a picture, no deeper than classes are.
+        // The topmost without an input, no deeper than classes are.
         let n = (1..=folders.len().min(depth)).find(|n| !fertile.contains(&folders[..*n]));
         if let Some(n) = n {
             *barren.entry(folders[..n].to_vec()).or_default() += 1;
@@ -155,7 +167,7 @@ fn barren_folders(places: &Places, others: impl Iterator<Item = PathBuf>, depth:
     }
     let failure = |(folders, n): (Vec<String>, usize)| {
         let files = if n == 1 { "1 file that is".to_owned() } else { format!("{n} files that are") };
-        Failure { path: folders.join("/"), reason: format!("holds no picture, but {files} none") }
+        Failure { path: folders.join("/"), reason: format!("holds no {noun}, but {files} none") }
     };
     barren.into_iter().map(failure).collect()
 }

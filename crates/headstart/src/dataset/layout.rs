@@ -193,13 +193,13 @@ impl fmt::Display for Layout {
         }
         let some: Vec<&str> = classes.iter().take(5).map(String::as_str).collect();
         match classes.len() {
-            0 => return f.write_str("no classes (pictures lie in no folder of their own)"),
+            0 => return f.write_str("no classes (no folder of their own)"),
             1 => write!(f, "1 class ({})", some.join(", "))?,
             n => write!(f, "{n} classes ({}{})", some.join(", "), if n > 5 { ", …" } else { "" })?,
         }
         match n_unlabelled {
             0 => Ok(()),
-            n => write!(f, "; {n} pictures without a class"),
+            n => write!(f, "; {n} without a class"),
         }
     }
 }

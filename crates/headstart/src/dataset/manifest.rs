@@ -5,14 +5,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use headstart_backbone::{Input, Listing};
-use headstart_store::{Cell, Failure, column_names, read_columns};
+use headstart_backbone::{Content, Input, Listing};
+use headstart_store::{Cell, Failure, column_names, read_columns_within};
 use serde_json::Value;
 
 use super::columns::Columns;
 use super::delimited::Delimited;
 use super::labels::{Said, settle};
-use super::{Dataset, DatasetConfig, DatasetError, MAX_ROW_BYTES, absolute};
+use super::{Dataset, DatasetConfig, DatasetError, MAX_ROW_BYTES, absolute, key};
 use crate::error::{Error, clip, io};
 use crate::event::Note;
 
@@ -46,6 +46,7 @@ pub(super) fn list(manifest: &Path, config: &DatasetConfig) -> Result<Dataset, E
 
 fn from_rows(manifest: &Path, table: Table, config: &DatasetConfig) -> Result<Dataset, Error> {
     let folder = manifest.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = manifest.file_name().unwrap_or_default();
     let mut listing = Listing { root: absolute(folder)?, ..Listing::default() };
     let Table { mut columns, rows, unit, has_bars, mut notes } = table;
     let mut said = Vec::new();
@@ -66,14 +67,13 @@ fn from_rows(manifest: &Path, table: Table, config: &DatasetConfig) -> Result<Da
             continue;
         }
         let cells = columns.cells(&mut row);
-        let Some(path) = cells.path.take().map(|it| it.to_string()).filter(|it| !it.is_empty()) else {
+        let Some(content) = cells.content.take().map(|it| it.to_string()).filter(|it| !it.is_empty()) else {
             listing.unreadable.push(at(format!("has no `{}`", columns.names[0])));
             continue;
         };
-        // Spaces around a label are a habit of typing; around a path they may be part of it.
-        let path = match path.trim() {
-            trimmed if trimmed != path && !folder.join(&path).exists() => trimmed.to_owned(),
-            _ => path,
+        let (path, content) = match columns.is_text {
+            true => (format!("{}:{number}", key(name.as_ref())), Content::Text(content.into())),
+            false => named(folder, content),
         };
         match Said::of(cells.labels, config) {
             Ok(label) => said.push(label),
@@ -84,7 +84,7 @@ fn from_rows(manifest: &Path, table: Table, config: &DatasetConfig) -> Result<Da
         }
         let [split, group] = columns.split_and_group(cells.others).map(trimmed);
         let split = split.map(|it| config.splits.get(&it).cloned().unwrap_or(it));
-        listing.inputs.push(Input { file: folder.join(&path), path, label: None, split, group });
+        listing.inputs.push(Input { path, content, label: None, split, group });
     }
     if let (true, Some(first)) = (listing.inputs.is_empty(), listing.unreadable.first()) {
         return Err(DatasetError::NoUsableRow { path: manifest.to_owned(), first: first.clone() }.into());
@@ -102,6 +102,17 @@ fn from_rows(manifest: &Path, table: Table, config: &DatasetConfig) -> Result<Da
     Ok(Dataset { listing, notes, ..Dataset::default() })
 }
 
+/// The file at a path of a manifest.
+fn named(folder: &Path, path: String) -> (String, Content) {
+    // Spaces around a label are a habit of typing; around a path they may be part of it.
+    let path = match path.trim() {
+        trimmed if trimmed != path && !folder.join(&path).exists() => trimmed.to_owned(),
+        _ => path,
+    };
+    let file = folder.join(&path);
+    (path, Content::File(file))
+}
+
 /// The first cell that is longer than a cell may be, and its length.
 fn too_long<'a>(columns: &'a Columns, row: &Row) -> Option<(&'a str, usize)> {
     columns.names.iter().zip(row).find_map(|(name, cell)| match cell {
@@ -117,8 +128,10 @@ pub(super) fn trimmed(cell: Option<Cell>) -> Option<String> {
 
 fn read_parquet(path: &Path, config: &DatasetConfig) -> Result<Table, Error> {
     let columns = Columns::find(path, &column_names(path)?, config)?;
-    let names: Vec<&str> = columns.names.iter().map(String::as_str).collect();
-    let rows = (1..).zip(read_columns(path, &names)?.into_iter().map(Ok)).collect();
+    let names = columns.names.iter().enumerate();
+    let wanted: Vec<(&str, usize)> =
+        names.map(|(place, name)| (name.as_str(), columns.max_cell_bytes(place))).collect();
+    let rows = (1..).zip(read_columns_within(path, &wanted)?.into_iter().map(Ok)).collect();
     Ok(Table { columns, rows, unit: "row", has_bars: false, notes: Vec::new() })
 }
 
@@ -133,8 +146,11 @@ fn read_delimited(path: &Path, usual: u8, config: &DatasetConfig) -> Result<Tabl
     let places: Vec<usize> = columns.names.iter().map(place).collect();
     let mut rows = Vec::new();
     while let Some((line, fields)) = table.next_record(path)? {
-        let cell = |fields: &Vec<String>, place: usize| Some(Cell::Text(fields[place].clone()).bounded());
-        rows.push((line, fields.map(|fields| places.iter().map(|it| cell(&fields, *it)).collect())));
+        let cell = |fields: &Vec<String>, (place, field): (usize, &usize)| {
+            Some(Cell::Text(fields[*field].clone()).within(columns.max_cell_bytes(place)))
+        };
+        let row = |fields| places.iter().enumerate().map(|it| cell(&fields, it)).collect();
+        rows.push((line, fields.map(row)));
     }
     Ok(Table { columns, rows, unit: "line", has_bars: true, notes })
 }
@@ -160,7 +176,10 @@ fn read_json_lines(path: &Path, config: &DatasetConfig) -> Result<Table, Error> 
     let columns = Columns::find(path, &names, config)?;
     // A row may lack what others have.
     let row = |mut object: serde_json::Map<String, Value>| {
-        columns.names.iter().map(|it| object.remove(it).and_then(cell).map(Cell::bounded)).collect()
+        let mut bounded = |(place, name): (usize, &String)| {
+            object.remove(name).and_then(cell).map(|it| it.within(columns.max_cell_bytes(place)))
+        };
+        columns.names.iter().enumerate().map(&mut bounded).collect()
     };
     let rows = objects.into_iter().map(|(number, it)| (number, it.map(row))).collect();
     Ok(Table { columns, rows, unit: "line", has_bars: false, notes: Vec::new() })

@@ -7,13 +7,16 @@ mod folder;
 mod labels;
 mod layout;
 mod manifest;
+mod splits;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use headstart_backbone::{Input, Listing};
+use headstart_backbone::{Content, Input, Listing};
+use headstart_input::InputKind;
+use headstart_store::Failure;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -21,7 +24,7 @@ use crate::error::{Error, io};
 use crate::event::Note;
 
 pub use error::DatasetError;
-pub(crate) use folder::Pictures;
+pub(crate) use folder::Found;
 pub use layout::{LabelFrom, Layout};
 
 /// Longest line or record of a manifest, in bytes.
@@ -32,9 +35,11 @@ const MAX_ROW_BYTES: usize = 1 << 20;
 pub struct Dataset {
     /// The inputs, sorted by path for a folder, else in the order they were listed; entries of a folder or
     /// rows of a manifest that are no inputs are among the unreadable, and so are folders that hold files but
-    /// no picture.
+    /// no input.
     pub listing: Listing,
-    /// Files of a folder that are no pictures.
+    /// What its inputs are.
+    pub kind: InputKind,
+    /// Files of a folder that are none.
     pub n_ignored: usize,
     /// How a folder was understood.
     pub layout: Option<Layout>,
@@ -45,6 +50,11 @@ pub struct Dataset {
 /// How a dataset is to be read, where that is not plain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DatasetConfig {
+    /// What inputs are: what the backbone takes.
+    pub kind: InputKind,
+    /// Column of a manifest that holds texts. Default: the one of a usual name (`text`, `sentence`, `question`, …);
+    /// without one, a manifest of texts names files.
+    pub text_column: Option<String>,
     /// Column of a manifest that holds the path. Default: the one of a usual name (`path`, `filename`, `image`, …).
     pub path_column: Option<String>,
     /// Columns of a manifest that hold the label; several make several targets, or, where all hold only yes and
@@ -60,9 +70,10 @@ pub struct DatasetConfig {
 
 impl Dataset {
     /// Lists a dataset: a folder (`<class>/*` or `<split>/<class>/*`), or a manifest (`.csv`, `.tsv`,
-    /// `.jsonl`, `.ndjson`, `.parquet` with columns path, label, split, group).
+    /// `.jsonl`, `.ndjson`, `.parquet` with columns path or text, label, split, group); of texts also a folder with
+    /// a manifest for each split (`train.jsonl`, `test.jsonl`).
     ///
-    /// A row or a line of a manifest has at most 1 MiB, a cell 32 KiB.
+    /// A row or a line of a manifest has at most 1 MiB, a cell 32 KiB, a text 1 MiB.
     ///
     /// # Errors
     /// When it does not read, a manifest lacks a column that it needs or has several that could be meant, or
@@ -73,14 +84,41 @@ impl Dataset {
         let mut listed = if dataset.is_dir() {
             // Below, what does not read is a failure; here, it is all of them.
             std::fs::read_dir(dataset).map_err(io("read", dataset))?;
-            folder::list(dataset, config)?
+            match splits::manifests(dataset, config)? {
+                Some(manifests) => splits::list(dataset, &manifests, config)?,
+                None => folder::list(dataset, config)?,
+            }
         } else if dataset.exists() {
             manifest::list(dataset, config)?
         } else {
             return Err(DatasetError::NoDataset { path: dataset.to_owned() }.into());
         };
         listed.listing.inputs.shrink_to_fit();
+        listed.kind = config.kind;
         Ok(listed)
+    }
+
+    /// A list from stdin: of paths ([`from_list`](Self::from_list)), or of texts, one a line.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when there is no current folder.
+    pub fn from_stdin(list: &[u8], kind: InputKind) -> Result<Self, Error> {
+        if kind != InputKind::Text {
+            return Self::from_list(list);
+        }
+        let mut listing = Listing { root: absolute(Path::new("."))?, ..Listing::default() };
+        let lines = list.split(|it| *it == b'\n').map(|it| it.strip_suffix(b"\r").unwrap_or(it));
+        for (number, line) in (1..).zip(lines).filter(|it| !it.1.is_empty()) {
+            let path = format!("-:{number}");
+            match std::str::from_utf8(line) {
+                Ok(text) => {
+                    let content = Content::Text(text.into());
+                    listing.inputs.push(Input { path, content, label: None, split: None, group: None });
+                }
+                Err(_) => listing.unreadable.push(Failure { path, reason: "is no UTF-8 text".to_owned() }),
+            }
+        }
+        Ok(Self { listing, kind, ..Self::default() })
     }
 
     /// A list of paths, one a line, or separated by NUL; relative to the current folder.
@@ -92,7 +130,7 @@ impl Dataset {
         let paths = list.split(|it| *it == separator).map(|it| it.strip_suffix(b"\r").unwrap_or(it));
         let inputs = paths.filter(|it| !it.is_empty()).map(|path| {
             let file = path_from_bytes(path);
-            Input { path: key(&file), file, label: None, split: None, group: None }
+            Input { path: key(&file), content: Content::File(file), label: None, split: None, group: None }
         });
         let (root, unreadable) = (absolute(Path::new("."))?, Vec::new());
         let listing = Listing { inputs: inputs.collect(), root, unreadable };
@@ -105,7 +143,7 @@ impl Dataset {
     /// [`DatasetError::NoInputs`], which names `path`.
     pub fn check_not_empty(&self, path: &Path) -> Result<(), Error> {
         if self.listing.inputs.is_empty() && self.listing.unreadable.is_empty() {
-            return Err(DatasetError::NoInputs { path: path.to_owned() }.into());
+            return Err(DatasetError::NoInputs { path: path.to_owned(), kind: self.kind }.into());
         }
         Ok(())
     }

@@ -1,10 +1,7 @@
 //! Encoded bytes to 8-bit RGB or grey pixels, within a memory limit.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
@@ -15,6 +12,7 @@ use super::recipe::{Background, Channels, ImageRecipe};
 use super::{jpeg, jpeg2000, orientation, tiff_kinds};
 use crate::error::InputError;
 use crate::limits::Limits;
+use crate::quietly::quietly;
 
 /// Names the decoders in the fingerprint: another decoder gives other pixels; the number is of what is made of them
 /// (2: orientation from XMP and raw profiles, premultiplied TIFF).
@@ -38,25 +36,6 @@ pub(crate) fn decode(bytes: &[u8], recipe: &ImageRecipe, limits: &Limits) -> Res
         Channels::Grey => rgb.chunks_exact(3).map(luma).collect(),
     };
     Ok(Pixels { width, height, data })
-}
-
-/// Runs a decoder, and says nothing of its panic: the error does. The process' hook for panics is wrapped once, and
-/// does what it did elsewhere.
-fn quietly<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
-    thread_local!(static IS_QUIET: Cell<bool> = const { Cell::new(false) });
-    static WRAPPED: Once = Once::new();
-    WRAPPED.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !IS_QUIET.get() {
-                before(panic);
-            }
-        }));
-    });
-    IS_QUIET.set(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
-    IS_QUIET.set(false);
-    result
 }
 
 /// What alpha has done to colours.
