@@ -44,6 +44,35 @@ pub(crate) fn pictures() -> Result<Vec<Vec<u8>>> {
     Ok(files)
 }
 
+/// A `tokenizer.json` of every kind of part that is common: WordPiece with a normaliser, a template, padding.
+pub(crate) fn tokenizer() -> String {
+    let words =
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "it", "is", "a", "##s", "##od", "go", "as", ",", "day"];
+    let vocab: serde_json::Map<String, serde_json::Value> =
+        words.iter().enumerate().map(|(id, word)| ((*word).to_owned(), json!(id))).collect();
+    let special = |name: &str| json!({"SpecialToken": {"id": name, "type_id": 0}});
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    json!({
+        "version": "1.0",
+        "truncation": {"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0},
+        "padding": {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+            "pad_type_id": 0, "pad_token": "[PAD]"},
+        "added_tokens": [{"id": 0, "content": "[PAD]", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true}],
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+            "strip_accents": null, "lowercase": true},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing", "single": [special("[CLS]"), text, special("[SEP]")],
+            "pair": [text, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]},
+                "[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]}}},
+        "decoder": null,
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocab},
+    })
+    .to_string()
+}
+
 /// `x (1, 3, 8, 8)` → Conv 1×1 → GlobalAveragePool → Flatten → Gemm → `y (1, 2)`, by the wire format.
 pub(crate) fn model() -> Vec<u8> {
     let dim = |value: u64| bytes(1, &number(1, value));

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use headstart::{Dataset, DatasetConfig};
 use headstart_head::HeadModel;
-use headstart_input::{ImageRecipe, Limits};
+use headstart_input::{ImageRecipe, Limits, Recipe, TextRecipe, TokenInput, TokenRole, Tokenizer};
 use headstart_onnx::{OnnxModel, Quantizer, cut, find_tap, make_batch_dynamic, to_f16};
 use headstart_store::{Run, Store};
 
@@ -55,6 +55,7 @@ impl Target {
                 read: Box::new(|bytes| HeadModel::from_bytes(bytes).is_ok()),
                 n_in_test: 30_000,
             },
+            texts()?,
             store(&folder.join("store"))?,
             manifests(&folder)?,
         ])
@@ -78,6 +79,31 @@ fn reads_model(bytes: &[u8]) -> bool {
         cut.to_bytes()
     };
     work().is_ok()
+}
+
+/// A tokenizer that is damaged, on a text; and a text that is none, for one that is whole.
+fn texts() -> Result<Target> {
+    let whole = seeds::tokenizer();
+    let recipe = |json: &str| -> Option<Recipe> {
+        let (role, tokenizer) = (TokenRole::Ids, Some(Tokenizer::from_json(json).ok()?));
+        let inputs = vec![TokenInput { name: "ids".to_owned(), role, is_int32: false }];
+        let recipe = Recipe::Text(TextRecipe { tokenizer, inputs, ..TextRecipe::default() });
+        recipe.check().ok().map(|()| recipe)
+    };
+    let of_texts = recipe(&whole).context("the seed is a tokenizer")?;
+    let files =
+        [((), whole.into_bytes()), ((), "Good morning, it is a fine day – 日本 👩‍👩‍👧".as_bytes().to_vec())];
+    let seeds = tagged(&files);
+    let limits = Limits { max_bytes: 64 << 20, ..Limits::default() };
+    let read = move |input: &[u8]| match untagged(input, 2) {
+        Some((0, json)) => {
+            let recipe = std::str::from_utf8(json).ok().and_then(recipe);
+            recipe.is_some_and(|it| it.apply("it is good, as good as it is".as_bytes(), &limits).is_ok())
+        }
+        Some((_, text)) => of_texts.apply(text, &limits).is_ok(),
+        None => false,
+    };
+    Ok(Target { name: "texts", seeds, read: Box::new(read), n_in_test: 20_000 })
 }
 
 /// A store one of whose files is damaged: read, then put in order by a run.
