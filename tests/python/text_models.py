@@ -5,6 +5,7 @@ bare.onnx        the same without a mask
 bert.onnx        32-bit integers, BERT's older names, a sum over all words before the table's rows (attention of a kind)
 past.onnx        wants the keys and values of tokens before, of which there are none
 fixed.onnx       takes eight tokens, no more and no fewer
+stiff.onnx       the same without a mask
 """
 
 import pathlib
@@ -59,6 +60,7 @@ masked = [
 two = ("two", np.array([2], np.int64))
 save("static.onnx", masked, [ids("input_ids"), ids("attention_mask")], [tokens()], [two])
 save("bare.onnx", [look_up], [ids("input_ids")], [tokens()])
+save("stiff.onnx", [look_up], [ids("input_ids", n=8)], [tokens(n=8)])
 save("fixed.onnx", masked, [ids("input_ids", n=8), ids("attention_mask", n=8)], [tokens(n=8)], [two])
 bert = [
     helper.make_node("Gather", ["table", "input_ids"], ["rows"]),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use headstart_input::{ImageOptions, InputKind, Recipe, TextRecipe, Tokenizer};
+use headstart_input::{ImageOptions, InputKind, Recipe, TextRecipe, TokenRole, Tokenizer};
 use headstart_onnx::{
     OnnxModel, Pool, Tap, channels_last, cut, find_tap, fix_batch_at_one, is_quantized, known_rank,
     make_batch_dynamic, normalize_rows, randomness, rescaling, tap_at, to_f16,
@@ -131,6 +131,7 @@ impl CutModel {
             Recipe::Image(_) => recipe,
         };
         recipe.check()?;
+        check_filling(&id, &recipe, tap.pool)?;
         let graph = feed(&front, &id, &bare_graph, spec.normalize)?;
         Ok(Self {
             id,
@@ -257,6 +258,18 @@ fn recipe_of(
             Ok(Recipe::Text(fed(&recipe, &spec.id, model)?))
         }
     }
+}
+
+/// Refuses to pool what fills up a row as if it were a token.
+fn check_filling(id: &str, recipe: &Recipe, pool: Pool) -> Result<(), BackboneError> {
+    let Recipe::Text(text) = recipe else { return Ok(()) };
+    let has_mask = text.inputs.iter().any(|it| it.role == TokenRole::Mask);
+    let (Some(length), Pool::Mean | Pool::Last, false) = (text.length, pool, has_mask) else { return Ok(()) };
+    Err(BackboneError::Shape {
+        model: id.to_owned(),
+        expected: format!("a mask of tokens, to pool by `{pool}` (`first` and `none` need none)"),
+        actual: format!("texts filled up to {length} tokens, and no mask"),
+    })
 }
 
 /// How the tokens of a text become one row.

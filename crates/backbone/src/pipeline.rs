@@ -47,6 +47,9 @@ pub struct RunConfig {
 /// Inputs of different lengths that a session looks through for those of similar length.
 pub(crate) const WINDOW: usize = 1024;
 
+/// Steps of the inputs in a window, beyond which it is full.
+const STEPS_A_WINDOW: usize = 1 << 18;
+
 /// Steps of all inputs of a batch together, what fills it up among them: more of them make a session no faster.
 const STEPS_A_BATCH: usize = 2048;
 
@@ -241,7 +244,12 @@ struct Batches<'a> {
 impl Batches<'_> {
     fn run(mut self, mut inputs: impl Iterator<Item = Prepared>, events: &Sender<Event>) {
         loop {
-            let mut window: Vec<Prepared> = inputs.by_ref().take(self.window).collect();
+            let (mut window, mut n_steps) = (Vec::<Prepared>::new(), 0);
+            while window.len() < self.window && n_steps < STEPS_A_WINDOW {
+                let Some(next) = inputs.next() else { break };
+                n_steps += self.recipe.length(&next.tensors);
+                window.push(next);
+            }
             if window.is_empty() {
                 return;
             }

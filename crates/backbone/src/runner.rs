@@ -70,11 +70,10 @@ impl Runner {
     ) -> Result<Self, BackboneError> {
         check_precision(name, graph, config)?;
         let bytes = graph.to_bytes().map_err(|err| model_error(name, err))?;
-        let folder = graph.external_data_folder();
         let n_weight_bytes = n_weight_bytes(name, graph, &bytes)?;
         let threads = config.device.threads_of_sessions(n_workers, n_weight_bytes);
         // OpenVINO takes a third of a second for each, on one thread.
-        let load = |n_threads: &usize| Session::from_bytes(runtime, &bytes, folder, config, *n_threads);
+        let load = |n_threads: &usize| Session::from_bytes(runtime, graph, &bytes, config, *n_threads);
         let sessions = threads.par_iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let (n_threads, recipe, device) = (threads.iter().sum(), recipe.clone(), config.device);
         let mut runner = Self { sessions, recipe, width: 0, one_by_one, device, n_workers, n_threads };
@@ -134,7 +133,8 @@ impl Runner {
             n_decoders: config.n_decoders.unwrap_or(of_device).max(beside).min(n_inputs),
             batch_size,
             window: if self.recipe.is_of_one_length() { batch_size } else { window },
-            pad_batches: config.pad_batches.unwrap_or(policy.pads_batches),
+            // Where lengths differ, so do the shapes of batches anyway.
+            pad_batches: config.pad_batches.unwrap_or(policy.pads_batches) && self.recipe.is_of_one_length(),
         }
     }
 

@@ -1,7 +1,5 @@
 //! Models of texts: what their graphs take, and the tokenizer beside them.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use headstart_input::{TextRecipe, TokenInput, TokenRole, Tokenizer};
@@ -95,9 +93,12 @@ pub(crate) fn tokenizer_beside(path: &Path, spec: &ModelSpec) -> Result<Option<T
         return Ok(None);
     };
     let failed = |source| BackboneError::Read { path: path.clone(), source };
-    let mut text = String::new();
-    let file = File::open(&path).map_err(failed)?;
-    file.take(MAX_TOKENIZER).read_to_string(&mut text).map_err(failed)?;
+    let metadata = std::fs::metadata(&path).map_err(failed)?;
+    // Opening a pipe would wait for its writer.
+    if !metadata.is_file() || metadata.len() > MAX_TOKENIZER {
+        return Err(failed(std::io::Error::other(format!("it is no file of at most {MAX_TOKENIZER} bytes"))));
+    }
+    let text = std::fs::read_to_string(&path).map_err(failed)?;
     read_tokenizer(&text, path).map(Some)
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{CutModel, EMBEDDED_ID, ModelSpec, Registry, embedded_model};
-use headstart_input::{ImageOptions, InputKind, Recipe, TextOptions, Tokenizer};
+use headstart_input::{ImageOptions, InputKind, Recipe, TextOptions, TextRecipe, Tokenizer};
 use headstart_onnx::Pool;
 use serde::Serialize;
 use serde_json::Value;
@@ -191,21 +191,32 @@ pub fn pull(spec: &ModelSpec, places: &Places, events: &mut Events<'_>) -> Resul
     Ok(path)
 }
 
-/// The TOML that belongs beside a model file: what [`ModelSpec::of_file`] reads.
-pub(crate) fn description(id: &str, tap: &str, pool: Pool, recipe: &Recipe) -> String {
+/// The TOML that belongs beside a model file: what [`ModelSpec::of_file`] reads. A tokenizer lies beside it, too.
+pub(crate) fn description(id: &str, tap: &str, pool: Pool, normalize: bool, recipe: &Recipe) -> String {
     #[derive(Serialize)]
     struct Description<'a> {
         id: &'a str,
         tap: &'a str,
         pool: Pool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        normalize: Option<bool>,
         preprocess: Value,
     }
+    // What the graph says and what has a file of its own is not said again.
+    let recipe = match recipe {
+        Recipe::Image(_) => recipe.clone(),
+        Recipe::Text(text) => {
+            let (max_tokens, prefix) = (Some(text.n_tokens()), text.prefix.clone());
+            Recipe::Text(TextRecipe { max_tokens, prefix, ..TextRecipe::default() })
+        }
+    };
     let mut preprocess = serde_json::to_value(recipe).expect("a recipe is JSON");
     // TOML has no word for nothing, and what is left out has its default.
     if let Some(side) = preprocess.get_mut("short-side").filter(|it| it.is_null()) {
         *side = 0.into();
     }
-    toml::to_string(&Description { id, tap, pool, preprocess }).expect("plain values")
+    let normalize = normalize.then_some(true);
+    toml::to_string(&Description { id, tap, pool, normalize, preprocess }).expect("plain values")
 }
 
 impl ModelConfig {

@@ -7,7 +7,7 @@ use headstart_backbone::{
     Progress, Row, SessionConfig, Source, read_input, run,
 };
 use headstart_head::{HeadError, Logistic, argmax, default_alphas, stratified_folds};
-use headstart_input::Tensor;
+use headstart_input::{Recipe, Tensor, TextRecipe};
 use headstart_onnx::{OnnxModel, Pool};
 use headstart_store::{Digest, Failure};
 use ndarray::{Array2, ArrayView1, ArrayView2};
@@ -139,8 +139,15 @@ pub fn quantize(
     let graph = inputs.calibrate(engine, floats, config.n_calibrate, events)?;
     graph.save(&staged)?;
     let id = format!("{}-int8", floats.model().id);
-    let text = description(&id, &graph.output_names()[0], Pool::None, floats.runner().recipe());
-    write_file(&staged.with_extension("toml"), text.as_bytes())?;
+    let (recipe, normalize) = (floats.runner().recipe().clone(), floats.model().normalize);
+    let text = description(&id, &graph.output_names()[0], Pool::None, normalize, &recipe);
+    let describe = |model: &Path| -> Result<(), Error> {
+        if let Recipe::Text(TextRecipe { tokenizer: Some(tokenizer), .. }) = &recipe {
+            write_file(&model.with_extension("tokenizer.json"), tokenizer.json().as_bytes())?;
+        }
+        write_file(&model.with_extension("toml"), text.as_bytes())
+    };
+    describe(&staged)?;
 
     let (spec, _) = ModelSpec::of_file(&staged)?;
     let session = SessionConfig { precision: Precision::Int8, ..floats.config().clone() };
@@ -155,8 +162,8 @@ pub fn quantize(
     let images_per_second = integers.runner_mut().inputs_per_second(engine.run_config())?;
     let images_per_second_f32 = floats.runner_mut().inputs_per_second(engine.run_config())?;
     graph.save(out)?;
+    describe(out)?;
     let description = out.with_extension("toml");
-    write_file(&description, text.as_bytes())?;
     let failures: Vec<Failure> = inputs.unreadable.into_iter().chain(of_floats.failures).collect();
     Ok(Quantized {
         out: out.to_owned(),

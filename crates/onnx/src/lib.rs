@@ -37,7 +37,7 @@ pub use half_floats::to_f16;
 pub use inspect::{Summary, TensorSummary};
 pub use model::{OnnxModel, data_type};
 pub use pool::{normalize_rows, token_mask};
-pub use quantize::{Quantizer, is_quantized};
+pub use quantize::{Quantizer, computes_in_integers, is_quantized};
 pub use reproducible::{randomness, rescaling};
 pub use search::channels_last;
 pub use tap::{Pool, Tap, find_tap, tap_at};

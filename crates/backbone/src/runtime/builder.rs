@@ -15,9 +15,10 @@ use crate::error::BackboneError;
 pub(super) fn session_builder(
     runtime: &Runtime,
     config: &SessionConfig,
+    has_integers: bool,
     intra_threads: usize,
 ) -> Result<SessionBuilder, BackboneError> {
-    let builder = configured(&runtime.environment, config.precision, intra_threads)
+    let builder = configured(&runtime.environment, has_integers, intra_threads)
         .map_err(|err| BackboneError::Session { action: "configure a session", source: Box::new(err) })?;
     let Some(provider) = execution_provider(config, intra_threads)? else { return Ok(builder) };
     if let Device::Cuda(_) = config.device {
@@ -45,12 +46,12 @@ fn missing(device: Device) -> &'static str {
 
 fn configured(
     environment: &Environment,
-    precision: Precision,
+    has_integers: bool,
     intra_threads: usize,
 ) -> ort::Result<SessionBuilder> {
     // Without VNNI, x86 sums 8-bit products in 16 bits that overflow, unless it is told to be exact. Where only weights
     // are of 8 bits there is none, and being told breaks those without a zero point (ONNX Runtime 1.31.1).
-    let is_exact = precision == Precision::Int8 && !has_vnni();
+    let is_exact = has_integers && !has_vnni();
     Ok(SessionBuilder::new(environment)?
         // `ort` asks for "max efficiency", which may pick an NPU or CoreML unasked.
         .with_auto_device(AutoDevicePolicy::PreferCPU)?

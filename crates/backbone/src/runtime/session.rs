@@ -1,9 +1,7 @@
 //! One loaded model: named tensors in, named tensors out.
 
-use std::path::Path;
-
 use headstart_input::{Data, Tensor};
-use headstart_onnx::OnnxModel;
+use headstart_onnx::{OnnxModel, computes_in_integers};
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 
@@ -45,14 +43,14 @@ impl Session {
     ) -> Result<Self, BackboneError> {
         let failed = |err| BackboneError::Model { model: "in memory".to_owned(), source: Box::new(err) };
         let bytes = model.to_bytes().map_err(failed)?;
-        Self::from_bytes(runtime, &bytes, model.external_data_folder(), config, n_threads)
+        Self::from_bytes(runtime, model, &bytes, config, n_threads)
     }
 
-    /// As [`load`](Self::load), the model's bytes made already and its external data in a folder.
+    /// As [`load`](Self::load), the model's bytes made already.
     pub(crate) fn from_bytes(
         runtime: &Runtime,
-        model: &[u8],
-        external_data_folder: Option<&Path>,
+        model: &OnnxModel,
+        bytes: &[u8],
         config: &SessionConfig,
         n_threads: usize,
     ) -> Result<Self, BackboneError> {
@@ -60,11 +58,11 @@ impl Session {
             action: "load the model",
             source: Box::new(source),
         };
-        let mut builder = session_builder(runtime, config, n_threads)?;
-        if let Some(folder) = external_data_folder {
+        let mut builder = session_builder(runtime, config, computes_in_integers(model), n_threads)?;
+        if let Some(folder) = model.external_data_folder() {
             builder = with_external_data(builder, folder).map_err(failed)?;
         }
-        let session = builder.commit_from_memory(model).map_err(|err| match config.device {
+        let session = builder.commit_from_memory(bytes).map_err(|err| match config.device {
             Device::Cpu => failed(err),
             // The provider registered, then could not take the model: still the device's failure.
             device => BackboneError::Device {

@@ -67,6 +67,14 @@ pub(crate) fn run(args: &PredictArgs, places: &Places) -> Result<Ended> {
     ensure!(!args.resume || args.format().is_some(), "only JSON and CSV can be gone on with");
     if let Some(out) = &args.out {
         check_out(out, if args.force { OutKind::Any } else { OutKind::Table })?;
+        let is_out = |path: &PathBuf| {
+            path.canonicalize().ok().is_some_and(|it| out.canonicalize().is_ok_and(|out| it == out))
+        };
+        ensure!(
+            !args.paths.iter().any(is_out),
+            "{} is what is to be read, and would be overwritten",
+            out.display()
+        );
     }
     let mut predictor = open(args, places)?;
     let nouns = predictor.kind().nouns()[1];

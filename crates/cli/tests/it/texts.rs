@@ -80,6 +80,10 @@ fn sentences_become_a_store_a_head_and_a_file_that_answers() {
     let rows: Vec<String> =
         ran.stdout.lines().skip(1).map(|it| it.split(',').take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(rows, ["one.txt good", "some.csv:2 good", "some.csv:3 bad"]);
+    // What is to be read is not written over.
+    let own = ["predict", "--model", "mood.onnx", "some.csv", "--csv", "--force", "--out", "some.csv"];
+    let ran = place.run(&own).expect(2);
+    assert!(ran.stderr.contains("would be overwritten"), "{}", ran.stderr);
     let scores = said[0]["probabilities"].as_object().expect("scores").clone();
     says_the_same_in_python(&place, "a good film", &scores);
 }
@@ -195,6 +199,12 @@ fn models_of_texts_by_other_hands() {
         assert_eq!(counts(&ran)[0], 24, "{model}");
         assert!(ran.stderr.contains(said), "{model}: {}", ran.stderr);
     }
+    // What fills up a row would be pooled as if it were a token.
+    let ran = place.run(&["extract", "mood.jsonl", "--model", "stiff.onnx", "--store", "none"]).expect(2);
+    assert!(ran.stderr.contains("expected a mask of tokens, to pool by `mean`"), "{}", ran.stderr);
+    place
+        .run(&["extract", "mood.jsonl", "--model", "stiff.onnx", "--store", "f", "--pool", "first"])
+        .expect(0);
     // Without a tokenizer nothing is fed.
     fs::remove_file(place.path("static.tokenizer.json")).expect("it was there");
     let ran = place.run(&["extract", "mood.jsonl", "--model", "static.onnx", "--store", "none"]).expect(2);

@@ -101,12 +101,19 @@ fn what_is_no_text_or_no_recipe_is_refused() {
         (TextRecipe { tokenizer: None, ..recipe() }, "a model of texts needs its tokenizer"),
         (TextRecipe { inputs: vec![], ..recipe() }, "nothing takes the ids of tokens"),
         (
+            TextRecipe { length: Some(1 << 40), ..recipe() },
+            "at most 9 tokens a text are no bound, or leave no room beside the 2 special ones",
+        ),
+        (
             TextRecipe { max_tokens: Some(2), ..recipe() },
             "at most 2 tokens a text are no bound, or leave no room beside the 2 special ones",
         ),
     ] {
         assert_eq!(Recipe::Text(recipe).check().unwrap_err().to_string(), reason);
     }
+    let random = r#"{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "dropout": 0.1, "vocab": {"a": 0}, "merges": []}}"#;
+    let err = Tokenizer::from_json(random).unwrap_err().to_string();
+    assert!(err.contains("it draws its tokens"), "{err}");
     for json in ["", "{}", "[]", "null", "{\"model\": {\"type\": \"BPE\"}}"] {
         let err = Tokenizer::from_json(json).unwrap_err().to_string();
         assert!(err.starts_with("the tokenizer does not read: "), "{err}");

@@ -120,7 +120,11 @@ impl TextRecipe {
         }
         let n = self.n_tokens();
         // As many as any model takes: what is not bounded is no limit.
-        if n <= n_special || n > MOST_TOKENS { Err(RecipeError::MaxTokens { n, n_special }) } else { Ok(()) }
+        if n <= n_special || n.max(self.length.unwrap_or(0)) > MOST_TOKENS {
+            Err(RecipeError::MaxTokens { n, n_special })
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether texts of different lengths may stand in one batch: the model is told what fills up a row.

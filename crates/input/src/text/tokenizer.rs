@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
-use tokenizers::TruncationDirection;
+use tokenizers::{ModelWrapper, TruncationDirection};
 
 use crate::error::{InputError, RecipeError};
 use crate::quietly::quietly;
@@ -71,6 +71,12 @@ impl Tokenizer {
         let padding = tokenizer.get_padding().map(|it| it.pad_id);
         let usual = ["[PAD]", "<pad>", "<|pad|>"].into_iter().find_map(|it| tokenizer.token_to_id(it));
         let pad_id = padding.or(usual).unwrap_or(0);
+        // BPE's dropout makes other tokens each time: that is for training.
+        if let ModelWrapper::BPE(bpe) = tokenizer.get_model()
+            && bpe.dropout.is_some_and(|it| it > 0.0)
+        {
+            return Err(failed("it draws its tokens (`dropout`); it must be 0 to serve".to_owned()));
+        }
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|err| failed(err.to_string()))?;
         let sha256 = Sha256::digest(json).iter().map(|it| format!("{it:02x}")).collect();
@@ -118,6 +124,7 @@ impl Tokenizer {
             let mut encoding = tokenizer.encode_fast(text, true)?;
             let n_uncut = encoding.len();
             if n_uncut > max_tokens {
+                drop(encoding);
                 // Special tokens come around what is left of the text.
                 let mut plain = tokenizer.encode_fast(text, false)?;
                 let n_special = n_uncut.saturating_sub(plain.len());

@@ -69,6 +69,16 @@ pub fn is_quantized(model: &OnnxModel) -> bool {
     model.graph().node.iter().any(is)
 }
 
+/// Whether a model multiplies in 8-bit integers, quantised beforehand or as it runs. One whose weights alone are of 8
+/// bits does not.
+#[must_use]
+pub fn computes_in_integers(model: &OnnxModel) -> bool {
+    let is = |it: &NodeProto| {
+        ["DynamicQuantize", "MatMulInteger", "ConvInteger"].iter().any(|op| it.op().starts_with(op))
+    };
+    is_quantized(model) || model.graph().node.iter().any(is)
+}
+
 impl Quantizer {
     /// Finds what there is to quantise.
     ///
