@@ -14,8 +14,8 @@ use headstart_onnx::{
 
 use crate::error::BackboneError;
 use crate::front::Front;
-use crate::registry::{ModelSpec, embedded_tokenizer};
-use crate::tokens::{fed, read_tokenizer, takes_tokens, tokenizer_beside};
+use crate::registry::ModelSpec;
+use crate::tokens::{fed, takes_tokens, tokenizer_beside};
 
 /// A backbone ready to be loaded: what a recipe makes goes in, embeddings come out.
 #[derive(Debug, Clone)]
@@ -78,18 +78,14 @@ impl CutModel {
         Self::from_model(model, hex(&hasher.finalize()), spec, &tokenizer)
     }
 
-    /// As [`load`](Self::load), from memory; what belongs beside it is what is compiled in under its id.
+    /// As [`load`](Self::load), from memory: nothing lies beside it.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_bytes(bytes: &[u8], spec: &ModelSpec) -> Result<Self, BackboneError> {
         let sha256 = hex(&Sha256::digest(bytes));
         let model = OnnxModel::from_bytes(bytes.to_vec()).map_err(|err| model_error(&spec.id, err))?;
-        let tokenizer = || {
-            let text = embedded_tokenizer(&spec.id);
-            text.map(|it| read_tokenizer(it, format!("{}.tokenizer.json", spec.id).into())).transpose()
-        };
-        Self::from_model(model, sha256, spec, &tokenizer)
+        Self::from_model(model, sha256, spec, &|| Ok(None))
     }
 
     fn from_model(

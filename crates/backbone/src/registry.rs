@@ -21,9 +21,6 @@ const EMBEDDED: [(&str, &[u8]); 2] = [
     ("headstart-distilled-96-int8", include_bytes!("../models/headstart-distilled-96-int8.onnx")),
 ];
 
-/// Ids of models of texts that are compiled in, and their tokenizers.
-const EMBEDDED_TOKENIZERS: [(&str, &str); 0] = [];
-
 /// Longest description beside a model, in bytes.
 const MAX_DESCRIPTION: u64 = 1 << 20;
 
@@ -121,12 +118,6 @@ impl Registry {
 #[must_use]
 pub fn embedded_model(id: &str) -> Option<&'static [u8]> {
     EMBEDDED.iter().find(|it| it.0 == id).map(|it| it.1)
-}
-
-/// The tokenizer of a model that is compiled in.
-#[must_use]
-pub(crate) fn embedded_tokenizer(id: &str) -> Option<&'static str> {
-    EMBEDDED_TOKENIZERS.iter().find(|it| it.0 == id).map(|it| it.1)
 }
 
 impl ModelSpec {

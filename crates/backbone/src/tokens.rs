@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use headstart_input::{TextRecipe, TokenInput, TokenRole, Tokenizer};
-use headstart_onnx::{OnnxModel, data_type};
+use headstart_onnx::{OnnxModel, data_type, is_token_mask};
 
 use crate::error::BackboneError;
 use crate::registry::ModelSpec;
@@ -21,7 +21,7 @@ pub(crate) fn takes_tokens(model: &OnnxModel) -> bool {
 ///
 /// # Errors
 /// [`BackboneError::Shape`] for an input of another name, type or shape.
-pub(crate) fn token_inputs(id: &str, model: &OnnxModel) -> Result<Vec<TokenInput>, BackboneError> {
+fn token_inputs(id: &str, model: &OnnxModel) -> Result<Vec<TokenInput>, BackboneError> {
     let input = |it: &&headstart_onnx::proto::ValueInfoProto| {
         let (name, dims) = (it.name().to_owned(), it.dims().unwrap_or_default());
         let other = |expected: &str| BackboneError::Shape {
@@ -55,7 +55,8 @@ pub(crate) fn token_inputs(id: &str, model: &OnnxModel) -> Result<Vec<TokenInput
 fn role(name: &str) -> Option<TokenRole> {
     Some(match name {
         "input_ids" | "input_word_ids" | "ids" | "tokens" => TokenRole::Ids,
-        "attention_mask" | "input_mask" => TokenRole::Mask,
+        // The one that poolings count by.
+        _ if is_token_mask(name) => TokenRole::Mask,
         "token_type_ids" | "segment_ids" | "input_type_ids" => TokenRole::Types,
         "position_ids" => TokenRole::Positions,
         _ if name.starts_with("past_key_values") || name.starts_with("past.") => TokenRole::Past([0, 0]),
@@ -102,6 +103,6 @@ pub(crate) fn tokenizer_beside(path: &Path, spec: &ModelSpec) -> Result<Option<T
     read_tokenizer(&text, path).map(Some)
 }
 
-pub(crate) fn read_tokenizer(text: &str, path: PathBuf) -> Result<Tokenizer, BackboneError> {
+fn read_tokenizer(text: &str, path: PathBuf) -> Result<Tokenizer, BackboneError> {
     Tokenizer::from_json(text).map_err(|source| BackboneError::Tokenizer { path, source })
 }

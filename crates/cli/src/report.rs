@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use console::{Term, style};
+use headstart::{JSON_VERSION, csv_line};
 use serde_json::Value;
 
 pub(crate) use headstart::bytes_in_words as bytes;
@@ -13,9 +14,6 @@ pub(crate) use headstart::bytes_in_words as bytes;
 pub(crate) fn data(line: impl AsRef<str>) -> Result<()> {
     Ok(writeln!(io::stdout().lock(), "{}", line.as_ref())?)
 }
-
-/// Version of what `--json` prints (`docs/json`): raised where something goes, or means something else.
-pub(crate) const JSON_VERSION: u32 = 1;
 
 /// Prints an object to stdout in one line, with its version.
 pub(crate) fn json(mut object: Value) -> Result<()> {
@@ -31,15 +29,7 @@ pub(crate) fn pretty_json(mut object: Value) -> Result<()> {
 
 /// Prints a row of CSV to stdout.
 pub(crate) fn csv<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> Result<()> {
-    let line = csv_line(fields)?;
-    data(line.trim_end_matches('\n'))
-}
-
-/// A row of CSV, its end with it.
-pub(crate) fn csv_line<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(fields)?;
-    Ok(String::from_utf8(writer.into_inner()?)?)
+    data(csv_line(fields).trim_end_matches('\n'))
 }
 
 static IS_VERBOSE: AtomicBool = AtomicBool::new(false);

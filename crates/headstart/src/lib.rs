@@ -27,7 +27,7 @@ mod table;
 mod tests;
 mod words;
 
-pub use dataset::{Dataset, DatasetConfig, DatasetError, LabelFrom, Layout, key};
+pub use dataset::{Dataset, DatasetConfig, DatasetError, LabelFrom, Layout, is_manifest, key};
 pub use engine::{DeviceChoice, Engine, EngineConfig, Extraction, Shard};
 pub use environment::Places;
 pub use error::Error;
@@ -43,7 +43,7 @@ pub use predict::{Asked, Predicted, Predictor};
 pub use provision::{Kind, ProvisionError, Unusable, load_runtime, setup};
 pub use quantize::{N_FOLDS, QuantizeConfig, Quantized, check_quantized_out, quantize};
 pub use rate::Rate;
-pub use rows::{PredictionRows, Resumed, RowFormat};
+pub use rows::{JSON_VERSION, PredictionRows, Resumed, RowFormat, csv_line};
 pub use samples::Samples;
 pub use survey::{Cpu, ModelFound, RuntimeFound, Survey};
 pub use table::{TableWritten, write_table};

@@ -17,8 +17,9 @@ const SAME_SCORE: f64 = 1e-4;
 /// Longest row of a file that is gone on with.
 const MAX_ROW_BYTES: u64 = 64 << 20;
 
-/// Version of the rows in JSON.
-const VERSION: u64 = 1;
+/// Version of what is written as JSON (`docs/json`), rows among it: raised where something goes, or means something
+/// else.
+pub const JSON_VERSION: u32 = 1;
 
 /// What rows are written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl PredictionRows {
         if self.format == RowFormat::Json {
             let mut object = self.outputs.to_json(prediction);
             object.insert("path".to_owned(), path.into());
-            object.insert("version".to_owned(), VERSION.into());
+            object.insert("version".to_owned(), JSON_VERSION.into());
             return format!("{}\n", Value::Object(object));
         }
         let given = self.has_labels().then(|| self.given(prediction));
@@ -86,7 +87,7 @@ impl PredictionRows {
     #[must_use]
     pub fn error_row(&self, path: &str, reason: &str) -> String {
         if self.format == RowFormat::Json {
-            return format!("{}\n", json!({"path": path, "error": reason, "version": VERSION}));
+            return format!("{}\n", json!({"path": path, "error": reason, "version": JSON_VERSION}));
         }
         let n_empty = self.outputs.labels.len() + usize::from(self.has_labels());
         let empty = std::iter::repeat_n("", n_empty);
@@ -259,7 +260,10 @@ impl Iterator for Rows<'_> {
 }
 
 /// A line of CSV, its end with it.
-fn csv_line<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> String {
+///
+/// # Panics
+/// When the fields are no UTF-8.
+pub fn csv_line<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(fields).expect("memory takes it");
     String::from_utf8(writer.into_inner().expect("memory takes it")).expect("fields are UTF-8")

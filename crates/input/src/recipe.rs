@@ -154,7 +154,7 @@ impl Recipe {
         let mut inputs = inputs.to_vec();
         if let Self::Text(recipe) = self {
             let longest = inputs.iter().map(|it| self.length(it)).max()?;
-            if recipe.pads() {
+            if recipe.pads() && inputs.iter().any(|it| self.length(it) < longest) {
                 filled = inputs.iter().map(|it| recipe.filled(it, longest)).collect();
                 inputs = filled.iter().map(Vec::as_slice).collect();
             }

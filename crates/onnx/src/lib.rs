@@ -36,7 +36,7 @@ pub use error::OnnxError;
 pub use half_floats::to_f16;
 pub use inspect::{Summary, TensorSummary};
 pub use model::{OnnxModel, data_type};
-pub use pool::{normalize_rows, token_mask};
+pub use pool::{is_token_mask, normalize_rows};
 pub use quantize::{Quantizer, computes_in_integers, is_quantized};
 pub use reproducible::{randomness, rescaling};
 pub use search::channels_last;

@@ -11,14 +11,10 @@ use crate::tap::Pool;
 /// it, and what BERT did.
 const MASKS: [&str; 2] = ["attention_mask", "input_mask"];
 
-/// The input of a model that says which tokens count.
+/// Whether an input of this name says which tokens count.
 #[must_use]
-pub fn token_mask(model: &OnnxModel) -> Option<&str> {
-    mask_of(model.graph())
-}
-
-fn mask_of(graph: &GraphProto) -> Option<&str> {
-    graph.input.iter().map(|it| it.name()).find(|it| MASKS.contains(it))
+pub fn is_token_mask(input: &str) -> bool {
+    MASKS.contains(&input)
 }
 
 /// Name of the output where a row is brought to length 1.
@@ -73,7 +69,7 @@ pub(crate) fn append_pool(
     rank: Option<usize>,
     opset: i64,
 ) -> Result<String, OnnxError> {
-    let mask = mask_of(graph).map(str::to_owned);
+    let mask = graph.input.iter().map(|it| it.name()).find(|it| is_token_mask(it)).map(str::to_owned);
     let mut to = Appending { graph, opset };
     Ok(match pool {
         Pool::None => tensor.to_owned(),

@@ -25,7 +25,7 @@ pub enum Pool {
     /// The tensor is `(n, n_features)` already.
     None,
     /// Mean over the positions: `(n, c, h, w)` or `(n, tokens, c)` → `(n, c)`; of tokens those that
-    /// the mask counts, where the model takes one ([`token_mask`](crate::token_mask)).
+    /// the mask counts, where the model takes one ([`is_token_mask`](crate::is_token_mask)).
     Mean,
     /// Mean over the positions of `(n, h, w, c)` → `(n, c)`.
     MeanNhwc,

@@ -14,8 +14,8 @@ use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::photos::{enlarged, repeated};
-use super::{Options, json_of, median, number, text};
-use crate::{cargo, headstart, headstart_setup, python, root, run, say, target};
+use super::{Options, Sides, json_of, median, number, text};
+use crate::{cargo, headstart, headstart_setup, root, run, say, target};
 
 const MODELS: [&str; 2] = ["mobilenetv2-1.0-224", "resnet50-v2-stage3"];
 
@@ -76,14 +76,9 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     ensure!(shared.is_dir(), "the benchmark needs the photos and weights of {}", shared.display());
     headstart_setup()?;
     headstart(["setup", "--quiet", "--device", "openvino"])?;
-    let python = python::prepare()?;
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(root().join("bench/peers/requirements.txt")))?;
-    run(cargo().args(["build", "--release", "--quiet", "--package", "headstart-cli"]))?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+    let Sides { program, python, cores } = Sides::prepare("requirements.txt")?;
     let fastembed = build_fastembed();
-    let bench = Bench { program: target().join("release/headstart"), python, fastembed, shared, cores };
+    let bench = Bench { program, python, fastembed, shared, cores };
     let mut models = Vec::new();
     for (model, n_quick) in MODELS.into_iter().zip([1000, 400]) {
         let (n_photos, n_rounds) = if options.quick { (n_quick, 2) } else { (2000, 5) };

@@ -19,7 +19,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::{cargo, run as run_command, target};
+use crate::{cargo, python, root, run as run_command, target};
 
 /// What every benchmark takes: `bench NAME [--quick] [--json FILE]`.
 pub(crate) struct Options {
@@ -62,6 +62,31 @@ impl Options {
         let Some(path) = &self.json else { return Ok(()) };
         fs::write(path, serde_json::to_string_pretty(figures)?)
             .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// What both sides of a measurement are run by.
+struct Sides {
+    /// The program, optimised.
+    program: PathBuf,
+    /// Python with the packages of the peers.
+    python: PathBuf,
+    /// Cores that each side may use.
+    cores: String,
+}
+
+impl Sides {
+    /// Builds and installs them; `requirements` is a file of `bench/peers`.
+    fn prepare(requirements: &str) -> Result<Self> {
+        let python = python::prepare()?;
+        run_command(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+                .arg(root().join("bench/peers").join(requirements)),
+        )?;
+        run_command(cargo().args(["build", "--release", "--quiet", "--package", "headstart-cli"]))?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        Ok(Self { program: target().join("release/headstart"), python, cores })
     }
 }
 

@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
-use super::{Options, json_of, median, number};
-use crate::{cargo, headstart_setup, python, root, run, say, target};
+use super::{Options, Sides, json_of, median, number};
+use crate::{headstart_setup, root, run, say, target};
 
 const MODEL: &str = "minilm-l6-v2-f16";
 const FILE: &str = "minilm-l6-v2-f16.onnx";
@@ -33,18 +33,12 @@ pub(crate) fn run_benchmark(options: &Options) -> Result<()> {
     let shared = root().join("../shared");
     ensure!(shared.is_dir(), "the benchmark needs the texts and weights of {}", shared.display());
     headstart_setup()?;
-    let python = python::prepare()?;
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(root().join("bench/peers/requirements-text.txt")))?;
-    run(cargo().args(["build", "--release", "--quiet", "--package", "headstart-cli"]))?;
+    let Sides { program, python, cores } = Sides::prepare("requirements-text.txt")?;
     let place = target().join("bench/texts");
     fs::create_dir_all(&place)?;
     let archive = shared.join("datasets/text/trec_sst2_banking77.tar.gz");
     run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&place))?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
-    let (program, models, sets) =
-        (target().join("release/headstart"), shared.join("models"), place.join("text"));
+    let (models, sets) = (shared.join("models"), place.join("text"));
     let bench = Bench { program, python, models, sets, cores };
     let (n_texts, n_mixed, n_rounds) = if options.quick { (600, 200, 2) } else { (4000, 4000, 5) };
     let mix = bench.mix(n_mixed)?;
@@ -114,7 +108,7 @@ impl Bench {
         let mut peers: Vec<(&str, Vec<f64>)> = PEERS.iter().map(|it| (*it, Vec::new())).collect();
         for round in 0..n_rounds {
             say(&format!("{name}: round {} of {n_rounds}", round + 1));
-            ours.push(self.extract(file, &target().join("bench/store-texts"), true)?);
+            ours.push(self.extract(file, &target().join("bench/store-texts"))?);
             for (peer, rates) in &mut peers {
                 rates.push(self.peer(peer, file, None)?);
             }
@@ -135,9 +129,9 @@ impl Bench {
         Ok((Value::Object(row), ours / best))
     }
 
-    /// Texts a second of an extraction.
-    fn extract(&self, dataset: &Path, store: &Path, is_fresh: bool) -> Result<f64> {
-        if is_fresh && store.exists() {
+    /// Texts a second of a fresh extraction.
+    fn extract(&self, dataset: &Path, store: &Path) -> Result<f64> {
+        if store.exists() {
             fs::remove_dir_all(store)?;
         }
         let mut command = Command::new(&self.program);
@@ -164,12 +158,11 @@ impl Bench {
     fn head(&self, set: &str, held_out: &str) -> Result<Value> {
         let folder = self.sets.join(set);
         let store = target().join("bench/store-texts");
-        self.extract(&folder, &store, true)?;
+        self.extract(&folder, &store)?;
         let (head, table) = (target().join("bench/texts.head"), target().join("bench/texts.parquet"));
         let mut command = Command::new(&self.program);
         command.args(["fit-head", "--json", "--store"]).arg(&store).arg("--out").arg(&head);
         let fitted = json_of(&mut command)?;
-        // A split that is called test is judged apart.
         let mut command = Command::new(&self.program);
         command.args(["eval", "--json", "--split", held_out, "--store"]).arg(&store).arg("--head").arg(&head);
         let judged = json_of(&mut command)?;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use headstart::backbone::{Backbone, Report};
+use headstart::backbone::{Backbone, CutModel, Report};
 use headstart::input::Recipe;
 use headstart::store::{Finished, Run};
-use headstart::{Dataset, Event, Extraction, InputKind, Places, Remarks, Shard, peak_memory_bytes};
+use headstart::{Dataset, Engine, Event, Extraction, InputKind, Places, Remarks, Shard, peak_memory_bytes};
 use serde_json::{Value, json};
 
 use super::say_first;
@@ -51,11 +51,9 @@ pub(crate) struct ExtractArgs {
 
 pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     let start = Instant::now();
-    args.reading.check(&args.dataset)?;
     let mut listener = Listener::default();
     let engine = args.run.engine(places);
-    let model = engine.model(&args.model.config(), &mut |it| listener.hear(it))?;
-    let dataset = args.reading.open(&args.dataset, model.recipe.kind())?;
+    let (model, dataset) = open(&engine, &args.model, &args.reading, &args.dataset, &mut listener)?;
     dataset.check_not_empty(&args.dataset)?;
     say_dataset(&args.dataset, &dataset, &mut listener);
     let engine = engine.limited_to(dataset.listing.inputs.len());
@@ -82,6 +80,20 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
         report::json(value)?;
     }
     Ok(if result.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })
+}
+
+/// A model, and a dataset of what it takes.
+pub(crate) fn open(
+    engine: &Engine,
+    model: &ModelArgs,
+    reading: &DatasetArgs,
+    dataset: &Path,
+    listener: &mut Listener,
+) -> Result<(CutModel, Dataset)> {
+    reading.check(dataset)?;
+    let model = engine.model(&model.config(), &mut |it| listener.hear(it))?;
+    let dataset = reading.open(dataset, model.recipe.kind())?;
+    Ok((model, dataset))
 }
 
 pub(crate) fn say_dataset(path: &Path, dataset: &Dataset, listener: &mut Listener) {

@@ -9,7 +9,7 @@ use headstart::backbone::{Precision, Progress, Source};
 use headstart::store::Failure;
 use headstart::{
     Asked, Content, DatasetConfig, Event, InputKind, OutKind, Places, Predictor, Resumed, RowFormat,
-    check_out, read_head,
+    check_out, is_manifest, read_head,
 };
 
 use super::extract;
@@ -165,12 +165,7 @@ fn inputs(args: &PredictArgs, kind: InputKind) -> Result<(Vec<Named>, Vec<Failur
 
 /// Threads that have something to do, where that is known before it is known what is in the paths.
 fn n_at_most(paths: &[PathBuf]) -> usize {
-    let is_one = |it: &PathBuf| {
-        let of_many = ["csv", "jsonl", "ndjson", "parquet", "tab", "tsv"];
-        it != Path::new("-")
-            && !it.is_dir()
-            && !it.extension().is_some_and(|it| of_many.iter().any(|one| it == *one))
-    };
+    let is_one = |it: &PathBuf| it != Path::new("-") && !it.is_dir() && !is_manifest(it);
     if paths.iter().all(is_one) { paths.len() } else { usize::MAX }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use headstart::{N_FOLDS, Places, QuantizeConfig, Quantized, check_quantized_out, quantize};
 use serde_json::json;
 
-use super::say_first;
+use super::{extract, say_first};
 use crate::dataset_args::DatasetArgs;
 use crate::listener::Listener;
 use crate::model_args::ModelArgs;
@@ -52,12 +52,9 @@ pub(crate) struct QuantizeArgs {
 pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
     check_quantized_out(&args.out, Path::new(&args.model.model))?;
     ensure!(args.run.precision.is_none(), "--precision is for what runs a model; this makes one in int8");
-    args.reading.check(&args.dataset)?;
     let mut listener = Listener::default();
-    let mut hear = |it| listener.hear(it);
     let engine = args.run.engine(places);
-    let model = engine.model(&args.model.config(), &mut hear)?;
-    let dataset = args.reading.open(&args.dataset, model.recipe.kind())?;
+    let (model, dataset) = extract::open(&engine, &args.model, &args.reading, &args.dataset, &mut listener)?;
     ensure!(
         !dataset.listing.inputs.is_empty(),
         "no {} in {}",
@@ -65,6 +62,7 @@ pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
         args.dataset.display()
     );
     let engine = engine.limited_to(dataset.listing.inputs.len());
+    let mut hear = |it| listener.hear(it);
     let mut floats = engine.load_model(model, &mut hear)?;
     let number = |it: u64| usize::try_from(it).unwrap_or(usize::MAX);
     let config = QuantizeConfig { n_calibrate: number(args.calibrate), n_compare: number(args.compare) };

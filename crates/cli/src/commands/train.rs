@@ -57,11 +57,9 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     ensure!(store != args.out, "{} cannot be the file and the store; name another --store", store.display());
     args.force.check(&args.out, OutKind::Onnx)?;
     let config = args.fit.config()?;
-    args.reading.check(&args.dataset)?;
     let mut listener = Listener::default();
     let engine = args.run.engine(places);
-    let model = engine.model(&args.model.config(), &mut |it| listener.hear(it))?;
-    let dataset = args.reading.open(&args.dataset, model.recipe.kind())?;
+    let (model, dataset) = extract::open(&engine, &args.model, &args.reading, &args.dataset, &mut listener)?;
     dataset.check_not_empty(&args.dataset)?;
     extract::say_dataset(&args.dataset, &dataset, &mut listener);
     dataset.check_labelled(&args.dataset)?;

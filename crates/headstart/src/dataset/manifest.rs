@@ -31,15 +31,38 @@ struct Table {
 /// A cell for each of the columns.
 type Row = Vec<Option<Cell>>;
 
-/// Lists a manifest, its kind told by its extension.
+/// How a manifest is written.
+enum Form {
+    /// With this between fields, as a rule.
+    Delimited(u8),
+    JsonLines,
+    Parquet,
+}
+
+/// The form that a manifest's extension tells.
+fn form_of(path: &Path) -> Option<Form> {
+    match path.extension()?.to_string_lossy().to_lowercase().as_str() {
+        "csv" => Some(Form::Delimited(b',')),
+        "tsv" | "tab" => Some(Form::Delimited(b'\t')),
+        "jsonl" | "ndjson" => Some(Form::JsonLines),
+        "parquet" => Some(Form::Parquet),
+        _ => None,
+    }
+}
+
+/// Whether a path is that of a manifest, by its extension: `.csv`, `.tsv`, `.tab`, `.jsonl`, `.ndjson`, `.parquet`.
+#[must_use]
+pub fn is_manifest(path: &Path) -> bool {
+    form_of(path).is_some()
+}
+
+/// Lists a manifest, its form told by its extension.
 pub(super) fn list(manifest: &Path, config: &DatasetConfig) -> Result<Dataset, Error> {
-    let extension = manifest.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let table = match extension.as_str() {
-        "csv" => read_delimited(manifest, b',', config)?,
-        "tsv" | "tab" => read_delimited(manifest, b'\t', config)?,
-        "jsonl" | "ndjson" => read_json_lines(manifest, config)?,
-        "parquet" => read_parquet(manifest, config)?,
-        _ => return Err(DatasetError::NotAManifest { path: manifest.to_owned() }.into()),
+    let table = match form_of(manifest) {
+        Some(Form::Delimited(usual)) => read_delimited(manifest, usual, config)?,
+        Some(Form::JsonLines) => read_json_lines(manifest, config)?,
+        Some(Form::Parquet) => read_parquet(manifest, config)?,
+        None => return Err(DatasetError::NotAManifest { path: manifest.to_owned() }.into()),
     };
     from_rows(manifest, table, config)
 }

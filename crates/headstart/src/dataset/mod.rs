@@ -26,6 +26,7 @@ use crate::event::Note;
 pub use error::DatasetError;
 pub(crate) use folder::Found;
 pub use layout::{LabelFrom, Layout};
+pub use manifest::is_manifest;
 
 /// Longest line or record of a manifest, in bytes.
 const MAX_ROW_BYTES: usize = 1 << 20;

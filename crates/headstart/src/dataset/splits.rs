@@ -11,9 +11,6 @@ use crate::error::{Error, io};
 use crate::event::Note;
 use crate::split::role_of;
 
-/// Endings of manifests.
-const ENDINGS: [&str; 6] = ["csv", "jsonl", "ndjson", "parquet", "tab", "tsv"];
-
 /// The manifests of a folder of texts that are named as splits; none where there is no such.
 pub(super) fn manifests(folder: &Path, config: &DatasetConfig) -> Result<Option<Vec<PathBuf>>, Error> {
     if config.kind != InputKind::Text {
@@ -21,8 +18,8 @@ pub(super) fn manifests(folder: &Path, config: &DatasetConfig) -> Result<Option<
     }
     let entries = std::fs::read_dir(folder).map_err(io("read", folder))?;
     let is_split = |path: &PathBuf| {
-        let part = |it: Option<&std::ffi::OsStr>| it.unwrap_or_default().to_string_lossy().to_lowercase();
-        ENDINGS.contains(&part(path.extension()).as_str()) && role_of(&part(path.file_stem())).is_some()
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        manifest::is_manifest(path) && role_of(&stem).is_some()
     };
     let mut found: Vec<PathBuf> = entries.filter_map(|it| Some(it.ok()?.path())).filter(is_split).collect();
     found.sort();
