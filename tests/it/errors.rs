@@ -59,7 +59,7 @@ fn check(crate_: &str, n_foreign: usize, errors: &[&dyn std::error::Error]) {
 }
 
 #[test]
-fn errors_of_graphs_stores_and_inputs() {
+fn errors_of_graphs_and_stores() {
     check(
         "onnx/src/error.rs",
         0,
@@ -101,12 +101,16 @@ fn errors_of_graphs_stores_and_inputs() {
             &StoreError::Unpacked { path: path(), unpacked: 2 << 30, limit: 256 << 20 },
         ],
     );
+}
+
+#[test]
+fn errors_of_inputs() {
     check(
         "input/src/error.rs",
         2,
         &[
-            &InputError::UnknownFormat,
-            &InputError::FormatNotRead { format: "HEIC" },
+            &InputError::UnknownFormat { kind: InputKind::Image },
+            &InputError::FormatNotRead { kind: InputKind::Audio, format: "Opus" },
             &InputError::Unsupported(text()),
             &InputError::TooLarge { width: 9, height: 8, limit_bytes: 1 << 20 },
             &InputError::DecoderPanic,
@@ -114,6 +118,12 @@ fn errors_of_graphs_stores_and_inputs() {
             &InputError::TooLongText { n_bytes: 9 << 20, limit: 4 << 20 },
             &InputError::NoTokens,
             &InputError::Empty,
+            &InputError::Sound(text()),
+            &InputError::Silent,
+            &InputError::NoSamples,
+            &InputError::NotFinite,
+            &InputError::TooLongSound { limit_seconds: 600 },
+            &RecipeError::Audio { what: "hop, in seconds", value: -1.0 },
             &RecipeError::ChannelCount { n_channels: 3, n_means: 1, n_stds: 2 },
             &RecipeError::MeanStd { mean: vec![0.5], std: vec![0.0] },
             &RecipeError::Scale { unit_range: true, mean: vec![123.0], std: vec![58.0] },

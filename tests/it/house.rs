@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// Libraries, and the only files that name them: paths below `crates`, or the beginnings of such.
-const NAMED: [(&str, &[&str]); 34] = [
+const NAMED: [(&str, &[&str]); 35] = [
     ("ort", &["backbone/src/runtime/", "backbone/src/error.rs"]),
     ("libloading", &["backbone/src/runtime/library.rs"]),
     ("clap_complete", &["cli/src/commands/completions.rs"]),
@@ -44,6 +44,7 @@ const NAMED: [(&str, &[&str]); 34] = [
     ("libjpeg_turbo_rs", &["input/src/image/jpeg.rs", "input/src/error.rs"]),
     ("hayro_jpeg2000", &["input/src/image/jpeg2000.rs"]),
     ("tokenizers", &["input/src/text/tokenizer.rs"]),
+    ("symphonia", &["input/src/audio/decode.rs"]),
     ("tiff", &["input/src/image/tiff_kinds.rs"]),
     ("pulp", &["input/src/image/resize.rs", "head/src/logistic/kernels.rs"]),
     ("arrow", &["store/src/"]),

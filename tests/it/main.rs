@@ -17,6 +17,7 @@ mod quantization;
 mod regressions;
 mod runtimes;
 mod served;
+mod sounds;
 mod support;
 mod surgery;
 mod tables;

@@ -6,12 +6,13 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use headstart_input::{ImageOptions, InputKind, Recipe, TextRecipe, TokenRole, Tokenizer};
+use headstart_input::{AudioRecipe, ImageOptions, InputKind, Recipe, TextRecipe, TokenRole, Tokenizer};
 use headstart_onnx::{
     OnnxModel, Pool, Tap, channels_last, cut, find_tap, fix_batch_at_one, is_quantized, known_rank,
-    make_batch_dynamic, normalize_rows, randomness, rescaling, tap_at, to_f16,
+    make_batch_dynamic, normalize_rows, randomness, rescaling, takes_waveform, tap_at, to_f16,
 };
 
+use crate::audio::fitted;
 use crate::error::BackboneError;
 use crate::front::Front;
 use crate::registry::ModelSpec;
@@ -96,7 +97,7 @@ impl CutModel {
     ) -> Result<Self, BackboneError> {
         let id = spec.id.clone();
         let failed = |err| model_error(&id, err);
-        let recipe = recipe_of(spec, &model, tokenizer)?;
+        let recipe = recipe_of(spec, &mut model, tokenizer)?;
         let front = Front::new(&id, &model, &recipe)?;
         let rescaling = rescaling(&model);
         let original = model.clone();
@@ -113,6 +114,12 @@ impl CutModel {
         tap.pool = match (spec.pool, recipe.kind(), tap.pool) {
             (Some(pool), ..) => pool,
             (None, InputKind::Text, _) => pool_of_tokens(&id, &tap.tensor, known_rank(&model, &tap.tensor))?,
+            (None, InputKind::Audio, pool) => match known_rank(&model, &tap.tensor) {
+                Some(3) => Pool::Mean,
+                Some(2) => Pool::None,
+                _ if pool == Pool::Mean => pool_of_map(&id, &tap.tensor, channels_last)?,
+                _ => pool,
+            },
             (None, InputKind::Image, Pool::Mean) => pool_of_map(&id, &tap.tensor, channels_last)?,
             (None, InputKind::Image, pool) => pool,
         };
@@ -124,7 +131,7 @@ impl CutModel {
         // What the embedding does not depend on is not asked for any more.
         let recipe = match &recipe {
             Recipe::Text(text) => Recipe::Text(fed(text, &id, &bare_graph)?),
-            Recipe::Image(_) => recipe,
+            Recipe::Image(_) | Recipe::Audio(_) => recipe,
         };
         recipe.check()?;
         check_filling(&id, &recipe, tap.pool)?;
@@ -154,6 +161,9 @@ impl CutModel {
         if self.pool_is_chosen || self.tap.pool != Pool::None || rank <= 2 {
             return Ok(None);
         }
+        if rank == 3 && self.recipe.kind() == InputKind::Audio {
+            return self.pooled(Pool::Mean).map(Some);
+        }
         if rank != 4 {
             return Err(BackboneError::Shape {
                 model: self.id.clone(),
@@ -163,13 +173,17 @@ impl CutModel {
                 actual: format!("tap `{}` of rank {rank}", self.tap.tensor),
             });
         }
-        let pool = pool_of_map(&self.id, &self.tap.tensor, self.channels_last)?;
+        self.pooled(pool_of_map(&self.id, &self.tap.tensor, self.channels_last)?).map(Some)
+    }
+
+    /// The same, its tap pooled.
+    fn pooled(&self, pool: Pool) -> Result<Self, BackboneError> {
         // The tensor itself may have been renamed or cast on the way out.
         let output = Tap { tensor: self.bare_graph.output_names()[0].clone(), pool };
         let bare_graph = cut(&self.bare_graph, &output).map_err(|err| model_error(&self.id, err))?;
         let graph = feed(&self.front, &self.id, &bare_graph, self.normalize)?;
         let tap = Tap { tensor: self.tap.tensor.clone(), pool };
-        Ok(Some(Self { graph, bare_graph, tap, ..self.clone() }))
+        Ok(Self { graph, bare_graph, tap, ..self.clone() })
     }
 
     /// The same for one input at a time, and declared so: where the batch was fixed, as the model came.
@@ -227,10 +241,14 @@ fn feed(
 /// The recipe: of the kind that the model takes, where nobody says; with what the model says of its inputs.
 fn recipe_of(
     spec: &ModelSpec,
-    model: &OnnxModel,
+    model: &mut OnnxModel,
     tokenizer: &dyn Fn() -> Result<Option<Tokenizer>, BackboneError>,
 ) -> Result<Recipe, BackboneError> {
     match &spec.recipe {
+        Recipe::Image(_) if spec.kind_is_open && takes_waveform(model) => {
+            fitted(AudioRecipe::default().with(&spec.audio), &spec.id, model).map(Recipe::Audio)
+        }
+        Recipe::Audio(recipe) => fitted(recipe.clone().with(&spec.audio), &spec.id, model).map(Recipe::Audio),
         Recipe::Image(_) if spec.kind_is_open && takes_tokens(model) => {
             let recipe = TextRecipe { tokenizer: tokenizer()?, ..TextRecipe::default() };
             Ok(Recipe::Text(fed(&recipe.with(&spec.text), &spec.id, model)?))

@@ -1,7 +1,13 @@
 //! Where a recipe and a graph meet: what of the preparation is left to the graph.
 
-use headstart_input::{ImageRecipe, Recipe};
-use headstart_onnx::{OnnxModel, PixelInput, data_type, take_pixels};
+use headstart_input::{
+    AudioRecipe, FrontEnd, ImageRecipe, MelLog, MelNormalization, MelRecipe, MelScale, MelSpectrum,
+    MelWindow, Recipe,
+};
+use headstart_onnx::{
+    Log, LogMel, OnnxModel, PixelInput, Taper, data_type, standardise_waveform, take_log_mel, take_pixels,
+    take_waveform, takes_waveform,
+};
 
 use crate::cut_model::model_error;
 use crate::error::BackboneError;
@@ -13,6 +19,12 @@ pub(crate) enum Front {
     Pixels(PixelInput),
     /// Nothing: a model of texts takes what their recipe makes.
     Tokens,
+    /// Gives samples the shape and the name they had.
+    Waveform,
+    /// The same, of sounds brought to mean 0 and variance 1.
+    Standardised,
+    /// Computes log-mel features.
+    Mel(Box<LogMel>),
 }
 
 impl Front {
@@ -27,6 +39,27 @@ impl Front {
                 let [height, width] = recipe.size.map(|it| it as usize);
                 Ok(Self::Pixels(PixelInput { height, width, mean, std, channels_first }))
             }
+            Recipe::Audio(recipe) => Self::of_sounds(id, model, recipe),
+        }
+    }
+
+    fn of_sounds(id: &str, model: &OnnxModel, recipe: &AudioRecipe) -> Result<Self, BackboneError> {
+        let front_end = recipe.front_end.as_ref();
+        match front_end.and_then(FrontEnd::mel) {
+            Some(mel) if takes_features(model) => Ok(Self::Mel(Box::new(log_mel(&mel, recipe.sample_rate)))),
+            None if takes_waveform(model) && front_end.is_some() => Ok(Self::Standardised),
+            None if takes_waveform(model) => Ok(Self::Waveform),
+            mel => Err(BackboneError::Shape {
+                model: id.to_owned(),
+                expected: match mel {
+                    Some(_) => {
+                        "one float input of features, (n, bins, frames) or (n, frames, bins)".to_owned()
+                    }
+                    None => "one float input of samples, (n, samples) or (n, 1, samples); or a front-end"
+                        .to_owned(),
+                },
+                actual: inputs(model),
+            }),
         }
     }
 
@@ -35,6 +68,12 @@ impl Front {
         match self {
             Self::Pixels(pixels) => take_pixels(graph, pixels).map_err(|err| model_error(id, err)),
             Self::Tokens => Ok(graph.clone()),
+            Self::Waveform => take_waveform(graph).map_err(|err| model_error(id, err)),
+            Self::Standardised => {
+                let taking = take_waveform(graph).map_err(|err| model_error(id, err))?;
+                Ok(standardise_waveform(&taking))
+            }
+            Self::Mel(mel) => take_log_mel(graph, mel).map_err(|err| model_error(id, err)),
         }
     }
 }
@@ -83,6 +122,67 @@ fn image_layout(id: &str, model: &OnnxModel, recipe: &ImageRecipe) -> Result<boo
     }
 }
 
+/// Whether a model takes features of sounds: one tensor of floats, `(n, …, …)` or `(n, 1, …, …)`.
+fn takes_features(model: &OnnxModel) -> bool {
+    let inputs = model.inputs();
+    let [input] = inputs[..] else { return false };
+    let is_float = matches!(input.elem_type(), Some(data_type::FLOAT | data_type::FLOAT16));
+    is_float && matches!(input.dims().as_deref(), Some([_, _, _] | [_, Some(1), _, _]))
+}
+
+/// A front end as a graph has it: neither crate knows the other's.
+fn log_mel(mel: &MelRecipe, sample_rate: u32) -> LogMel {
+    LogMel {
+        sample_rate: f64::from(sample_rate),
+        frame_length: mel.frame_length,
+        hop_length: mel.hop_length,
+        n_fft: mel.n_fft,
+        window: match mel.window {
+            MelWindow::Hann => Taper::Hann,
+            MelWindow::HannSymmetric => Taper::HannSymmetric,
+            MelWindow::HammingSymmetric => Taper::HammingSymmetric,
+            MelWindow::Povey => Taper::Povey,
+        },
+        center: mel.center,
+        remove_mean: mel.remove_mean,
+        preemphasis: mel.preemphasis,
+        gain: mel.gain,
+        magnitude: mel.spectrum == MelSpectrum::Magnitude,
+        n_mels: mel.n_mels,
+        range: mel.range,
+        scale: match mel.scale {
+            MelScale::Htk => headstart_onnx::MelScale::Htk,
+            MelScale::Slaney => headstart_onnx::MelScale::Slaney,
+            MelScale::Kaldi => headstart_onnx::MelScale::Kaldi,
+        },
+        by_width: mel.by_width,
+        log: match mel.log {
+            MelLog::Ln => Log::Ln(mel.floor),
+            MelLog::Log10 => Log::Log10(mel.floor),
+            MelLog::LnPlus => Log::LnPlus(mel.floor),
+        },
+        normalization: match mel.normalization {
+            MelNormalization::None => headstart_onnx::MelNormalization::None,
+            MelNormalization::Whisper => headstart_onnx::MelNormalization::Whisper,
+            MelNormalization::MeanStd => {
+                headstart_onnx::MelNormalization::MeanStd(mel.mean_std[0], mel.mean_std[1])
+            }
+            MelNormalization::BinMean => headstart_onnx::MelNormalization::BinMean,
+        },
+        drop_last: mel.drop_last,
+        n_frames: mel.n_frames,
+        bins_first: mel.bins_first,
+    }
+}
+
+/// ``a` [N, 16000], `b` [N, 80]``
+fn inputs(model: &OnnxModel) -> String {
+    let input = |it: &&headstart_onnx::proto::ValueInfoProto| {
+        format!("`{}` {}", it.name(), it.dims().map_or("of unknown shape".to_owned(), |it| shape(&it)))
+    };
+    model.inputs().iter().map(input).collect::<Vec<_>>().join(", ")
+}
+
 /// `[N, 3, 224, 224]`
 fn shape(dims: &[Option<i64>]) -> String {
     let dims = dims.iter().map(|it| it.map_or("N".to_owned(), |it| it.to_string()));
@@ -95,7 +195,8 @@ mod tests {
 
     /// Neither crate knows the other: here is where they must agree.
     #[test]
-    fn pixels_come_in_under_the_name_that_the_graph_gives_them() {
+    fn inputs_come_in_under_the_name_that_the_graph_gives_them() {
         assert_eq!(ImageRecipe::TENSOR, headstart_onnx::PIXELS);
+        assert_eq!(AudioRecipe::TENSOR, headstart_onnx::WAVEFORM);
     }
 }

@@ -1,28 +1,48 @@
 //! Sources to tensors: read ahead, told apart by content, decoded, prepared. The first stages of the pipeline.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use headstart_input::{Decoded, Limits, Recipe, Tensor};
-use headstart_store::Digest;
+use headstart_input::{Limits, Pieces, Recipe, Tensor};
+use headstart_store::{Digest, FileStat};
 
 use crate::claims::{Claim, Claims, Fate, Origin};
 use crate::remarks::Remarking;
 use crate::row::{ItemError, Known, Source};
 use crate::stages::Clock;
-use crate::stat::{look_at, read_file};
+use crate::stat::{digest_file, expect_unchanged, look_at, read_file};
+
+/// Longest sound that is read whole before it is decoded, in bytes: a longer one is decoded as it is read.
+const READ_WHOLE: u64 = 32 << 20;
 
 /// An input as it was read.
 pub(crate) struct Encoded<'a> {
     origin: Origin,
-    bytes: Cow<'a, [u8]>,
+    held: Held<'a>,
 }
 
-/// The tensors of an input.
+/// The bytes of an input, or where they are.
+enum Held<'a> {
+    Bytes(Cow<'a, [u8]>),
+    /// A file, and what it looked like when its digest was taken.
+    File(File, FileStat),
+}
+
+/// The tensors of a piece of an input.
 pub(crate) struct Prepared {
     pub(crate) origin: Origin,
+    pub(crate) piece: Piece,
     pub(crate) tensors: Vec<Tensor>,
+}
+
+/// Which piece of an input something is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Its number, from 0.
+    pub(crate) number: u32,
+    pub(crate) is_last: bool,
 }
 
 /// What became of an input that is not run.
@@ -75,16 +95,25 @@ impl<'a> Inputs<'a> {
             let (read, _room) = match *source {
                 Source::Bytes(bytes) => (self.take(index, bytes), None),
                 Source::File(path) => {
-                    let looked = self.clock.read.time(|| look_at(path, self.limits));
+                    let may_stream = self.recipe.reads_files();
+                    let limit = if may_stream { u64::MAX } else { self.limits.max_input_bytes };
+                    let looked = self.clock.read.time(|| look_at(path, limit));
                     // Not timed: who has the room may wait for a decoder.
-                    let room = looked.as_ref().ok().map(|it| self.room.take(it.size));
+                    let n_held = |it: &FileStat| if may_stream { it.size.min(READ_WHOLE) } else { it.size };
+                    let room = looked.as_ref().ok().map(|it| self.room.take(n_held(it)));
                     if self.is_over.load(Ordering::Relaxed) {
                         return;
                     }
                     let read = || {
-                        let (bytes, stat) = read_file(path, looked?)?;
+                        let before = looked?;
+                        if may_stream && before.size > READ_WHOLE {
+                            let (file, digest, stat) = digest_file(path, before)?;
+                            let origin = Origin { index, digest, stat: Some(stat) };
+                            return Ok(Encoded { origin, held: Held::File(file, before) });
+                        }
+                        let (bytes, stat) = read_file(path, before)?;
                         let origin = Origin { index, digest: Digest::of(&bytes), stat: Some(stat) };
-                        Ok(Encoded { origin, bytes: Cow::Owned(bytes) })
+                        Ok(Encoded { origin, held: Held::Bytes(Cow::Owned(bytes)) })
                     };
                     (self.clock.read.time(read), room)
                 }
@@ -107,22 +136,84 @@ impl<'a> Inputs<'a> {
             return Err(ItemError::TooLong { bytes: n_bytes, limit });
         }
         let digest = self.clock.read.time(|| Digest::of(bytes));
-        Ok(Encoded { origin: Origin { index, digest, stat: None }, bytes: Cow::Borrowed(bytes) })
+        Ok(Encoded { origin: Origin { index, digest, stat: None }, held: Held::Bytes(Cow::Borrowed(bytes)) })
     }
 
-    /// The tensors of an input. Of one that has none it tells why.
-    pub(crate) fn prepare(&self, input: Encoded<'_>, tell: impl Fn(Told)) -> Option<Prepared> {
-        let Encoded { origin, bytes } = input;
-        let decoded = self.clock.decode.time(|| self.recipe.decode(&bytes, self.limits));
-        self.remarks.add(decoded.as_ref().ok().and_then(Decoded::remark));
-        let tensors = decoded.and_then(|it| self.clock.preprocess.time(|| self.recipe.tensors(it)));
-        let failed = |err| tell(Told::Failed(origin, ItemError::Input(err)));
-        tensors.map_err(failed).ok().map(|tensors| Prepared { origin, tensors })
+    /// The pieces of an input. Of one that cannot be prepared it tells why, and gives no last one.
+    pub(crate) fn prepare<'s, T: Fn(Told)>(&'s self, input: Encoded<'s>, tell: T) -> Preparing<'s, T> {
+        let Encoded { origin, held } = input;
+        let (file, decoded) = self.clock.decode.time(|| match held {
+            Held::Bytes(bytes) => (None, self.recipe.decode(bytes, self.limits).map_err(ItemError::from)),
+            Held::File(file, before) => match file.try_clone() {
+                Ok(again) => (Some((again, before)), self.recipe.decode_file(file).map_err(ItemError::from)),
+                Err(err) => (None, Err(ItemError::Read(err))),
+            },
+        });
+        let mut preparing =
+            Preparing { inputs: self, origin, file, pieces: None, next: None, number: 0, tell };
+        match decoded {
+            Ok(decoded) => {
+                preparing.pieces = Some(self.clock.preprocess.time(|| self.recipe.pieces(decoded)));
+                preparing.next = preparing.prepare_next();
+            }
+            Err(err) => (preparing.tell)(Told::Failed(origin, err)),
+        }
+        preparing
     }
 
     /// Ends the run: nothing more is read.
     pub(crate) fn stop(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// An input that is being prepared, a piece ahead: whether a piece is the last one is known when there is no other.
+pub(crate) struct Preparing<'s, T> {
+    inputs: &'s Inputs<'s>,
+    origin: Origin,
+    /// The file that it is read from, and what that looked like.
+    file: Option<(File, FileStat)>,
+    pieces: Option<Pieces<'s>>,
+    next: Option<Vec<Tensor>>,
+    number: u32,
+    tell: T,
+}
+
+impl<T: Fn(Told)> Preparing<'_, T> {
+    /// The next piece; none behind the last one, and none where it fails.
+    fn prepare_next(&mut self) -> Option<Vec<Tensor>> {
+        let pieces = self.pieces.as_mut()?;
+        let next = self.inputs.clock.decode.time(|| pieces.next());
+        let ended = match (next, &self.file) {
+            (Some(Ok(tensors)), _) => return Some(tensors),
+            (Some(Err(err)), _) => Err(ItemError::from(err)),
+            (None, Some((file, before))) => expect_unchanged(file, *before),
+            (None, None) => Ok(()),
+        };
+        self.inputs.remarks.add(&pieces.remarks());
+        self.pieces = None;
+        if let Err(err) = ended {
+            // What comes behind a failure is not the last piece of anything.
+            self.next = None;
+            self.number = u32::MAX;
+            (self.tell)(Told::Failed(self.origin, err));
+        }
+        None
+    }
+}
+
+impl<T: Fn(Told)> Iterator for Preparing<'_, T> {
+    type Item = Prepared;
+
+    fn next(&mut self) -> Option<Prepared> {
+        let tensors = self.next.take()?;
+        self.next = self.prepare_next();
+        if self.number == u32::MAX {
+            return None;
+        }
+        let piece = Piece { number: self.number, is_last: self.next.is_none() };
+        self.number += 1;
+        Some(Prepared { origin: self.origin, piece, tensors })
     }
 }
 
@@ -174,6 +265,10 @@ mod tests {
         let sources: Vec<Source<'_>> = paths.iter().map(Source::from).collect();
         let (recipe, limits, clock) = (Recipe::default(), Limits::default(), Clock::default());
         let inputs = Inputs::new(&sources, Known::Nothing, &recipe, &limits, 1, 250, &clock);
+        let n_bytes = |it: &Encoded<'_>| match &it.held {
+            Held::Bytes(bytes) => bytes.len(),
+            Held::File(..) => panic!("a picture is read whole"),
+        };
         let held = Mutex::new((0, Vec::new()));
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -187,9 +282,9 @@ mod tests {
                                 let now = held.0;
                                 held.1.push(now);
                             };
-                            change(file.bytes.len(), true);
+                            change(n_bytes(&file), true);
                             std::thread::sleep(std::time::Duration::from_millis(5));
-                            change(file.bytes.len(), false);
+                            change(n_bytes(&file), false);
                         },
                     );
                 });

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod audio;
 mod backbone;
 mod claims;
 mod cut_model;
@@ -9,6 +10,7 @@ mod extract;
 mod front;
 mod inputs;
 mod listing;
+mod merge;
 mod pipeline;
 mod quantize;
 mod registry;
@@ -35,6 +37,7 @@ pub use device::{Device, Precision};
 pub use error::BackboneError;
 pub use extract::{Progress, Report, extract};
 pub use listing::{Content, Input, Listing};
+pub use merge::merge_rows;
 pub use pipeline::{Each, Ran, RunConfig, run};
 pub use quantize::quantize;
 pub use registry::{EMBEDDED_ID, ModelSpec, Registry, embedded_model};

@@ -5,7 +5,8 @@
 //! ```
 //! Every queue is bounded, so memory depends on threads and batch size, not on the number of inputs. Texts are of
 //! different lengths: a session picks batches of similar length from those it has ready, so that many short ones do
-//! not pay for one long one.
+//! not pay for one long one. A sound goes through in pieces, each as soon as it is decoded; their rows become one where
+//! they are delivered.
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use headstart_input::{Limits, Recipe, Tensor};
 
 use crate::claims::{Fate, Origin};
 use crate::error::BackboneError;
-use crate::inputs::{Encoded, Inputs, Prepared, Told};
+use crate::inputs::{Encoded, Inputs, Piece, Prepared, Told};
+use crate::merge::{Merging, statistics};
 use crate::remarks::Remarks;
 use crate::row::{ItemError, Known, Row, Source};
 use crate::runner::{Runner, cause, stack};
@@ -66,8 +68,8 @@ pub struct Ran {
 pub type Each<'a, E> = dyn FnMut(usize, Result<Row<'_>, &ItemError>) -> Result<(), E> + 'a;
 
 enum Event {
-    /// Inputs and their rows, `(n_inputs, width)`.
-    Batch(Vec<Origin>, Vec<f32>),
+    /// Pieces of inputs and their rows, `(n_pieces, width)`.
+    Batch(Vec<(Origin, Piece)>, Vec<f32>),
     Told(Told),
     Fatal(BackboneError),
 }
@@ -95,14 +97,15 @@ pub fn run<E: From<BackboneError>>(
     each: &mut Each<'_, E>,
 ) -> Result<Ran, E> {
     let shape = runner.shape(sources.len(), config);
-    let (sessions, recipe, width) = (&mut runner.sessions, &runner.recipe, runner.width);
+    let row_width = runner.width();
+    let (sessions, recipe, width) = (&mut runner.sessions, &runner.recipe, runner.piece_width);
     let n_sessions = sessions.len();
     let n_decoding = if shape.n_decoders > 0 { shape.n_decoders } else { n_sessions };
     let n_readers = (READERS * n_decoding).min(sources.len());
     let n_threads = n_readers + shape.n_decoders + n_sessions;
     let clock = &Clock::default();
     let n_bytes_ahead = BYTES_AHEAD * n_decoding as u64;
-    let inputs = &Inputs::new(sources, known, recipe, &config.limits, width, n_bytes_ahead, clock);
+    let inputs = &Inputs::new(sources, known, recipe, &config.limits, row_width, n_bytes_ahead, clock);
     // Every reader waits with one file in its hands.
     let (encoded_in, encoded_out) = bounded::<Encoded<'_>>(0);
     let (prepared_in, prepared_out) = bounded::<Prepared>(shape.batch_size * n_sessions + shape.n_decoders);
@@ -121,7 +124,7 @@ pub fn run<E: From<BackboneError>>(
         for _ in 0..shape.n_decoders {
             let (encoded, prepared, events) = (encoded_out.clone(), prepared_in.clone(), event_in.clone());
             let work = move || {
-                for input in encoded.iter().filter_map(|it| inputs.prepare(it, tell(inputs, &events))) {
+                for input in encoded.iter().flat_map(|it| inputs.prepare(it, tell(inputs, &events))) {
                     if prepared.send(input).is_err() {
                         return;
                     }
@@ -137,7 +140,7 @@ pub fn run<E: From<BackboneError>>(
                 if n_decoders > 0 {
                     batches.run(prepared.iter(), &events)
                 } else {
-                    let own = encoded.iter().filter_map(|it| inputs.prepare(it, tell(inputs, &events)));
+                    let own = encoded.iter().flat_map(|it| inputs.prepare(it, tell(inputs, &events)));
                     batches.run(own, &events)
                 }
             };
@@ -145,7 +148,8 @@ pub fn run<E: From<BackboneError>>(
         }
         // Only the threads hold the other ends now: the queues end when the threads do.
         drop((encoded_in, encoded_out, prepared_in, prepared_out, event_in));
-        let mut delivery = Delivery { inputs, width, each };
+        let merging = statistics(recipe).map(Merging::new);
+        let mut delivery = Delivery { inputs, width, merging, each };
         deliver_all(&mut delivery, &event_out, clock)?;
         let stages = clock.times(n_readers, shape.n_decoders, n_sessions);
         Ok(Ran { stages, remarks: inputs.remarks.all() })
@@ -190,6 +194,8 @@ fn deliver_all<E: From<BackboneError>>(
 struct Delivery<'a, 'e, E> {
     inputs: &'a Inputs<'a>,
     width: usize,
+    /// Where an input may have several pieces.
+    merging: Option<Merging>,
     each: &'a mut Each<'e, E>,
 }
 
@@ -199,18 +205,31 @@ impl<E: From<BackboneError>> Delivery<'_, '_, E> {
             Event::Fatal(err) => Err(err.into()),
             Event::Told(Told::Unread(index, err)) => (self.each)(index, Err(&err)),
             Event::Told(Told::Settled(origin, fate)) => self.one(origin, &fate),
-            Event::Told(Told::Failed(origin, err)) => self.settle(origin, Fate::Failed(Arc::new(err))),
-            Event::Batch(origins, rows) => {
-                for (origin, row) in origins.into_iter().zip(rows.chunks_exact(self.width)) {
+            Event::Told(Told::Failed(origin, err)) => self.failed(origin, err),
+            Event::Batch(pieces, rows) => {
+                for ((origin, piece), row) in pieces.into_iter().zip(rows.chunks_exact(self.width)) {
                     // A number is checked before it leaves: NaN in a store would spoil every fit.
-                    let fate = match row.iter().position(|it| !it.is_finite()) {
-                        Some(feature) => Fate::Failed(Arc::new(ItemError::NonFinite { feature })),
-                        None => Fate::Row(Some(row.into())),
+                    if let Some(feature) = row.iter().position(|it| !it.is_finite()) {
+                        self.failed(origin, ItemError::NonFinite { feature })?;
+                        continue;
+                    }
+                    let row: Option<Arc<[f32]>> = match &mut self.merging {
+                        None => Some(row.into()),
+                        Some(merging) => merging.add(origin.index, piece, row).map(Into::into),
                     };
-                    self.settle(origin, fate)?;
+                    row.map_or(Ok(()), |it| self.settle(origin, Fate::Row(Some(it))))?;
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Delivers an input that failed, once.
+    fn failed(&mut self, origin: Origin, err: ItemError) -> Result<(), E> {
+        if self.merging.as_mut().is_none_or(|it| it.fail(origin.index)) {
+            self.settle(origin, Fate::Failed(Arc::new(err)))
+        } else {
+            Ok(())
         }
     }
 
@@ -256,18 +275,14 @@ impl Batches<'_> {
             window.sort_by_key(|it| self.recipe.length(&it.tensors));
             let mut window = window.into_iter().peekable();
             while window.peek().is_some() {
-                let (mut origins, mut tensors) = (Vec::new(), Vec::new());
-                let fits = |next: &Prepared, n: usize| {
-                    n == 0
-                        || n < self.batch_size && (n + 1) * self.recipe.length(&next.tensors) <= STEPS_A_BATCH
-                };
-                while let Some(next) = window.next_if(|it| fits(it, origins.len())) {
-                    origins.push(next.origin);
+                let (mut pieces, mut tensors) = (Vec::new(), Vec::<Vec<Tensor>>::new());
+                while let Some(next) = window.next_if(|it| self.fits(&tensors, &it.tensors)) {
+                    pieces.push((next.origin, next.piece));
                     tensors.push(next.tensors);
                 }
                 let sent = match self.infer(&tensors) {
-                    Ok(rows) => events.send(Event::Batch(origins, rows)).is_ok(),
-                    Err(_) => self.one_by_one(origins, tensors, events),
+                    Ok(rows) => events.send(Event::Batch(pieces, rows)).is_ok(),
+                    Err(_) => self.one_by_one(pieces, tensors, events),
                 };
                 if !sent {
                     return;
@@ -276,16 +291,25 @@ impl Batches<'_> {
         }
     }
 
-    /// Runs the inputs of a batch that failed each by itself; whether anybody still listens.
+    /// Whether an input may be one more of a batch.
+    fn fits(&self, batch: &[Vec<Tensor>], next: &[Tensor]) -> bool {
+        let Some(last) = batch.last() else { return true };
+        let (length, n) = (self.recipe.length(next), batch.len());
+        let is_alike =
+            self.recipe.pads() || last.iter().map(|it| &it.shape).eq(next.iter().map(|it| &it.shape));
+        n < self.batch_size && (n + 1) * length <= STEPS_A_BATCH.max(length) && is_alike
+    }
+
+    /// Runs the pieces of a batch that failed each by itself; whether anybody still listens.
     fn one_by_one(
         &mut self,
-        origins: Vec<Origin>,
+        pieces: Vec<(Origin, Piece)>,
         tensors: Vec<Vec<Tensor>>,
         events: &Sender<Event>,
     ) -> bool {
-        for (origin, tensors) in origins.into_iter().zip(tensors) {
+        for ((origin, piece), tensors) in pieces.into_iter().zip(tensors) {
             let event = match self.infer(&[tensors]) {
-                Ok(rows) => Event::Batch(vec![origin], rows),
+                Ok(rows) => Event::Batch(vec![(origin, piece)], rows),
                 // An input that says nothing fails too: it is not the input, it is the runtime or the device.
                 Err(err) if self.infer(&[self.recipe.neutral()]).is_err() => Event::Fatal(err),
                 Err(err) => Event::Told(Told::Failed(origin, ItemError::Run(cause(&err)))),

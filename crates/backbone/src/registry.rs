@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use headstart_input::{Recipe, TextOptions};
+use headstart_input::{AudioOptions, Recipe, TextOptions};
 use headstart_onnx::Pool;
 
 use crate::error::BackboneError;
@@ -68,6 +68,9 @@ pub struct ModelSpec {
     /// What is to be otherwise than the recipe of a model of texts says.
     #[serde(skip)]
     pub text: TextOptions,
+    /// What is to be otherwise than the recipe of a model of sounds says.
+    #[serde(skip)]
+    pub audio: AudioOptions,
     /// Whether nobody says what kind of input it takes: then the model's inputs do.
     #[serde(skip)]
     pub kind_is_open: bool,
@@ -183,6 +186,7 @@ impl ModelSpec {
             recipe: Recipe::default(),
             size_is_open: false,
             text: TextOptions::default(),
+            audio: AudioOptions::default(),
             kind_is_open: false,
         }
     }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::cut_model::model_error;
 use crate::device::{Device, Precision};
 use crate::error::BackboneError;
+use crate::merge::row_width;
 use crate::pipeline::{RunConfig, Shape, WINDOW};
 use crate::runtime::{Runtime, Session, SessionConfig};
 use crate::threads;
@@ -31,7 +32,8 @@ const ROOF_BYTES: usize = 64 << 20;
 pub struct Runner {
     pub(crate) sessions: Vec<Session>,
     pub(crate) recipe: Recipe,
-    pub(crate) width: usize,
+    /// Columns of the output, which has a row for every piece of an input.
+    pub(crate) piece_width: usize,
     one_by_one: Option<String>,
     device: Device,
     /// Threads that were asked for.
@@ -76,7 +78,7 @@ impl Runner {
         let load = |n_threads: &usize| Session::from_bytes(runtime, graph, &bytes, config, *n_threads);
         let sessions = threads.par_iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let (n_threads, recipe, device) = (threads.iter().sum(), recipe.clone(), config.device);
-        let mut runner = Self { sessions, recipe, width: 0, one_by_one, device, n_workers, n_threads };
+        let mut runner = Self { sessions, recipe, piece_width: 0, one_by_one, device, n_workers, n_threads };
         if runner.probe(name)? {
             // What failed once may fail in silence from then on.
             runner.sessions[0] = load(&threads[0])?;
@@ -89,10 +91,10 @@ impl Runner {
         self.sessions[0].outputs().first().map_or(0, |it| it.shape.len())
     }
 
-    /// Columns of the output.
+    /// Length of the row of an input.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.width
+        row_width(&self.recipe, self.piece_width)
     }
 
     /// How an input becomes what the model takes.
@@ -125,7 +127,11 @@ impl Runner {
         let of_device = if policy.decodes_beside { self.n_workers.max(1) } else { 0 };
         // While one thread of a session decodes, its others would wait.
         let beside = if self.n_threads > n_sessions { self.n_threads } else { 0 };
-        let batch_size = self.batch_size(config).min(n_inputs.div_ceil(n_sessions)).max(1);
+        // Of pieces there may be any number; where there are more threads than inputs, one decodes for several.
+        let has_pieces = self.recipe.has_pieces();
+        let beside = if has_pieces && n_inputs < n_sessions { n_inputs } else { beside };
+        let most = if has_pieces { usize::MAX } else { n_inputs.div_ceil(n_sessions) };
+        let batch_size = self.batch_size(config).min(most).max(1);
         // No session takes so many that another has none.
         let window = WINDOW.min(n_inputs / (4 * n_sessions)).max(batch_size);
         Shape {
@@ -138,11 +144,11 @@ impl Runner {
         }
     }
 
-    /// Runs prepared inputs on the first session.
+    /// Runs prepared inputs, or pieces of such, on the first session.
     ///
     /// # Shapes
-    /// - `inputs`: the tensors of each, as [`Recipe::apply`] makes them.
-    /// - returns `(n_inputs, width)`, row-major.
+    /// - `inputs`: the tensors of each, as [`Recipe::pieces`] gives them.
+    /// - returns a row for each, row-major: of pieces, [`merge_rows`](crate::merge_rows) makes that of an input.
     ///
     /// # Errors
     /// [`BackboneError::Session`] when the runtime fails, [`BackboneError::Output`] when its output has
@@ -201,8 +207,8 @@ impl Runner {
         let takes_one = self.sessions[0].inputs().iter().any(|it| it.shape.first() == Some(&Some(1)));
         let (session, recipe) = (&mut self.sessions[0], &self.recipe);
         let (mut alone, mut again) = (Vec::new(), Vec::new());
-        self.width = run_session(session, recipe, &probes[..1], &mut alone)?;
-        if self.width == 0 {
+        self.piece_width = run_session(session, recipe, &probes[..1], &mut alone)?;
+        if self.piece_width == 0 {
             return Err(BackboneError::Shape {
                 model: name.to_owned(),
                 expected: "one row of numbers an input".to_owned(),

@@ -1,12 +1,12 @@
 //! What a file looks like from outside, and its bytes with that.
 
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use headstart_input::Limits;
-use headstart_store::FileStat;
+use headstart_store::{Digest, FileStat};
 
 use crate::row::ItemError;
 
@@ -37,13 +37,13 @@ pub(crate) fn stat_of(path: &Path) -> Option<FileStat> {
     std::fs::metadata(path).ok().filter(Metadata::is_file).map(|it| file_stat(&it))
 }
 
-/// What a regular file looks like that is not too long.
-pub(crate) fn look_at(path: &Path, limits: &Limits) -> Result<FileStat, ItemError> {
+/// What a regular file looks like that has at most so many bytes.
+pub(crate) fn look_at(path: &Path, limit: u64) -> Result<FileStat, ItemError> {
     let metadata = std::fs::metadata(path).map_err(ItemError::Read)?;
     if !metadata.is_file() {
         return Err(ItemError::NotAFile);
     }
-    let (bytes, limit) = (metadata.len(), limits.max_input_bytes);
+    let bytes = metadata.len();
     if bytes > limit {
         return Err(ItemError::TooLong { bytes, limit });
     }
@@ -55,7 +55,7 @@ pub(crate) fn look_at(path: &Path, limits: &Limits) -> Result<FileStat, ItemErro
 /// # Errors
 /// [`ItemError`] when it is no regular file or too long, cannot be read, or changes meanwhile.
 pub fn read_input(path: &Path, limits: &Limits) -> Result<Vec<u8>, ItemError> {
-    Ok(read_file(path, look_at(path, limits)?)?.0)
+    Ok(read_file(path, look_at(path, limits.max_input_bytes)?)?.0)
 }
 
 /// Reads a file whole that was looked at, since opening a pipe would wait for its writer; refuses one that
@@ -69,6 +69,21 @@ pub(crate) fn read_file(path: &Path, before: FileStat) -> Result<(Vec<u8>, FileS
         return Err(ItemError::Changed);
     }
     Ok((bytes, settled(stat)))
+}
+
+/// A file that was looked at, its digest, and the stat to remember; its bytes are not held.
+pub(crate) fn digest_file(path: &Path, before: FileStat) -> Result<(File, Digest, FileStat), ItemError> {
+    let mut file = File::open(path).map_err(ItemError::Read)?;
+    let digest = Digest::of_reader(&file).map_err(ItemError::Read)?;
+    file.rewind().map_err(ItemError::Read)?;
+    expect_unchanged(&file, before)?;
+    Ok((file, digest, settled(before)))
+}
+
+/// Refuses a file that is no longer what it was.
+pub(crate) fn expect_unchanged(file: &File, before: FileStat) -> Result<(), ItemError> {
+    let stat = file_stat(&file.metadata().map_err(ItemError::Read)?);
+    if stat == before { Ok(()) } else { Err(ItemError::Changed) }
 }
 
 /// A file changed this shortly before it was read may change again within the same tick of the file

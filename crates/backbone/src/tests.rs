@@ -13,6 +13,7 @@ fn the_built_in_registry_reads_and_its_embedded_model_is_the_one_it_names() {
     for spec in &registry.models {
         match &spec.recipe {
             Recipe::Image(recipe) => recipe.check().unwrap(),
+            Recipe::Audio(recipe) => recipe.check().unwrap(),
             // What it lacks lies beside the model.
             Recipe::Text(_) => {
                 assert_eq!(spec.tokenizer_sha256.as_ref().map(String::len), Some(64), "{}", spec.id)

@@ -3,7 +3,10 @@
 use clap::Args;
 use headstart::ModelConfig;
 use headstart::backbone::EMBEDDED_ID;
-use headstart::input::{Background, Channels, Filter, ImageOptions, TextOptions};
+use headstart::input::{
+    AudioOptions, Background, Channels, Filling, Filter, FrontEnd, ImageOptions, NamedFrontEnd, Statistics,
+    TextOptions,
+};
 use headstart::onnx::Pool;
 
 /// Which model, and how to feed it where the registry does not know.
@@ -18,6 +21,8 @@ pub(crate) struct ModelArgs {
     image: ImageArgs,
     #[command(flatten)]
     text: TextArgs,
+    #[command(flatten)]
+    audio: AudioArgs,
 }
 
 /// Where a model is cut, where that is not the registry's or the TOML's word.
@@ -48,6 +53,33 @@ struct TextArgs {
     /// Put before every text: `query: `, for instance.
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
+}
+
+/// How sounds become a model's input, where that is not the registry's or the TOML's word.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+#[command(next_help_heading = "How sounds are fed")]
+struct AudioArgs {
+    /// Samples a second that the model takes (16000).
+    #[arg(long, value_name = "HZ")]
+    sample_rate: Option<u32>,
+    /// Length of a window. Default: what the model takes; where it takes any, a sound goes through whole.
+    #[arg(long, value_name = "SECONDS")]
+    window: Option<f64>,
+    /// From the begin of a window to that of the next. Default: those of a window.
+    #[arg(long, value_name = "SECONDS")]
+    hop: Option<f64>,
+    /// What a sound shorter than a window is filled up with: zeros (default), or repeat.
+    #[arg(long, value_name = "HOW")]
+    short: Option<Filling>,
+    /// What becomes of the rows of several windows: mean (default), or mean-std, which is twice as long.
+    #[arg(long, value_name = "WHAT")]
+    statistics: Option<Statistics>,
+    /// What stands for full scale: 1 (default), or 32768 for a model trained on 16-bit integers.
+    #[arg(long, value_name = "NUMBER")]
+    full_scale: Option<f32>,
+    /// What a model of features wants computed first: zero-mean-unit-variance, whisper-80, whisper-128, ast, wespeaker.
+    #[arg(long, value_name = "NAME")]
+    front_end: Option<NamedFrontEnd>,
 }
 
 /// How images become a model's input, where that is not the registry's or the TOML's word.
@@ -93,12 +125,22 @@ struct ImageArgs {
 impl ModelArgs {
     pub(crate) fn config(&self) -> ModelConfig {
         let (it, cut, text) = (self.image.clone(), self.cut.clone(), self.text.clone());
+        let audio = self.audio.clone();
         ModelConfig {
             model: self.model.clone(),
             tap: cut.tap,
             pool: cut.pool,
             normalize: cut.normalize.then_some(true),
             text: TextOptions { max_tokens: text.max_tokens, prefix: text.prefix },
+            audio: AudioOptions {
+                sample_rate: audio.sample_rate,
+                window: audio.window,
+                hop: audio.hop,
+                short: audio.short,
+                statistics: audio.statistics,
+                full_scale: audio.full_scale,
+                front_end: audio.front_end.map(FrontEnd::Named),
+            },
             image: ImageOptions {
                 size: it.size,
                 short_side: it.short_side,

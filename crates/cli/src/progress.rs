@@ -42,7 +42,7 @@ impl ExtractProgress {
         self.rate.update(now, state.n_done);
         let rate = self.rate.per_second();
         let failed = if state.n_failed == 0 { String::new() } else { format!(", {} failed", state.n_failed) };
-        let message = format!("images, {rate:.0} images/s{failed}{}", left(todo - state.n_done, rate));
+        let message = format!("inputs, {rate:.0}/s{failed}{}", left(todo - state.n_done, rate));
         if !self.is_terminal && now - self.last_line > LINE_INTERVAL {
             self.last_line = now;
             report::say(format!("{}/{todo} {message}", state.n_done));
@@ -100,8 +100,8 @@ impl FoldProgress {
 }
 
 /// `, 75 s left`; nothing while nobody knows.
-fn left(n_images: usize, rate: f64) -> String {
-    let seconds = n_images as f64 / rate;
+fn left(n_inputs: usize, rate: f64) -> String {
+    let seconds = n_inputs as f64 / rate;
     if seconds.is_finite() { format!(", {} left", duration(seconds)) } else { String::new() }
 }
 

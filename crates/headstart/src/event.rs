@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use headstart_backbone::{Device, Progress};
 use headstart_head::{Epoch, FoldFitted};
-use headstart_input::Recipe;
+use headstart_input::{InputKind, Recipe};
 use headstart_onnx::Tap;
 use serde::Serialize;
 
@@ -127,7 +127,9 @@ pub enum Note {
         n: usize,
     },
     /// Pictures of formats that are not read.
-    PicturesNotRead {
+    FormatsNotRead {
+        /// What they are.
+        input_kind: InputKind,
         /// How many of each format.
         formats: BTreeMap<String, usize>,
     },
@@ -341,7 +343,7 @@ impl Note {
         matches!(
             self,
             Self::AlphaOnEdge { .. }
-                | Self::PicturesNotRead { .. }
+                | Self::FormatsNotRead { .. }
                 | Self::ConstantLabels { .. }
                 | Self::OneSample { .. }
                 | Self::EmptyFolders { .. }

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use headstart_backbone::{Backbone, Runner, read_input};
+use headstart_backbone::{Backbone, Runner, merge_rows, read_input};
 use headstart_head::{Activation, HeadModel};
-use headstart_input::{Limits, Tensor};
-use headstart_onnx::{Layer, Nonlinearity, OnnxModel, attach_head, fix_batch_at_one};
+use headstart_input::{AudioRecipe, Filling, Limits, Recipe, Statistics, Tensor};
+use headstart_onnx::{
+    GraphWindows, Layer, Nonlinearity, OnnxModel, ShortSound, attach_head, cut_windows, fix_batch_at_one,
+};
 use ndarray::ArrayView2;
 
 use crate::error::{Error, io};
@@ -51,14 +53,22 @@ pub fn export(
     check_out(out, OutKind::Any)?;
     check_space(head, backbone.space())?;
     let n_features = backbone.space().n_features;
-    let mut graph = attach_head(&backbone.model().graph, n_features, &layers(head))?;
-    if backbone.runner().one_by_one().is_some() {
+    let recipe = backbone.runner().recipe();
+    let (body, served) = match recipe {
+        // A file that is used without this program takes sounds whole.
+        Recipe::Audio(audio) => {
+            (cut_windows(&backbone.model().graph, &windows(audio))?, Recipe::Audio(audio.whole()))
+        }
+        Recipe::Image(_) | Recipe::Text(_) => (backbone.model().graph.clone(), recipe.clone()),
+    };
+    let mut graph = attach_head(&body, n_features, &layers(head))?;
+    if backbone.runner().one_by_one().is_some() || recipe.has_pieces() {
         fix_batch_at_one(&mut graph);
     }
     // One file, where protobuf's limit lets it be.
     graph.embed_external_data()?;
-    exported::describe(&mut graph, head, backbone.runner().recipe());
-    let inputs = inputs(backbone, samples)?;
+    exported::describe(&mut graph, head, &served);
+    let inputs = inputs(recipe, &served, samples)?;
     // The comparison runs the very bytes that are shipped, as a file, external data and all.
     let folder = folder_of(out);
     let staging = tempfile::Builder::new().prefix(".export-").tempdir_in(folder);
@@ -74,7 +84,7 @@ pub fn export(
     let verification = Verification { n_samples, max_abs_difference: difference, tolerance };
     exported::verified(&mut graph, &verification)?;
     graph.save(out)?;
-    let page = write_page(out, &head.metadata.outputs, backbone.runner().recipe())?;
+    let page = write_page(out, &head.metadata.outputs, &served)?;
     Ok(Exported { verification, page })
 }
 
@@ -94,15 +104,42 @@ fn layers(head: &HeadModel) -> Vec<Layer> {
     layers.collect()
 }
 
-/// Made-up inputs, and the user's own.
-fn inputs(backbone: &Backbone, samples: &[PathBuf]) -> Result<Vec<Vec<Tensor>>, Error> {
-    let (recipe, limits) = (backbone.runner().recipe(), Limits::default());
-    let mut inputs = recipe.probes(N_PROBES);
+/// How a graph cuts windows as a recipe does.
+fn windows(recipe: &AudioRecipe) -> GraphWindows {
+    let short = match (recipe.is_filled(), recipe.short) {
+        (false, _) => ShortSound::AsItIs,
+        (_, Filling::Zeros) => ShortSound::Zeros,
+        (_, Filling::Repeat) => ShortSound::Repeat,
+    };
+    let has_std = recipe.statistics == Statistics::MeanStd;
+    GraphWindows { length: recipe.n_window(), hop: recipe.n_hop(), short, has_std }
+}
+
+/// Made-up inputs, and the user's own, as the file takes them.
+fn inputs(recipe: &Recipe, served: &Recipe, samples: &[PathBuf]) -> Result<Vec<Vec<Tensor>>, Error> {
+    let limits = Limits::default();
+    let mut inputs = match recipe {
+        // Of a few lengths: a part of a window, one, several.
+        Recipe::Audio(audio) => (0..N_PROBES).map(|it| vec![audio.probe_of_windows(it)]).collect(),
+        Recipe::Image(_) | Recipe::Text(_) => recipe.probes(N_PROBES),
+    };
     for path in samples {
-        let tensors = read_input(path, &limits).and_then(|it| Ok(recipe.apply(&it, &limits)?));
+        let tensors = read_input(path, &limits).and_then(|it| Ok(served.apply(&it, &limits)?));
         inputs.push(tensors.map_err(|reason| Error::Sample { path: path.clone(), reason })?);
     }
     Ok(inputs)
+}
+
+/// What the backbone itself makes of inputs, `(n_inputs, n_features)`.
+fn embeddings(backbone: &mut Backbone, inputs: &[Vec<Tensor>]) -> Result<Vec<f32>, Error> {
+    let recipe = backbone.runner().recipe().clone();
+    let mut embeddings = Vec::new();
+    for input in inputs {
+        let pieces = recipe.pieces_of(input);
+        let rows = backbone.runner_mut().run(&pieces)?;
+        embeddings.extend(merge_rows(&recipe, &rows, rows.len() / pieces.len().max(1)));
+    }
+    Ok(embeddings)
 }
 
 /// Largest difference between the exported file's scores and the head's own.
@@ -117,11 +154,12 @@ fn compare(
     let (runtime, config) = (backbone.runtime().clone(), backbone.config().clone());
     let mut exported = Runner::load(&runtime, &name, &graph, &recipe, &config, 1)?;
     // Loading it has compared a batch of two with one by one.
-    if let (Some(reason), None) = (exported.one_by_one(), backbone.runner().one_by_one()) {
+    let whole = backbone.runner().recipe().has_pieces();
+    if let (Some(reason), None, false) = (exported.one_by_one(), backbone.runner().one_by_one(), whole) {
         return Err(Error::ExportBatch { reason: reason.to_owned() });
     }
     let scores = exported.run(inputs)?;
-    let embeddings = backbone.runner_mut().run(inputs)?;
+    let embeddings = embeddings(backbone, inputs)?;
     let embeddings = ArrayView2::from_shape((inputs.len(), head.n_features()), &embeddings);
     let expected = head.predict(embeddings.expect("a row an input"))?;
     if scores.len() != expected.len() {

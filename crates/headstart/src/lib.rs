@@ -19,6 +19,7 @@ mod rate;
 mod rows;
 mod samples;
 mod serving;
+mod serving_audio;
 mod serving_text;
 mod split;
 mod survey;

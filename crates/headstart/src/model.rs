@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{CutModel, EMBEDDED_ID, ModelSpec, Registry, embedded_model};
-use headstart_input::{ImageOptions, InputKind, Recipe, TextOptions, TextRecipe, Tokenizer};
+use headstart_input::{AudioOptions, ImageOptions, InputKind, Recipe, TextOptions, TextRecipe, Tokenizer};
 use headstart_onnx::Pool;
 use serde::Serialize;
 use serde_json::Value;
@@ -28,6 +28,8 @@ pub struct ModelConfig {
     pub image: ImageOptions,
     /// How texts are fed.
     pub text: TextOptions,
+    /// How sounds are fed.
+    pub audio: AudioOptions,
 }
 
 impl From<&str> for ModelConfig {
@@ -39,6 +41,7 @@ impl From<&str> for ModelConfig {
             normalize: None,
             image: ImageOptions::default(),
             text: TextOptions::default(),
+            audio: AudioOptions::default(),
         }
     }
 }
@@ -94,7 +97,8 @@ pub(crate) fn prepare(
         let (recipe, tap, normalize) = (Box::new(model.recipe.clone()), model.tap.clone(), model.normalize);
         note(events, Note::FedAs { model: name(), recipe, tap, normalize });
     }
-    if !is_own && (spec.recipe != registered || spec.text != TextOptions::default()) {
+    let is_otherwise = spec.text != TextOptions::default() || spec.audio != AudioOptions::default();
+    if !is_own && (spec.recipe != registered || is_otherwise) {
         note(events, Note::FedOtherwise { model: name(), registered: Box::new(registered) });
     }
     if let Recipe::Image(recipe) = &model.recipe
@@ -204,7 +208,7 @@ pub(crate) fn description(id: &str, tap: &str, pool: Pool, normalize: bool, reci
     }
     // What the graph says and what has a file of its own is not said again.
     let recipe = match recipe {
-        Recipe::Image(_) => recipe.clone(),
+        Recipe::Image(_) | Recipe::Audio(_) => recipe.clone(),
         Recipe::Text(text) => {
             let (max_tokens, prefix) = (Some(text.n_tokens()), text.prefix.clone());
             Recipe::Text(TextRecipe { max_tokens, prefix, ..TextRecipe::default() })
@@ -227,9 +231,10 @@ impl ModelConfig {
                 *recipe = recipe.clone().with(&self.image);
                 recipe.check().map_err(headstart_backbone::BackboneError::from)?;
             }
-            Recipe::Text(_) => {}
+            Recipe::Text(_) | Recipe::Audio(_) => {}
         }
         spec.text.clone_from(&self.text);
+        spec.audio.clone_from(&self.audio);
         spec.size_is_open &= self.image.size.is_none();
         if self.tap.is_some() {
             spec.tap.clone_from(&self.tap);
@@ -241,10 +246,15 @@ impl ModelConfig {
 
     /// Refuses what is said of another kind of input than the model's.
     fn check_kind(&self, kind: InputKind) -> Result<(), Error> {
-        let is_other = match kind {
-            InputKind::Image => self.text != TextOptions::default(),
-            InputKind::Text => self.image != ImageOptions::default(),
-        };
-        if is_other { Err(Error::OtherKindOfInput { model: self.model.clone(), kind }) } else { Ok(()) }
+        let said = [
+            (InputKind::Image, self.image != ImageOptions::default()),
+            (InputKind::Text, self.text != TextOptions::default()),
+            (InputKind::Audio, self.audio != AudioOptions::default()),
+        ];
+        if said.into_iter().any(|(of, is_said)| is_said && of != kind) {
+            Err(Error::OtherKindOfInput { model: self.model.clone(), kind })
+        } else {
+            Ok(())
+        }
     }
 }

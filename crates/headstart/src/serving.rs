@@ -8,7 +8,7 @@ use headstart_input::{Background, Channels, Filter, ImageRecipe, Recipe};
 
 use crate::error::Error;
 use crate::files::write_file;
-use crate::serving_text;
+use crate::{serving_audio, serving_text};
 
 /// The first line of a page: one that begins otherwise is somebody's own, and stays.
 const MARK: &str = "<!-- Written by `headstart export`: how to use the model beside it. -->";
@@ -26,6 +26,7 @@ pub(crate) fn write_page(out: &Path, outputs: &Outputs, recipe: &Recipe) -> Resu
     let text = match recipe {
         Recipe::Image(recipe) => page(&Given::new(out, outputs), recipe),
         Recipe::Text(recipe) => serving_text::page(&Given::new(out, outputs), recipe),
+        Recipe::Audio(recipe) => serving_audio::page(&Given::new(out, outputs), recipe),
     };
     write_file(&path, format!("{MARK}\n{text}").as_bytes())?;
     Ok(Some(path))

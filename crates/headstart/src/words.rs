@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use headstart_input::InputKind;
+
 use crate::error::clip;
 use crate::event::Note;
 use crate::machine::bytes_in_words;
@@ -65,9 +67,11 @@ fn of_dataset(note: &Note) -> String {
     let counts =
         |it: &BTreeMap<String, usize>| it.iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>();
     match note {
-        Note::PicturesNotRead { formats } => format!(
-            "warning: pictures of formats that are not read: {}; convert them to JPEG or PNG",
-            counts(formats).join(", ")
+        Note::FormatsNotRead { input_kind, formats } => format!(
+            "warning: {} of formats that are not read: {}; convert them to {}",
+            input_kind.nouns()[1],
+            counts(formats).join(", "),
+            if *input_kind == InputKind::Audio { "WAV or FLAC" } else { "JPEG or PNG" }
         ),
         Note::ManifestsAreSplits { manifests } => format!("splits that are read: {}", manifests.join(", ")),
         Note::EmptyFolders { folders } => {

@@ -1,19 +1,26 @@
 //! Why an input cannot be prepared, or a recipe cannot be followed.
 
+use crate::recipe::InputKind;
+
 /// Why one input gives no tensors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
     /// The bytes are of none of the formats that are read.
-    #[error("is no picture in a format that is known")]
-    UnknownFormat,
-    /// A picture of a format that is not read.
-    #[error("is a picture in {format}, which is not read; convert it to JPEG, PNG or TIFF")]
+    #[error("is no {} in a format that is known", kind.nouns()[0])]
+    UnknownFormat {
+        /// What it should be.
+        kind: InputKind,
+    },
+    /// A picture or a sound of a format that is not read.
+    #[error("is a {} in {format}, which is not read; convert it to {}", kind.nouns()[0], instead(*kind))]
     FormatNotRead {
+        /// What it is.
+        kind: InputKind,
         /// Name of the format.
         format: &'static str,
     },
-    /// A picture of a kind its decoder does not know.
+    /// A picture or a sound of a kind its decoder does not know.
     #[error("cannot be decoded: {0}")]
     Unsupported(String),
     /// Decoding would need more memory than allowed.
@@ -55,6 +62,33 @@ pub enum InputError {
     /// A picture without pixels.
     #[error("has no pixels")]
     Empty,
+    /// The decoder of a sound found damage.
+    #[error("cannot be decoded: {0}")]
+    Sound(String),
+    /// A film without a sound.
+    #[error("holds no sound")]
+    Silent,
+    /// A sound without samples.
+    #[error("has no samples")]
+    NoSamples,
+    /// A sound with samples that are NaN or infinite.
+    #[error("has samples that are no finite numbers")]
+    NotFinite,
+    /// A sound that lasts longer than allowed.
+    #[error("lasts longer than {limit_seconds} seconds, which is the limit")]
+    TooLongSound {
+        /// Most that it may last.
+        limit_seconds: u64,
+    },
+}
+
+/// Formats to convert to.
+fn instead(kind: InputKind) -> &'static str {
+    match kind {
+        InputKind::Image => "JPEG, PNG or TIFF",
+        InputKind::Text => "plain text in UTF-8",
+        InputKind::Audio => "WAV, FLAC or MP3",
+    }
 }
 
 /// Why a recipe cannot be followed: it contradicts itself.
@@ -118,6 +152,14 @@ pub enum RecipeError {
         n: usize,
         /// Tokens that stand around every text.
         n_special: usize,
+    },
+    /// A number of a recipe of sounds that cannot be followed.
+    #[error("{what}, cannot be {value}")]
+    Audio {
+        /// What it is, and its unit.
+        what: &'static str,
+        /// The number.
+        value: f64,
     },
     /// A short side that is less than the crop behind it.
     #[error("short side {short_side} does not cover the crop {size:?}")]

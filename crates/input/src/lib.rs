@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod audio;
 mod error;
+mod format;
 mod image;
 mod limits;
 mod quietly;
@@ -16,9 +18,14 @@ mod text;
 )]
 mod tests;
 
-pub use self::image::{Background, Channels, Filter, ImageOptions, ImageRecipe, PictureFormat};
+pub use self::audio::{
+    AudioOptions, AudioRecipe, Filling, FrontEnd, MelLog, MelNormalization, MelRecipe, MelScale, MelSpectrum,
+    MelWindow, NamedFrontEnd, Statistics,
+};
+pub use self::image::{Background, Channels, Filter, ImageOptions, ImageRecipe};
 pub use error::{InputError, RecipeError};
+pub use format::FileFormat;
 pub use limits::Limits;
-pub use recipe::{Decoded, InputKind, Recipe, Remark};
+pub use recipe::{Decoded, InputKind, Pieces, Recipe, Remark};
 pub use tensor::{Data, Tensor};
 pub use text::{TextOptions, TextRecipe, TokenInput, TokenRole, Tokenizer};

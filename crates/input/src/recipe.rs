@@ -1,11 +1,14 @@
 //! How bytes become the tensors a backbone takes: one serialisable value for every kind of input.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::fs::File;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::audio::{AudioRecipe, Windowing};
 use crate::error::{InputError, RecipeError};
 use crate::image::{ImageRecipe, Pixels};
 use crate::limits::Limits;
@@ -32,7 +35,12 @@ pub enum Recipe {
     Image(ImageRecipe),
     /// A text: the ids of its tokens, and what goes with them.
     Text(TextRecipe),
+    /// A sound: its samples, in windows.
+    Audio(AudioRecipe),
 }
+
+/// Samples of a sound that count as one step of an input's length.
+const SAMPLES_A_STEP: usize = 160;
 
 /// A kind of input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -43,6 +51,8 @@ pub enum InputKind {
     Image,
     /// Texts.
     Text,
+    /// Sounds.
+    Audio,
 }
 
 impl InputKind {
@@ -52,6 +62,7 @@ impl InputKind {
         match self {
             Self::Image => ["picture", "pictures"],
             Self::Text => ["text", "texts"],
+            Self::Audio => ["sound", "sounds"],
         }
     }
 }
@@ -59,27 +70,54 @@ impl InputKind {
 /// What was done to an input that its user should know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remark {
-    /// It was cut: it had so many tokens.
+    /// A text was cut: it had so many tokens.
     Cut(usize),
+    /// A sound had fewer samples a second, so many, than its model takes: what is above half of them is not there.
+    Upsampled(u32),
+    /// A sound is shorter than a window, and was filled up.
+    Short,
+    /// A sound is silent from its begin to its end.
+    Silent,
+    /// Parts of a sound did not decode, and were left out.
+    Damaged,
 }
 
 /// An input whose bytes are read, and that is not yet in the form a backbone takes.
-#[derive(Debug)]
-pub struct Decoded(Form);
+pub struct Decoded<'a>(Form<'a>);
 
-#[derive(Debug)]
-enum Form {
+enum Form<'a> {
     Image(Pixels),
     Text(Tokens),
+    Audio(Box<Windowing<'a>>),
 }
 
-impl Decoded {
-    /// What was done to it that its user should know.
+/// The pieces that an input goes through its model in, each as tensors: one, but for sounds, of which each window is
+/// one. A sound is decoded as they are asked for. Behind an error comes nothing.
+pub struct Pieces<'a>(Pending<'a>);
+
+enum Pending<'a> {
+    One(Option<Result<Vec<Tensor>, InputError>>, Option<Remark>),
+    Windows(Box<Windowing<'a>>),
+}
+
+impl Pieces<'_> {
+    /// What was done to the input that its user should know; complete behind the last piece.
     #[must_use]
-    pub fn remark(&self) -> Option<Remark> {
+    pub fn remarks(&self) -> Vec<Remark> {
         match &self.0 {
-            Form::Image(_) => None,
-            Form::Text(tokens) => (tokens.n_uncut > tokens.ids.len()).then_some(Remark::Cut(tokens.n_uncut)),
+            Pending::One(_, remark) => remark.iter().copied().collect(),
+            Pending::Windows(windows) => windows.remarks(),
+        }
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Result<Vec<Tensor>, InputError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Pending::One(piece, _) => piece.take(),
+            Pending::Windows(windows) => windows.next(),
         }
     }
 }
@@ -91,6 +129,7 @@ impl Recipe {
         match self {
             Self::Image(_) => InputKind::Image,
             Self::Text(_) => InputKind::Text,
+            Self::Audio(_) => InputKind::Audio,
         }
     }
 
@@ -102,11 +141,12 @@ impl Recipe {
         match self {
             Self::Image(recipe) => recipe.check(),
             Self::Text(recipe) => recipe.check(),
+            Self::Audio(recipe) => recipe.check(),
         }
     }
 
-    /// Tensors of one input, without a batch dimension: [`decode`](Self::decode), then
-    /// [`tensors`](Self::tensors).
+    /// Tensors of one input, without a batch dimension: [`decode`](Self::decode), then the first of its
+    /// [`pieces`](Self::pieces), which is the only one but for sounds of several windows.
     ///
     /// # Errors
     /// [`InputError`] when the bytes do not decode, or would take more memory than `limits` allow.
@@ -114,36 +154,77 @@ impl Recipe {
     /// # Panics
     /// May, as all of these functions may, for a recipe that [`check`](Self::check) refuses.
     pub fn apply(&self, bytes: &[u8], limits: &Limits) -> Result<Vec<Tensor>, InputError> {
-        self.tensors(self.decode(bytes, limits)?)
+        let decoded = self.decode(bytes.into(), limits)?;
+        self.pieces(decoded).next().unwrap_or(Err(InputError::NoSamples))
     }
 
-    /// Decodes the bytes of one input.
+    /// Decodes the bytes of one input; of a sound its header.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
-    pub fn decode(&self, bytes: &[u8], limits: &Limits) -> Result<Decoded, InputError> {
-        match self {
-            Self::Image(recipe) => Ok(Decoded(Form::Image(recipe.decode(bytes, limits)?))),
-            Self::Text(recipe) => Ok(Decoded(Form::Text(recipe.decode(bytes, limits)?))),
-        }
+    pub fn decode<'a>(&self, bytes: Cow<'a, [u8]>, limits: &Limits) -> Result<Decoded<'a>, InputError> {
+        Ok(Decoded(match self {
+            Self::Image(recipe) => Form::Image(recipe.decode(&bytes, limits)?),
+            Self::Text(recipe) => Form::Text(recipe.decode(&bytes, limits)?),
+            Self::Audio(recipe) => Form::Audio(Box::new(recipe.decode(bytes)?)),
+        }))
     }
 
-    /// Brings what was decoded into the form a backbone takes: always the same names and element types, in
-    /// the same order.
+    /// Whether inputs can be decoded from a file while it is read: then none is too long to be held in memory.
+    #[must_use]
+    pub fn reads_files(&self) -> bool {
+        matches!(self, Self::Audio(_))
+    }
+
+    /// As [`decode`](Self::decode), from a file that is read as its pieces are asked for.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
     ///
     /// # Panics
+    /// For a recipe that does not [read files](Self::reads_files).
+    pub fn decode_file(&self, file: File) -> Result<Decoded<'static>, InputError> {
+        let Self::Audio(recipe) = self else { panic!("only sounds are decoded from files") };
+        Ok(Decoded(Form::Audio(Box::new(recipe.decode_file(file)?))))
+    }
+
+    /// Brings what was decoded into the form a backbone takes: always the same names and element types, in
+    /// the same order.
+    ///
+    /// # Panics
     /// For what was decoded by a recipe of another kind.
-    pub fn tensors(&self, decoded: Decoded) -> Result<Vec<Tensor>, InputError> {
-        match (self, decoded.0) {
+    #[must_use]
+    pub fn pieces<'a>(&self, decoded: Decoded<'a>) -> Pieces<'a> {
+        Pieces(match (self, decoded.0) {
             (Self::Image(recipe), Form::Image(pixels)) => {
-                Ok(vec![recipe.tensor(recipe.resize_and_crop(&pixels)?)])
+                Pending::One(Some(recipe.resize_and_crop(&pixels).map(|it| vec![recipe.tensor(it)])), None)
             }
-            (Self::Text(recipe), Form::Text(tokens)) => Ok(recipe.tensors(&tokens)),
+            (Self::Text(recipe), Form::Text(tokens)) => {
+                let is_cut = tokens.n_uncut > tokens.ids.len();
+                let remark = is_cut.then_some(Remark::Cut(tokens.n_uncut));
+                Pending::One(Some(Ok(recipe.tensors(&tokens))), remark)
+            }
+            (Self::Audio(_), Form::Audio(windows)) => Pending::Windows(windows),
             _ => panic!("what was decoded is of the recipe's kind"),
+        })
+    }
+
+    /// The pieces that an input goes through its model in, of the tensors that it would be whole: for a model that cuts
+    /// windows itself.
+    #[must_use]
+    pub fn pieces_of(&self, tensors: &[Tensor]) -> Vec<Vec<Tensor>> {
+        match (self, tensors) {
+            (Self::Audio(recipe), [waveform]) => {
+                recipe.windows_of(waveform).into_iter().map(|it| vec![it]).collect()
+            }
+            _ => vec![tensors.to_vec()],
         }
+    }
+
+    /// Whether an input may have several pieces.
+    #[must_use]
+    pub fn has_pieces(&self) -> bool {
+        matches!(self, Self::Audio(recipe) if !recipe.whole)
     }
 
     /// Tensors of several inputs as those of a batch: `(…)` of each becomes `(n, …)`, shorter texts filled up to the
@@ -166,11 +247,22 @@ impl Recipe {
         (0..n_tensors).map(|at| Tensor::stack(inputs.iter().map(|it| &it[at]))).collect()
     }
 
-    /// How long an input is where inputs are of different lengths: the tokens of a text. 1 otherwise.
+    /// Whether inputs of different lengths may stand in one batch: the model is told what fills up a row.
+    #[must_use]
+    pub fn pads(&self) -> bool {
+        matches!(self, Self::Text(recipe) if recipe.pads())
+    }
+
+    /// How long an input is where inputs are of different lengths: the tokens of a text, hundredths of a second of a
+    /// sound. 1 otherwise.
     #[must_use]
     pub fn length(&self, tensors: &[Tensor]) -> usize {
         match self {
             Self::Image(_) => 1,
+            // A second of sound is about as much work as some tokens.
+            Self::Audio(_) => {
+                tensors.iter().map(|it| it.data.len().div_ceil(SAMPLES_A_STEP)).max().unwrap_or(1)
+            }
             Self::Text(_) => {
                 tensors.iter().filter(|it| it.shape.len() == 1).map(|it| it.shape[0]).max().unwrap_or(1)
             }
@@ -183,26 +275,29 @@ impl Recipe {
         match self {
             Self::Image(_) => true,
             Self::Text(recipe) => recipe.length.is_some(),
+            Self::Audio(recipe) => recipe.is_filled(),
         }
     }
 
     /// An input that says nothing, as tensors: to fill up a batch, and to ask a device whether it still
-    /// works. A black picture, a text of few words.
+    /// works. A black picture, a text of few words, a tone.
     #[must_use]
     pub fn neutral(&self) -> Vec<Tensor> {
         match self {
             Self::Image(recipe) => vec![recipe.tensor(vec![0; recipe.n_bytes()])],
             Self::Text(_) => self.made_up(0),
+            Self::Audio(recipe) => vec![recipe.tensor(recipe.probe(0))],
         }
     }
 
     /// Made-up inputs to compare two models on, as tensors; the same every time. Pictures are noise in
-    /// blocks of 1, 2, 4, … 32 pixels, texts 3, 8, 13, 18 words of random letters.
+    /// blocks of 1, 2, 4, … 32 pixels, texts 3, 8, 13, 18 words of random letters, sounds tones in noise.
     #[must_use]
     pub fn probes(&self, n: usize) -> Vec<Vec<Tensor>> {
         match self {
             Self::Image(recipe) => (0..n).map(|it| vec![recipe.tensor(recipe.probe(it))]).collect(),
             Self::Text(_) => (0..n).map(|it| self.made_up(it)).collect(),
+            Self::Audio(recipe) => (0..n).map(|it| vec![recipe.tensor(recipe.probe(it))]).collect(),
         }
     }
 
@@ -218,6 +313,7 @@ impl Recipe {
         match self {
             Self::Image(recipe) => recipe.identity(),
             Self::Text(recipe) => recipe.identity(),
+            Self::Audio(recipe) => recipe.identity(),
         }
     }
 }
@@ -228,6 +324,7 @@ impl fmt::Display for Recipe {
         match self {
             Self::Image(recipe) => recipe.fmt(f),
             Self::Text(recipe) => recipe.fmt(f),
+            Self::Audio(recipe) => recipe.fmt(f),
         }
     }
 }
@@ -244,6 +341,7 @@ impl Serialize for Recipe {
             // What is the default leaves no trace: files and fingerprints of before stay as they are.
             Self::Image(recipe) => recipe.serialize(serializer),
             Self::Text(recipe) => Named { kind: InputKind::Text, recipe }.serialize(serializer),
+            Self::Audio(recipe) => Named { kind: InputKind::Audio, recipe }.serialize(serializer),
         }
     }
 }
@@ -254,13 +352,15 @@ impl<'de> Deserialize<'de> for Recipe {
         let kind = fields.remove("kind");
         let kind = match &kind {
             None => InputKind::Image,
-            Some(named) => InputKind::deserialize(named)
-                .map_err(|_| D::Error::custom(format!("expected kind `image` or `text`, found {named}")))?,
+            Some(named) => InputKind::deserialize(named).map_err(|_| {
+                D::Error::custom(format!("expected kind `image`, `text` or `audio`, found {named}"))
+            })?,
         };
         let fields = Value::Object(fields);
         match kind {
             InputKind::Image => ImageRecipe::deserialize(fields).map(Self::Image),
             InputKind::Text => TextRecipe::deserialize(fields).map(Self::Text),
+            InputKind::Audio => AudioRecipe::deserialize(fields).map(Self::Audio),
         }
         .map_err(D::Error::custom)
     }

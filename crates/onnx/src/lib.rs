@@ -8,6 +8,7 @@ mod file;
 mod fold;
 mod half_floats;
 mod inspect;
+mod mel;
 mod model;
 mod names;
 mod opset;
@@ -18,6 +19,7 @@ mod reproducible;
 mod search;
 mod tap;
 mod values;
+mod waveform;
 mod wire;
 mod wire_fields;
 
@@ -35,9 +37,14 @@ pub use cut::{EMBEDDING, cut, known_rank};
 pub use error::OnnxError;
 pub use half_floats::to_f16;
 pub use inspect::{Summary, TensorSummary};
+pub use mel::{Log, LogMel, MelNormalization, MelScale, Taper, take_log_mel};
 pub use model::{OnnxModel, data_type};
 pub use pool::{is_token_mask, normalize_rows};
 pub use quantize::{Quantizer, computes_in_integers, is_quantized};
 pub use reproducible::{randomness, rescaling};
 pub use search::channels_last;
 pub use tap::{Pool, Tap, find_tap, tap_at};
+pub use waveform::{
+    GraphWindows, ShortSound, WAVEFORM, cut_windows, fill_mask, standardise_waveform, take_waveform,
+    takes_waveform, waveform_length,
+};

@@ -25,27 +25,43 @@ const LEAST_LENGTH: f32 = 1e-12;
 const LEAST_COUNT: f32 = 1e-9;
 
 /// Appends nodes to a graph whose opset decides how they are written.
-struct Appending<'g> {
-    graph: &'g mut GraphProto,
-    opset: i64,
+pub(crate) struct Appending<'g> {
+    pub(crate) graph: &'g mut GraphProto,
+    pub(crate) opset: i64,
 }
 
 impl Appending<'_> {
     /// A node of one output, whose name it returns.
-    fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> String {
+    pub(crate) fn node(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         self.graph.node.push(NodeProto::new(op, inputs, output, attributes));
         output.to_owned()
     }
 
-    fn constant(&mut self, role: &str, dims: &[usize], values: &[i64]) -> String {
-        let name = format!("{EMBEDDING}_{role}");
+    pub(crate) fn constant(&mut self, role: &str, dims: &[usize], values: &[i64]) -> String {
+        let mut name = format!("{EMBEDDING}_{role}");
+        while self.graph.initializer.iter().any(|it| it.name.as_ref() == Some(&name)) {
+            name.push('_');
+        }
         let raw = values.iter().flat_map(|it| it.to_le_bytes()).collect();
         self.graph.initializer.push(TensorProto::from_raw(&name, data_type::INT64, dims, raw));
         name
     }
 
     /// An operator with axes, which are an attribute before an opset and an input from it on.
-    fn over(&mut self, op: &str, input: &str, axes: &[i64], keep: Option<i64>, output: &str) -> String {
+    pub(crate) fn over(
+        &mut self,
+        op: &str,
+        input: &str,
+        axes: &[i64],
+        keep: Option<i64>,
+        output: &str,
+    ) -> String {
         let inputs_from = match op {
             "ReduceSum" | "Unsqueeze" => 13,
             _ => 18,

@@ -94,6 +94,11 @@ impl AttributeProto {
         Self { name: Some(name.to_owned()), i: Some(value), r#type: Some(2), ..Default::default() }
     }
 
+    pub(crate) fn text(name: &str, value: &str) -> Self {
+        let s = Some(value.as_bytes().to_vec().into());
+        Self { name: Some(name.to_owned()), s, r#type: Some(3), ..Default::default() }
+    }
+
     pub(crate) fn ints(name: &str, values: &[i64]) -> Self {
         let name = Some(name.to_owned());
         Self { name, ints: values.to_vec(), r#type: Some(7), ..Default::default() }

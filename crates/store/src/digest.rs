@@ -1,6 +1,7 @@
 //! Identity of an input's bytes.
 
 use std::fmt;
+use std::io::{self, Read};
 
 /// BLAKE3 of an input's bytes: what an embedding is filed under.
 ///
@@ -17,6 +18,16 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The digest of all that a reader gives, in memory that does not depend on how much that is.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn of_reader(reader: impl Read) -> io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Self(*hasher.finalize().as_bytes()))
     }
 
     /// Its first 64 bits, little-endian: a number to sort and divide by.

@@ -145,6 +145,10 @@ fn to_json(backbone: &Backbone, result: &Report, seconds: f64) -> Value {
         "pipeline_seconds": result.pipeline_time.as_secs_f64(),
         "n_cut": result.remarks.n_cut,
         "longest_cut": result.remarks.longest,
+        "n_upsampled": result.remarks.n_upsampled,
+        "n_short": result.remarks.n_short,
+        "n_silent": result.remarks.n_silent,
+        "n_damaged": result.remarks.n_damaged,
         "fingerprint": backbone.space().fingerprint(),
         "thread_seconds": result.stages.seconds(),
         "model_inputs_per_second": result.model_inputs_per_second,
@@ -193,11 +197,7 @@ fn nouns(backbone: &Backbone) -> &'static str {
 
 /// What was done to inputs that their user should know.
 pub(crate) fn say_remarks(remarks: Remarks, recipe: &Recipe) {
-    let (Remarks { n_cut: n @ 1.., longest }, Recipe::Text(recipe)) = (remarks, recipe) else { return };
-    report::say(format!(
-        "warning: {n} texts have more than {} tokens and were cut (the longest has {longest}); --max-tokens",
-        recipe.n_tokens()
-    ));
+    remarks.in_words(recipe).into_iter().for_each(report::say);
 }
 
 fn say_shards(finished: &Finished) {

@@ -162,7 +162,7 @@ fn a_text_that_is_none_costs_itself_and_a_long_one_is_cut_aloud() {
     assert_eq!(counts(&ran)[..3], [4, 0, 7]);
     assert_eq!((&ran.json()["n_cut"], &ran.json()["longest_cut"]), (&1.into(), &700.into()));
     assert!(
-        ran.stderr.contains("1 texts have more than 512 tokens and were cut (the longest has 700)"),
+        ran.stderr.contains("1 text has more than 512 tokens and was cut (it has 700)"),
         "{}",
         ran.stderr
     );

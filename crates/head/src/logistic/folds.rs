@@ -20,7 +20,7 @@ use crate::feature::check_alpha;
 /// compared alone. A bound relative to the held-out loss would not do: where classes separate, what is left of the
 /// objective no longer shows beside it, and a fit that stops early has the lower one.
 pub(super) const PATH_GAP: f64 = 1e-4;
-pub(super) const SEARCH_GAP: f64 = 3e-4;
+pub(super) const SEARCH_GAP: f64 = 6e-4;
 
 /// Iterations a fit of the path may take: it starts near its end.
 const PATH_ITERATIONS: usize = 200;

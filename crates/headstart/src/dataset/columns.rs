@@ -91,7 +91,7 @@ impl Columns {
         let others: Vec<String> = found.iter().filter(|it| !named.contains(it)).cloned().collect();
         let of_usual = |usual: &[&str], what| one_of(manifest, &others, usual, what);
         let text = match (config.kind, &config.text_column, &config.path_column) {
-            (InputKind::Image, ..) => None,
+            (InputKind::Image | InputKind::Audio, ..) => None,
             (InputKind::Text, Some(text), _) => Some(text.clone()),
             (InputKind::Text, None, Some(_)) => None,
             (InputKind::Text, None, None) => of_usual(&TEXTS, "the text")?,

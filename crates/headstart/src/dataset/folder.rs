@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use headstart_backbone::{Content, Input, Listing};
-use headstart_input::{InputKind, PictureFormat};
+use headstart_input::{FileFormat, InputKind};
 use headstart_store::{Failure, Label};
 use walkdir::WalkDir;
 
@@ -24,17 +24,18 @@ pub(crate) struct Found {
     pub(crate) others: Vec<PathBuf>,
     /// Topmost folders with no file in them, sorted.
     pub(crate) empty: Vec<PathBuf>,
-    /// Entries that cannot be looked at, and pictures of formats that are not read, with the reason.
+    /// Entries that cannot be looked at, and inputs of formats that are not read, with the reason.
     pub(crate) unreadable: Vec<Failure>,
-    /// How many pictures there are of each format that is not read.
+    /// How many inputs there are of each format that is not read.
     pub(crate) not_read: BTreeMap<&'static str, usize>,
 }
 
 impl Found {
     /// Lists the inputs of a folder and of those below it, hidden ones left out.
     ///
-    /// A picture is what the ending of its name says; one with another ending, or none, what its first bytes say. What
-    /// a camera keeps of a photo is left out where the photo lies beside it. A text is a file that ends in `.txt`.
+    /// A picture or a sound is what the ending of its name says; one with another ending, or none, what its first bytes
+    /// say. What a camera keeps of a photo is left out where the photo lies beside it. A text is a file that ends in
+    /// `.txt`.
     #[must_use]
     pub(crate) fn of_folder(folder: &Path, kind: InputKind) -> Self {
         let mut found = Self::default();
@@ -44,13 +45,8 @@ impl Found {
         for entry in entries.into_iter().filter_entry(|it| !is_hidden(it)) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => folders.push(entry.into_path()),
-                Ok(entry) if kind == InputKind::Text => {
-                    let is_text = entry.path().extension().is_some_and(|it| it.eq_ignore_ascii_case("txt"));
-                    let of_kind = if is_text { &mut found.files } else { &mut found.others };
-                    of_kind.push(entry.into_path());
-                }
-                Ok(entry) => match format_of(entry.path()) {
-                    Some(PictureFormat { is_read: true, .. }) => found.files.push(entry.into_path()),
+                Ok(entry) => match format_of(kind, entry.path()) {
+                    Some(FileFormat { is_read: true, .. }) => found.files.push(entry.into_path()),
                     Some(format) => not_read.push((entry.into_path(), format)),
                     None => found.others.push(entry.into_path()),
                 },
@@ -83,18 +79,18 @@ impl Found {
                 continue;
             }
             *found.not_read.entry(format.name).or_default() += 1;
-            let reason = headstart_input::InputError::FormatNotRead { format: format.name }.to_string();
+            let reason = headstart_input::InputError::FormatNotRead { kind, format: format.name }.to_string();
             found.unreadable.push(Failure { path: key(&path), reason });
         }
         found
     }
 }
 
-/// The format of a picture; none for a file that is no picture: not every `.hdr` or `.ico` is one.
-fn format_of(path: &Path) -> Option<PictureFormat> {
+/// The format of an input of a kind; none for a file that is none: not every `.hdr` or `.ico` is a picture.
+fn format_of(kind: InputKind, path: &Path) -> Option<FileFormat> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    let by_name = PictureFormat::of_extension(&extension);
-    if by_name.is_some_and(|it| it.is_told_by_name()) {
+    let by_name = FileFormat::of_extension(kind, &extension);
+    if kind == InputKind::Text || by_name.is_some_and(|it| it.is_told_by_name()) {
         return by_name;
     }
     let mut bytes = Vec::new();
@@ -102,10 +98,10 @@ fn format_of(path: &Path) -> Option<PictureFormat> {
     if path.is_file()
         && let Ok(file) = File::open(path)
     {
-        drop(file.take(PictureFormat::N_BYTES as u64).read_to_end(&mut bytes));
+        drop(file.take(FileFormat::N_BYTES as u64).read_to_end(&mut bytes));
     }
-    let is_of_name = |it: &PictureFormat| bytes.is_empty() || !it.is_told_by_bytes();
-    PictureFormat::of_bytes(&bytes).or(by_name.filter(is_of_name))
+    let is_of_name = |it: &FileFormat| bytes.is_empty() || !it.is_told_by_bytes();
+    FileFormat::of_bytes(kind, &bytes).or(by_name.filter(is_of_name))
 }
 
 /// Lists a folder as a dataset.
@@ -125,7 +121,7 @@ pub(super) fn list(folder: &Path, config: &DatasetConfig) -> Result<Dataset, Err
         Listing { root: absolute(folder)?, inputs: Vec::new(), unreadable: unreadable.collect() };
     if !not_read.is_empty() {
         let formats = not_read.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();
-        notes.push(Note::PicturesNotRead { formats });
+        notes.push(Note::FormatsNotRead { input_kind: config.kind, formats });
     }
     let could_be_class = |it: &Path| it.components().count() <= layout.label_depth;
     let empty = empty.iter().map(|it| below(it)).filter(|it| could_be_class(it)).map(|it| key(&it));

@@ -6,13 +6,14 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
-use super::format::PictureFormat;
 use super::pixels::{Pixels, check_memory};
 use super::recipe::{Background, Channels, ImageRecipe};
 use super::{jpeg, jpeg2000, orientation, tiff_kinds};
 use crate::error::InputError;
+use crate::format::FileFormat;
 use crate::limits::Limits;
 use crate::quietly::quietly;
+use crate::recipe::InputKind;
 
 /// Names the decoders in the fingerprint: another decoder gives other pixels; the number is of what is made of them
 /// (2: orientation from XMP and raw profiles, premultiplied TIFF).
@@ -101,15 +102,16 @@ fn decode_dynamic(
 
 /// The format, which the first bytes tell; none for JPEG 2000, which `image` does not read.
 fn format_of(bytes: &[u8]) -> Result<Option<ImageFormat>, InputError> {
-    let format = match PictureFormat::of_bytes(bytes) {
-        Some(PictureFormat { name, is_read: false }) => {
-            return Err(InputError::FormatNotRead { format: name });
+    let unknown = || InputError::UnknownFormat { kind: InputKind::Image };
+    let format = match FileFormat::of_bytes(InputKind::Image, bytes) {
+        Some(FileFormat { name, is_read: false }) => {
+            return Err(InputError::FormatNotRead { kind: InputKind::Image, format: name });
         }
-        Some(PictureFormat { name: "JPEG 2000", .. }) => return Ok(None),
-        Some(PictureFormat { name: "TIFF", .. }) => ImageFormat::Tiff,
-        Some(_) => image::guess_format(bytes).map_err(|_| InputError::UnknownFormat)?,
+        Some(FileFormat { name: "JPEG 2000", .. }) => return Ok(None),
+        Some(FileFormat { name: "TIFF", .. }) => ImageFormat::Tiff,
+        Some(_) => image::guess_format(bytes).map_err(|_| unknown())?,
         None if is_tga(bytes) => ImageFormat::Tga,
-        None => return Err(InputError::UnknownFormat),
+        None => return Err(unknown()),
     };
     Ok(Some(format))
 }

@@ -1,26 +1,7 @@
-//! Formats of pictures, told by the ending of a file's name or by its first bytes.
-
-/// A format that pictures come in.
-///
-/// # Examples
-/// ```
-/// use headstart_input::PictureFormat;
-///
-/// let heic = PictureFormat::of_bytes(b"\0\0\0\x18ftypheic\0\0\0\0").expect("a picture");
-/// assert_eq!((heic.name, heic.is_read), ("HEIC", false));
-/// assert!(PictureFormat::of_extension("JPG").is_some_and(|it| it.is_read));
-/// assert_eq!(PictureFormat::of_bytes(b"PK\x03\x04 a zip file"), None);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PictureFormat {
-    /// Name, as people write it.
-    pub name: &'static str,
-    /// Whether its pictures are read.
-    pub is_read: bool,
-}
+//! Formats of pictures: what tells them, by name or by first bytes.
 
 /// Endings of names, in small letters.
-const EXTENSIONS: [(&str, bool, &[&str]); 21] = [
+pub(crate) const EXTENSIONS: [(&str, bool, &[&str]); 21] = [
     ("JPEG", true, &["jpg", "jpeg", "jpe", "jfif"]),
     ("PNG", true, &["png", "apng"]),
     ("WebP", true, &["webp"]),
@@ -45,16 +26,16 @@ const EXTENSIONS: [(&str, bool, &[&str]); 21] = [
 ];
 
 /// Formats whose first bytes do not tell them, or not all of them.
-const BY_NAME_ALONE: [&str; 4] = ["TGA", "CUR", "SVG", RAW];
+pub(crate) const BY_NAME_ALONE: [&str; 4] = ["TGA", "CUR", "SVG", RAW];
 
 /// What cameras keep of a photo before it is one.
-const RAW: &str = "camera raw";
+pub(crate) const RAW: &str = "camera raw";
 
 const RAW_EXTENSIONS: [&str; 15] =
     ["cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2", "dng", "orf", "raf", "rw2", "pef", "srw", "x3f"];
 
 /// First bytes: a name, whether it is read, where they stand, and what they are.
-const MAGIC: [(&str, bool, usize, &[u8]); 29] = [
+pub(crate) const MAGIC: [(&str, bool, usize, &[u8]); 29] = [
     ("JPEG", true, 0, b"\xff\xd8\xff"),
     ("PNG", true, 0, b"\x89PNG\r\n\x1a\n"),
     ("WebP", true, 8, b"WEBPVP8"),
@@ -86,50 +67,15 @@ const MAGIC: [(&str, bool, usize, &[u8]); 29] = [
     ("SVG", false, 0, b"<svg"),
 ];
 
-impl PictureFormat {
-    /// Bytes at the beginning of a file that tell its format.
-    pub const N_BYTES: usize = 32;
-
-    /// The format that a file's ending stands for, without its dot, in letters of any size.
-    #[must_use]
-    pub fn of_extension(extension: &str) -> Option<Self> {
-        let extension = extension.to_lowercase();
-        let found = EXTENSIONS.iter().find(|it| it.2.contains(&extension.as_str()));
-        found.map(|&(name, is_read, _)| Self { name, is_read })
-    }
-
-    /// The format that a file's first bytes, [`N_BYTES`](Self::N_BYTES) of them, are of.
-    #[must_use]
-    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        // Two letters alone are too little to tell a BMP by: the size of its header is one of a few.
-        let is_bmp =
-            bytes.starts_with(b"BM") && matches!(bytes.get(14), Some(12 | 40 | 52 | 56 | 64 | 108 | 124));
-        if is_bmp {
-            return Some(Self { name: "BMP", is_read: true });
-        }
-        let is_pnm = matches!(bytes, [b'P', b'1'..=b'7', space, ..] if space.is_ascii_whitespace());
-        if is_pnm {
-            return Some(Self { name: "PNM", is_read: true });
-        }
-        let is = |it: &&(&str, bool, usize, &[u8])| bytes.get(it.2..).is_some_and(|at| at.starts_with(it.3));
-        MAGIC.iter().find(is).map(|&(name, is_read, ..)| Self { name, is_read })
-    }
-
-    /// Whether all files of the format, but no others, begin as [`of_bytes`](Self::of_bytes) expects.
-    #[must_use]
-    pub fn is_told_by_bytes(&self) -> bool {
-        !BY_NAME_ALONE.contains(&self.name)
-    }
-
-    /// Whether a file with its ending is one, or a damaged one: an `.ico` beside photos may be anything.
-    #[must_use]
-    pub fn is_told_by_name(&self) -> bool {
-        (self.is_read && self.name != "ICO") || self.is_camera_raw()
-    }
-
-    /// Whether it is what cameras keep of a photo: such files begin as TIFFs do, and are none.
-    #[must_use]
-    pub fn is_camera_raw(&self) -> bool {
-        self.name == RAW
+/// The format of a picture that takes more than equal bytes to tell.
+pub(crate) fn told_otherwise(bytes: &[u8]) -> Option<&'static str> {
+    // Two letters alone are too little to tell a BMP by: the size of its header is one of a few.
+    let is_bmp =
+        bytes.starts_with(b"BM") && matches!(bytes.get(14), Some(12 | 40 | 52 | 56 | 64 | 108 | 124));
+    let is_pnm = matches!(bytes, [b'P', b'1'..=b'7', space, ..] if space.is_ascii_whitespace());
+    match (is_bmp, is_pnm) {
+        (true, _) => Some("BMP"),
+        (_, true) => Some("PNM"),
+        _ => None,
     }
 }

@@ -17,8 +17,9 @@ use crate::error::InputError;
 use crate::limits::Limits;
 use crate::tensor::{Data, Tensor};
 
-pub use format::PictureFormat;
+pub(crate) use format::{BY_NAME_ALONE, EXTENSIONS, MAGIC, RAW, told_otherwise};
 pub(crate) use pixels::Pixels;
+pub(crate) use recipe::word;
 pub use recipe::{Background, Channels, Filter, ImageOptions, ImageRecipe};
 
 impl ImageRecipe {

@@ -279,7 +279,7 @@ impl fmt::Display for ImageRecipe {
 }
 
 /// Reads a word as one of some values, and says which there are.
-fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     let found = words.iter().find(|it| it.0 == text).map(|it| it.1);
     found.ok_or_else(|| {
         let names: Vec<&str> = words.iter().map(|it| it.0).collect();

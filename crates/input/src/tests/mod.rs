@@ -1,6 +1,7 @@
 //! Pixels of every format, orientation, limits; what is refused.
 
 mod recipes;
+mod sounds;
 mod texts;
 
 use std::io::Cursor;

@@ -14,7 +14,20 @@ fn a_recipe_is_written_and_read_with_and_without_its_kind() {
     let named = text.replacen('{', r#"{"kind":"image","#, 1);
     assert_eq!(serde_json::from_str::<Recipe>(&named).unwrap(), recipe);
     let err = serde_json::from_str::<Recipe>(r#"{"kind":"smell"}"#).unwrap_err().to_string();
-    assert!(err.contains("expected kind `image` or `text`, found \"smell\""), "{err}");
+    assert!(err.contains("expected kind `image`, `text` or `audio`, found \"smell\""), "{err}");
+    let sounds: Recipe = toml::from_str(
+        "kind = \"audio\"\nwindow = 0.975\nshort = \"repeat\"\nfront-end = { n-mels = 40, scale = \"kaldi\" }",
+    )
+    .unwrap();
+    let text = serde_json::to_string(&sounds).unwrap();
+    assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), sounds, "{text}");
+    let Recipe::Audio(audio) = &sounds else { panic!("{sounds:?}") };
+    assert_eq!((audio.n_window(), audio.n_hop(), audio.short), (15600, 15600, Filling::Repeat));
+    let named: Recipe = toml::from_str("kind = \"audio\"\nfront-end = \"whisper-80\"").unwrap();
+    assert_eq!(
+        named.to_string(),
+        "16000 Hz mono, ±1, windows of 30 s, shorter ones filled up with silence, as whisper-80 prepares them, their mean"
+    );
     // TOML leaves out what is none, which would then be the default.
     let squeezed: Recipe = toml::from_str("short-side = 0").unwrap();
     assert_eq!(squeezed, Recipe::Image(ImageRecipe { short_side: None, ..ImageRecipe::imagenet() }));

@@ -60,11 +60,13 @@ fn what_is_longer_is_cut_and_what_was_special_stays() {
     // Nobody says how long: the tokenizer does.
     assert_eq!(recipe.n_tokens(), 9);
     let text = "good bad ".repeat(10);
-    let decoded = Recipe::Text(recipe.clone()).decode(text.as_bytes(), &Limits::default()).unwrap();
-    assert_eq!(decoded.remark(), Some(Remark::Cut(22)));
+    let remarks = |text: &str| {
+        let recipe = Recipe::Text(recipe.clone());
+        recipe.pieces(recipe.decode(text.as_bytes().into(), &Limits::default()).unwrap()).remarks()
+    };
+    assert_eq!(remarks(&text), [Remark::Cut(22)]);
     assert_eq!(apply(&recipe, &text)[0].data, Data::I64(vec![1, 3, 4, 3, 4, 3, 4, 3, 2]));
-    let short = Recipe::Text(recipe.clone()).decode(b"good", &Limits::default()).unwrap();
-    assert_eq!(short.remark(), None);
+    assert_eq!(remarks("good"), []);
     for (max_tokens, expected) in [(4, vec![1, 3, 4, 2]), (3, vec![1, 3, 2])] {
         let options = TextOptions { max_tokens: Some(max_tokens), prefix: None };
         assert_eq!(apply(&recipe.clone().with(&options), &text)[0].data, Data::I64(expected));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::dataset::{DatasetConfig, LabelFrom};
 use crate::event::Note;
+use headstart_input::InputKind;
 
 #[test]
 fn classes_lie_as_deep_as_their_folders_tell() {
@@ -131,7 +132,7 @@ fn no_picture_vanishes_for_its_name_and_no_folder_in_silence() {
         ]
     );
     let formats = BTreeMap::from([("HEIC".to_owned(), 2), ("camera raw".to_owned(), 1)]);
-    assert_eq!(dataset.notes, [Note::PicturesNotRead { formats }]);
+    assert_eq!(dataset.notes, [Note::FormatsNotRead { input_kind: InputKind::Image, formats }]);
 }
 
 #[test]
