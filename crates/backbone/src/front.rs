@@ -46,7 +46,9 @@ impl Front {
     fn of_sounds(id: &str, model: &OnnxModel, recipe: &AudioRecipe) -> Result<Self, BackboneError> {
         let front_end = recipe.front_end.as_ref();
         match front_end.and_then(FrontEnd::mel) {
-            Some(mel) if takes_features(model) => Ok(Self::Mel(Box::new(log_mel(&mel, recipe.sample_rate)))),
+            Some(mel) if takes_features(model, &mel) => {
+                Ok(Self::Mel(Box::new(log_mel(&mel, recipe.sample_rate))))
+            }
             None if takes_waveform(model) && front_end.is_some() => Ok(Self::Standardised),
             None if takes_waveform(model) => Ok(Self::Waveform),
             mel => Err(BackboneError::Shape {
@@ -122,12 +124,23 @@ fn image_layout(id: &str, model: &OnnxModel, recipe: &ImageRecipe) -> Result<boo
     }
 }
 
-/// Whether a model takes features of sounds: one tensor of floats, `(n, …, …)` or `(n, 1, …, …)`.
-fn takes_features(model: &OnnxModel) -> bool {
+/// Whether a model takes such features: one tensor of floats, `(n, bins, frames)` or `(n, frames, bins)`, as images
+/// have them `(n, 1, …, …)`.
+fn takes_features(model: &OnnxModel, mel: &MelRecipe) -> bool {
     let inputs = model.inputs();
     let [input] = inputs[..] else { return false };
     let is_float = matches!(input.elem_type(), Some(data_type::FLOAT | data_type::FLOAT16));
-    is_float && matches!(input.dims().as_deref(), Some([_, _, _] | [_, Some(1), _, _]))
+    let bins = match input.dims().as_deref() {
+        Some([_, first, last] | [_, Some(1), first, last]) => {
+            if mel.bins_first {
+                *first
+            } else {
+                *last
+            }
+        }
+        _ => return false,
+    };
+    is_float && bins.is_none_or(|it| usize::try_from(it) == Ok(mel.n_mels))
 }
 
 /// A front end as a graph has it: neither crate knows the other's.

@@ -7,7 +7,7 @@ use headstart_backbone::{
     Backbone, BackboneError, CutModel, Device, EMBEDDED_ID, Precision, Report, RunConfig, Runner, Runtime,
     SessionConfig,
 };
-use headstart_input::Recipe;
+use headstart_input::{InputKind, Recipe};
 use headstart_onnx::{OnnxModel, is_quantized};
 use headstart_store::{Run, Store};
 
@@ -140,6 +140,15 @@ impl Engine {
     pub fn limited_to(&self, n_inputs: usize) -> Self {
         let n_workers = Some(self.n_workers().min(n_inputs).max(1));
         Self { config: EngineConfig { n_workers, ..self.config.clone() }, places: self.places.clone() }
+    }
+
+    /// The same for a dataset: as [`limited_to`](Self::limited_to) its inputs, but where one may be work for many.
+    #[must_use]
+    pub fn limited_to_dataset(&self, dataset: &Dataset) -> Self {
+        match dataset.kind {
+            InputKind::Image | InputKind::Text => self.limited_to(dataset.listing.inputs.len()),
+            InputKind::Audio => self.clone(),
+        }
     }
 
     /// Finds, prepares and loads a backbone, and the runtime for it.

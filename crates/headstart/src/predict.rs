@@ -30,7 +30,7 @@ enum Model {
     /// Its rows are embeddings, which the head scores.
     Backbone(Box<Backbone>, Box<HeadModel>),
     /// Its rows are scores.
-    Exported(Runner),
+    Exported(Box<Runner>),
 }
 
 /// What is said of one input, or why nothing is.
@@ -55,7 +55,7 @@ impl Predictor {
             let reason = format!("names {n_labels} labels, but its output has {width} columns");
             return Err(Error::NotExported { path: path.to_owned(), reason });
         }
-        Ok(Self { model: Model::Exported(runner), outputs, run: *engine.run_config() })
+        Ok(Self { model: Model::Exported(Box::new(runner)), outputs, run: *engine.run_config() })
     }
 
     /// A backbone and the head that was fitted on its embeddings.
@@ -108,7 +108,7 @@ impl Predictor {
         let Self { model, outputs, run: config } = self;
         let (runner, head) = match model {
             Model::Backbone(backbone, head) => (backbone.runner_mut(), Some(&**head)),
-            Model::Exported(runner) => (runner, None),
+            Model::Exported(runner) => (&mut **runner, None),
         };
         let mut in_order = InOrder { next: 0, waiting: BTreeMap::new(), each };
         let done = run(runner, sources, Known::Nothing, config, &mut |index, result| {

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ExtractArgs, places: &Places) -> Result<Ended> {
     let (model, dataset) = open(&engine, &args.model, &args.reading, &args.dataset, &mut listener)?;
     dataset.check_not_empty(&args.dataset)?;
     say_dataset(&args.dataset, &dataset, &mut listener);
-    let engine = engine.limited_to(dataset.listing.inputs.len());
+    let engine = engine.limited_to_dataset(&dataset);
     let mut backbone = engine.load_model(model, &mut |it| listener.hear(it))?;
     let nouns = dataset.kind.nouns()[1];
     report::say(format!("model {}: {} features", backbone.model().id, backbone.space().n_features));

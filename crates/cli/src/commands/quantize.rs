@@ -1,4 +1,4 @@
-//! `headstart models quantize`: a backbone in 8-bit integers, and what that costs on the user's own images.
+//! `headstart models quantize`: a backbone in 8-bit integers, and what that costs on the user's own inputs.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,12 @@ use crate::report::percent;
 use crate::run_args::RunArgs;
 use crate::{Ended, report};
 
-/// Most images to calibrate on: all are held in memory.
+/// Most inputs to calibrate on: all are held in memory.
 const MAX_CALIBRATED: u64 = 2000;
 
-/// Quantise a backbone to 8-bit integers, by the values it takes on your own images.
+/// Quantise a backbone to 8-bit integers, by the values it takes on your own pictures, texts or sounds.
 ///
-/// The result is run on the images beside the backbone, and compared: embeddings, accuracy of a head,
+/// The result is run on them beside the backbone, and compared: embeddings, accuracy of a head,
 /// speed. Then FILE is written, and a .toml beside it that says how it is fed, so that `--model FILE` is
 /// all it takes to use it.
 #[derive(Debug, Args)]
@@ -61,14 +61,15 @@ pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
         dataset.kind.nouns()[1],
         args.dataset.display()
     );
-    let engine = engine.limited_to(dataset.listing.inputs.len());
+    let nouns = dataset.kind.nouns()[1];
+    let engine = engine.limited_to_dataset(&dataset);
     let mut hear = |it| listener.hear(it);
     let mut floats = engine.load_model(model, &mut hear)?;
     let number = |it: u64| usize::try_from(it).unwrap_or(usize::MAX);
     let config = QuantizeConfig { n_calibrate: number(args.calibrate), n_compare: number(args.compare) };
     let quantized = quantize(&engine, &mut floats, dataset, &args.out, &config, &mut hear)?;
     listener.finish();
-    say(&quantized);
+    say(&quantized, nouns);
     if args.json {
         let mut value = json!(quantized);
         listener.add_to(&mut value);
@@ -77,14 +78,14 @@ pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
     Ok(if quantized.failures.is_empty() { Ended::Good } else { Ended::SomeFailed })
 }
 
-fn say(quantized: &Quantized) {
+fn say(quantized: &Quantized, nouns: &str) {
     let n_failed = quantized.failures.len();
     say_first(&quantized.failures);
     if n_failed > 0 {
-        report::say(format!("{n_failed} images have no embedding and were left out"));
+        report::say(format!("{n_failed} {nouns} have no embedding and were left out"));
     }
     report::say(format!(
-        "wrote {} ({}) and {}: ranges of {} images",
+        "wrote {} ({}) and {}: ranges of {} {nouns}",
         quantized.out.display(),
         report::bytes(quantized.out.metadata().map_or(0, |it| it.len())),
         quantized.description.display(),
@@ -103,11 +104,11 @@ fn say(quantized: &Quantized) {
         n => format!(" ({n} of them its own)"),
     };
     report::say(format!(
-        "int8 against f32 on {} images{seen}: cosine {:.4} on average, {:.4} at least; {accuracy}",
+        "int8 against f32 on {} {nouns}{seen}: cosine {:.4} on average, {:.4} at least; {accuracy}",
         quantized.n_compared, quantized.cosine_mean, quantized.cosine_min
     ));
     let Quantized { images_per_second, images_per_second_f32, device, .. } = quantized;
     report::say(format!(
-        "{images_per_second:.0} images/s instead of {images_per_second_f32:.0} on {device} (the model alone)"
+        "{images_per_second:.0} {nouns}/s instead of {images_per_second_f32:.0} on {device} (the model alone)"
     ));
 }

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     dataset.check_not_empty(&args.dataset)?;
     extract::say_dataset(&args.dataset, &dataset, &mut listener);
     dataset.check_labelled(&args.dataset)?;
-    let engine = engine.limited_to(dataset.listing.inputs.len());
+    let engine = engine.limited_to_dataset(&dataset);
     let mut backbone = engine.load_model(model, &mut |it| match it {
         // What follows says that better.
         Event::Note(Note::DefaultModel { .. }) => {}

@@ -14,5 +14,6 @@ mod quantized;
 mod runtime;
 mod shards;
 mod snapshots;
+mod sounds;
 mod texts;
 mod whole;

@@ -8,7 +8,8 @@ use crate::{AudioRecipe, Data, Filling, InputError, Limits, Recipe, Remark, Tens
 
 /// The closed form, in f64, one output sample at a time.
 fn resampled(x: &[f32], from: u32, to: u32) -> Vec<f64> {
-    let divisor = (1..=from.min(to)).rev().find(|it| from % it == 0 && to % it == 0).unwrap_or(1);
+    let divisor =
+        (1..=from.min(to)).rev().find(|it| from.is_multiple_of(*it) && to.is_multiple_of(*it)).unwrap_or(1);
     let (from, to) = (f64::from(from / divisor), f64::from(to / divisor));
     let base = from.min(to) * 0.99;
     let n = (x.len() as f64 * to / from).ceil() as usize;
