@@ -44,6 +44,23 @@ pub(crate) fn pictures() -> Result<Vec<Vec<u8>>> {
     Ok(files)
 }
 
+/// A tenth of a second of a tone, in every format that there is an encoder for.
+pub(crate) fn sounds() -> Result<Vec<Vec<u8>>> {
+    let names = ["tone.flac", "tone.ogg", "tone.mp3", "tone.aiff", "tone-adpcm.wav"];
+    let read = |it: &&str| Ok(fs::read(root().join("tests/regressions").join(it))?);
+    let mut files: Vec<Vec<u8>> = names.iter().map(read).collect::<Result<_>>()?;
+    // 16 bits, two channels.
+    let samples: Vec<u8> = (0..1600_i16).flat_map(|it| ((it % 37) * 800).to_le_bytes()).collect();
+    let n_bytes = u32::try_from(samples.len())?;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + n_bytes).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x10\0data");
+    wav.extend(n_bytes.to_le_bytes());
+    wav.extend(samples);
+    files.push(wav);
+    Ok(files)
+}
+
 /// A `tokenizer.json` of every kind of part that is common: WordPiece with a normaliser, a template, padding.
 pub(crate) fn tokenizer() -> String {
     let words =

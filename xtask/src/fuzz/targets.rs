@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use headstart::{Dataset, DatasetConfig};
 use headstart_head::HeadModel;
-use headstart_input::{ImageRecipe, Limits, Recipe, TextRecipe, TokenInput, TokenRole, Tokenizer};
+use headstart_input::{AudioRecipe, ImageRecipe, Limits, Recipe, TextRecipe, TokenInput, TokenRole, Tokenizer};
 use headstart_onnx::{OnnxModel, Quantizer, cut, find_tap, make_batch_dynamic, to_f16};
 use headstart_store::{Run, Store};
 
@@ -56,6 +56,7 @@ impl Target {
                 n_in_test: 30_000,
             },
             texts()?,
+            sounds()?,
             store(&folder.join("store"))?,
             manifests(&folder)?,
         ])
@@ -104,6 +105,28 @@ fn texts() -> Result<Target> {
         None => false,
     };
     Ok(Target { name: "texts", seeds, read: Box::new(read), n_in_test: 20_000 })
+}
+
+/// Sounds, and the numbers of front ends.
+fn sounds() -> Result<Target> {
+    let front_end = r#"{"kind": "audio", "front-end": {"n-mels": 3, "n-fft": 64, "frame-length": 50, "range": [20, 8000]}}"#;
+    let mut files: Vec<((), Vec<u8>)> = vec![((), front_end.as_bytes().to_vec())];
+    files.extend(seeds::sounds()?.into_iter().map(|it| ((), it)));
+    let (seeds, limits) = (tagged(&files), Limits { max_bytes: 64 << 20, ..Limits::default() });
+    let recipe = Recipe::Audio(AudioRecipe { window: Some(0.02), ..AudioRecipe::default() });
+    let n_files = files.len();
+    let read = move |input: &[u8]| match untagged(input, n_files) {
+        Some((0, json)) => {
+            let recipe: Option<Recipe> = serde_json::from_slice(json).ok();
+            recipe.is_some_and(|it| it.check().is_ok() && it.probes(1)[0][0].data.len() > 0)
+        }
+        Some((_, sound)) => {
+            let decoded = recipe.decode(sound.into(), &limits);
+            decoded.is_ok_and(|it| recipe.pieces(it).all(|piece| piece.is_ok()))
+        }
+        None => false,
+    };
+    Ok(Target { name: "sounds", seeds, read: Box::new(read), n_in_test: 5000 })
 }
 
 /// A store one of whose files is damaged: read, then put in order by a run.

@@ -27,6 +27,9 @@ const MAX_TAG_BYTES: usize = 1 << 16;
 /// Rates that sounds have, in samples a second.
 const RATES: std::ops::RangeInclusive<u32> = 100..=1_000_000;
 
+/// Packets in a row that may give no samples: a header that lies makes them endless.
+const MOST_IDLE: u32 = 1000;
+
 /// A sound that is being decoded.
 pub(crate) struct Sound<'a> {
     format: Box<dyn FormatReader + 'a>,
@@ -36,6 +39,8 @@ pub(crate) struct Sound<'a> {
     interleaved: Vec<f32>,
     n_packets: u64,
     n_damaged: u64,
+    /// Packets since the last one that gave samples.
+    n_idle: u32,
     /// Whether it ended before it should have.
     is_cut_short: bool,
 }
@@ -82,7 +87,7 @@ impl<'a> Sound<'a> {
         let decoder = decoder.map_err(|err| InputError::Unsupported(err.to_string()))?;
         let rate = parameters.sample_rate.unwrap_or(0);
         let track = track.id;
-        let mut sound = Self {
+        Ok(Self {
             format,
             decoder,
             track,
@@ -90,10 +95,9 @@ impl<'a> Sound<'a> {
             interleaved: Vec::new(),
             n_packets: 0,
             n_damaged: 0,
+            n_idle: 0,
             is_cut_short: false,
-        };
-        sound.expect_rate(rate)?;
-        Ok(sound)
+        })
     }
 
     /// Samples a second.
@@ -129,6 +133,10 @@ impl<'a> Sound<'a> {
             Err(err) => return Err(InputError::Sound(err.to_string())),
         };
         self.n_packets += 1;
+        self.n_idle += 1;
+        if self.n_idle > MOST_IDLE {
+            return Err(InputError::Sound("nothing comes of its packets".to_owned()));
+        }
         let (rate, n_channels) = match self.decoder.decode(&packet) {
             Ok(decoded) => {
                 self.interleaved.clear();
@@ -142,6 +150,9 @@ impl<'a> Sound<'a> {
             Err(err) => return Err(InputError::Sound(err.to_string())),
         };
         self.expect_rate(rate)?;
+        if !self.interleaved.is_empty() {
+            self.n_idle = 0;
+        }
         if self.interleaved.iter().any(|it| !it.is_finite()) {
             return Err(InputError::NotFinite);
         }
@@ -157,15 +168,16 @@ impl<'a> Sound<'a> {
         Ok(true)
     }
 
+    /// Refuses a rate that no sound has, and one that changes on the way.
     fn expect_rate(&mut self, rate: u32) -> Result<(), InputError> {
         // Some headers do not say: the first block does.
-        if self.rate == 0 {
-            self.rate = rate;
+        let before = if self.rate == 0 { rate } else { self.rate };
+        self.rate = rate;
+        match rate {
+            _ if rate != before => Err(InputError::Sound(format!("its rate is {before} Hz, then {rate} Hz"))),
+            _ if !RATES.contains(&rate) => Err(InputError::Sound(format!("its rate is {rate} Hz"))),
+            _ => Ok(()),
         }
-        if rate == self.rate && (rate == 0 || RATES.contains(&rate)) {
-            return Ok(());
-        }
-        Err(InputError::Sound(format!("its rate is {} Hz, then {rate} Hz", self.rate)))
     }
 
     fn end(&self) -> Result<bool, InputError> {
