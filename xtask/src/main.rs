@@ -7,6 +7,7 @@ mod fuzz;
 mod manual;
 mod python;
 mod shapes;
+mod tones;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -20,13 +21,16 @@ const USAGE: &str = "\
 cargo xtask <verb>
 
   setup                get ONNX Runtime and prepare the Python environment of the tests
-  demo [OPTIONS]       the main job on pictures drawn by code, or on --dataset DIR with --model ID
+  demo [OPTIONS]       the main job on pictures drawn by code, with --audio on sounds made by code, or on --dataset DIR
+                       with --model ID
   test [ARGS]          set up, then run all tests (ARGS go to `cargo test`)
   check                format, lints, docs, licences, packages
   ci                   check and test: everything CI runs
   bench extract        images per second beside Python's ([--quick] [--json FILE])
   bench head           fits and alpha sweeps beside scikit-learn's, and what a fit costs against the machine's
                        limits ([--quick] [--json FILE])
+  bench text           texts per second and accuracy beside onnxruntime and fastembed ([--quick] [--json FILE])
+  bench audio          sounds per second and accuracy beside soundfile and onnxruntime ([--quick] [--json FILE])
   bench embedded       the compiled-in backbone beside its teacher ([--json FILE])
   fuzz [TARGET…]       damaged and hostile bytes against every reader ([--seconds N] [--seed N])
   golden               write the reference arrays of the parity tests (target/golden)

@@ -40,7 +40,7 @@ pub use listing::{Content, Input, Listing};
 pub use merge::merge_rows;
 pub use pipeline::{Each, Ran, RunConfig, run};
 pub use quantize::quantize;
-pub use registry::{EMBEDDED_ID, ModelSpec, Registry, embedded_model};
+pub use registry::{EMBEDDED_ID, ModelSpec, Registry, default_model, embedded_model};
 pub use remarks::Remarks;
 pub use row::{ItemError, Known, Row, Source};
 pub use runner::Runner;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use headstart_input::{AudioOptions, Recipe, TextOptions};
+use headstart_input::{AudioOptions, InputKind, Recipe, TextOptions};
 use headstart_onnx::Pool;
 
 use crate::error::BackboneError;
@@ -12,13 +12,17 @@ use crate::error::BackboneError;
 /// The registry this crate was built with, `models/models.toml`.
 const BUILTIN: &str = include_str!("../models/models.toml");
 
-/// Id of the default backbone, which is compiled in.
+/// Id of the default backbone, of pictures, which is compiled in.
 pub const EMBEDDED_ID: &str = "headstart-distilled-96";
 
+/// Id of the default backbone of sounds, which is compiled in.
+const SOUNDS_ID: &str = "headstart-log-mel";
+
 /// Ids and files of the models that are compiled in.
-const EMBEDDED: [(&str, &[u8]); 2] = [
+const EMBEDDED: [(&str, &[u8]); 3] = [
     (EMBEDDED_ID, include_bytes!("../models/headstart-distilled-96.onnx")),
     ("headstart-distilled-96-int8", include_bytes!("../models/headstart-distilled-96-int8.onnx")),
+    (SOUNDS_ID, include_bytes!("../models/headstart-log-mel.onnx")),
 ];
 
 /// Longest description beside a model, in bytes.
@@ -117,7 +121,17 @@ impl Registry {
     }
 }
 
-/// The file of a model that is compiled in: [`EMBEDDED_ID`], or the same in 8-bit integers.
+/// Id of the default backbone for a kind of input; none is compiled in for texts.
+#[must_use]
+pub fn default_model(kind: InputKind) -> Option<&'static str> {
+    match kind {
+        InputKind::Image => Some(EMBEDDED_ID),
+        InputKind::Audio => Some(SOUNDS_ID),
+        InputKind::Text => None,
+    }
+}
+
+/// The file of a model that is compiled in: [`EMBEDDED_ID`], the same in 8-bit integers, that of sounds.
 #[must_use]
 pub fn embedded_model(id: &str) -> Option<&'static [u8]> {
     EMBEDDED.iter().find(|it| it.0 == id).map(|it| it.1)

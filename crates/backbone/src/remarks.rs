@@ -53,7 +53,7 @@ impl Remarks {
             let sounds = of(self.n_upsampled, "sound has", "sounds have");
             let (lowest, rate) = (self.lowest_rate, audio.sample_rate);
             lines.push(format!(
-                "warning: {sounds} a lower rate than the model's {rate} Hz (down to {lowest} Hz): what is above half of it is not there, and the model was not trained on such"
+                "warning: {sounds} a lower rate than the model's {rate} Hz (down to {lowest} Hz): what is above half of that is not there"
             ));
         }
         if self.n_short > 0 {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use headstart::{Dataset, DatasetConfig, InputKind, LabelFrom};
+use headstart::{Dataset, DatasetConfig, InputKind, LabelFrom, kind_of};
 
 /// How a dataset is read, where that is not plain.
 #[derive(Debug, Clone, Default, Args)]
@@ -51,6 +51,15 @@ impl DatasetArgs {
             return Ok(Dataset::from_stdin(&list, kind)?);
         }
         Ok(Dataset::open(path, &self.config(kind))?)
+    }
+
+    /// What the inputs of a dataset are, by a look at it; pictures on stdin.
+    pub(crate) fn kind_of(&self, path: &Path) -> InputKind {
+        if path == Path::new("-") {
+            InputKind::Image
+        } else {
+            kind_of(path, &self.config(InputKind::default()))
+        }
     }
 
     /// Refuses a dataset that is not there: to know what it holds takes a model.

@@ -1,20 +1,26 @@
 //! Which model, and how it is fed, as arguments.
 
+use std::path::Path;
+
 use clap::Args;
-use headstart::ModelConfig;
-use headstart::backbone::EMBEDDED_ID;
+use headstart::backbone::{EMBEDDED_ID, Registry, default_model};
+use headstart::head::HeadModel;
 use headstart::input::{
     AudioOptions, Background, Channels, Filling, Filter, FrontEnd, ImageOptions, NamedFrontEnd, Statistics,
     TextOptions,
 };
 use headstart::onnx::Pool;
+use headstart::{Error, ModelConfig};
+
+use crate::dataset_args::DatasetArgs;
 
 /// Which model, and how to feed it where the registry does not know.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArgs {
-    /// Id of the registry (see `headstart models list`) or a path to an .onnx file.
-    #[arg(long, value_name = "ID|FILE", default_value = EMBEDDED_ID)]
-    pub(crate) model: String,
+    /// Id of the registry (see `headstart models list`) or a path to an .onnx file. Default: the one that is compiled
+    /// in for the dataset's inputs; with --head, the one of its embeddings.
+    #[arg(long, value_name = "ID|FILE")]
+    model: Option<String>,
     #[command(flatten)]
     cut: CutArgs,
     #[command(flatten)]
@@ -123,11 +129,33 @@ struct ImageArgs {
 }
 
 impl ModelArgs {
-    pub(crate) fn config(&self) -> ModelConfig {
+    /// The model that was named.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// The model for a dataset, and how it is to be fed.
+    pub(crate) fn for_dataset(&self, path: &Path, reading: &DatasetArgs) -> Result<ModelConfig, Error> {
+        let default = || {
+            let kind = reading.kind_of(path);
+            default_model(kind).ok_or_else(|| Error::NoDefaultModel { path: path.to_owned(), kind })
+        };
+        Ok(self.config(self.named().map_or_else(default, Ok)?))
+    }
+
+    /// The model for a head, and how it is to be fed.
+    pub(crate) fn for_head(&self, head: &HeadModel) -> ModelConfig {
+        let of_space = head.metadata.space["model"].as_str();
+        // A file of one's own is told by its name alone: who has it must say where.
+        let known = of_space.filter(|it| Registry::builtin().get(it).is_some());
+        self.config(self.named().or(known).unwrap_or(EMBEDDED_ID))
+    }
+
+    fn config(&self, model: &str) -> ModelConfig {
         let (it, cut, text) = (self.image.clone(), self.cut.clone(), self.text.clone());
         let audio = self.audio.clone();
         ModelConfig {
-            model: self.model.clone(),
+            model: model.to_owned(),
             tap: cut.tap,
             pool: cut.pool,
             normalize: cut.normalize.then_some(true),
@@ -158,7 +186,7 @@ impl ModelArgs {
 
     /// Whether nothing is said of how it is fed or cut.
     pub(crate) fn is_plain(&self) -> bool {
-        self.config() == ModelConfig::from(self.model.as_str())
+        self.config(EMBEDDED_ID) == ModelConfig::default()
     }
 }
 

@@ -28,7 +28,7 @@ mod table;
 mod tests;
 mod words;
 
-pub use dataset::{Dataset, DatasetConfig, DatasetError, LabelFrom, Layout, is_manifest, key};
+pub use dataset::{Dataset, DatasetConfig, DatasetError, LabelFrom, Layout, is_manifest, key, kind_of};
 pub use engine::{DeviceChoice, Engine, EngineConfig, Extraction, Shard};
 pub use environment::Places;
 pub use error::Error;

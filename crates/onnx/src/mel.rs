@@ -233,6 +233,18 @@ fn append_frames(to: &mut Appending<'_>, mel: &LogMel) -> String {
         let reflect = AttributeProto::text("mode", "reflect");
         sound = to.node("Pad", &[&sound, &pads], &name("mirrored"), vec![reflect]);
     }
+    // A sound shorter than a frame is filled up to one.
+    let fill = [("mel_frame", count(mel.frame_length)), ("mel_none", 0)];
+    let [frame, none] = fill.map(|(role, it)| to.constant(role, &[1], &[it]));
+    let [axis, no_pads] = [("mel_axis", &[1][..]), ("mel_no_pads", &[0, 0, 0])]
+        .map(|(role, it)| to.constant(role, &[it.len()], it));
+    let shape = to.node("Shape", &[&sound], &name("mel_sound_shape"), vec![]);
+    let n = to.node("Gather", &[&shape, &axis], &name("mel_sound_n"), vec![AttributeProto::int("axis", 0)]);
+    let missing = to.node("Sub", &[&frame, &n], &name("mel_missing"), vec![]);
+    let missing = to.node("Max", &[&missing, &none], &name("mel_missing_or_none"), vec![]);
+    let first = AttributeProto::int("axis", 0);
+    let pads = to.node("Concat", &[&no_pads, &missing], &name("mel_fill"), vec![first]);
+    let sound = to.node("Pad", &[&sound, &pads], &name("mel_sound"), vec![]);
     let shape = to.node("Shape", &[&sound], &name("mel_shape"), vec![]);
     let [zero, one, length, hop] = [
         ("mel_zero", 0),

@@ -8,6 +8,7 @@ mod head;
 mod photos;
 mod plot;
 mod selection;
+mod sounds;
 mod tabular;
 mod texts;
 
@@ -52,7 +53,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
         "head" => head::run_benchmark(&options),
         "embedded" => embedded::run_benchmark(&options),
         "text" => texts::run_benchmark(&options),
-        _ => bail!("no benchmark `{name}`; there are: extract, head, embedded, text"),
+        "audio" => sounds::run_benchmark(&options),
+        _ => bail!("no benchmark `{name}`; there are: extract, head, embedded, text, audio"),
     }
 }
 

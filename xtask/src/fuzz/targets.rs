@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use headstart::{Dataset, DatasetConfig};
 use headstart_head::HeadModel;
-use headstart_input::{AudioRecipe, ImageRecipe, Limits, Recipe, TextRecipe, TokenInput, TokenRole, Tokenizer};
+use headstart_input::{
+    AudioRecipe, ImageRecipe, Limits, Recipe, TextRecipe, TokenInput, TokenRole, Tokenizer,
+};
 use headstart_onnx::{OnnxModel, Quantizer, cut, find_tap, make_batch_dynamic, to_f16};
 use headstart_store::{Run, Store};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use headstart::{Exported, OutKind, Places, Verification, export, read_head};
+use headstart::{Exported, InputKind, OutKind, Places, Verification, export, read_head};
 
 use crate::force_args::ForceArgs;
 use crate::listener::Listener;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ExportArgs, places: &Places) -> Result<Ended> {
     let head = read_head(&args.head)?;
     let mut listener = Listener::default();
     let engine = args.run.engine(places).limited_to(1);
-    let mut backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
+    let mut backbone = engine.backbone(&args.model.for_head(&head), &mut |it| listener.hear(it))?;
     let exported = export(&mut backbone, &head, &args.out, &args.samples)?;
     say_export(&args.out, &exported, backbone.runner().recipe().kind().nouns()[1]);
     Ok(Ended::Good)
@@ -55,7 +55,12 @@ pub(crate) fn say_export(out: &Path, exported: &Exported, nouns: &str) {
         report::bytes(out.metadata().map_or(0, |it| it.len())),
     ));
     match &exported.page {
-        Some(page) => report::say(format!("how to use it from Python and JavaScript: {}", page.display())),
+        Some(page) => {
+            // The page of texts has none in JavaScript.
+            let languages =
+                if nouns == InputKind::Text.nouns()[1] { "Python" } else { "Python and JavaScript" };
+            report::say(format!("how to use it from {languages}: {}", page.display()));
+        }
         None => report::say(format!(
             "{} is not one of ours, and stays: no page on how to use the model",
             out.with_extension("md").display()

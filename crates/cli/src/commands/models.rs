@@ -1,12 +1,12 @@
 //! `headstart models`: the registry, downloads, and a look into files.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use headstart::backbone::{ModelSpec, Registry};
 use headstart::onnx::{OnnxModel, Summary, TensorSummary, find_tap};
-use headstart::{ModelSource, Places, check_hash, find_local, pull};
+use headstart::{Engine, EngineConfig, ModelConfig, ModelSource, Places, check_hash, find_local, pull};
 use serde_json::json;
 
 use super::quantize::{self, QuantizeArgs};
@@ -37,10 +37,10 @@ enum ModelsCommand {
         id: String,
     },
     Quantize(Box<QuantizeArgs>),
-    /// Show what is in an .onnx file, and where it would be cut.
+    /// Show what is in an .onnx file, what it takes, and where it would be cut.
     Inspect {
-        /// The file.
-        file: PathBuf,
+        /// The file, or an id of the registry.
+        file: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ModelsArgs, places: &Places) -> Result<Ended> {
         ModelsCommand::List { all, json } => list(*all, *json, places),
         ModelsCommand::Pull { id } => get(id, places),
         ModelsCommand::Quantize(args) => quantize::run(args, places),
-        ModelsCommand::Inspect { file, json } => inspect(file, *json),
+        ModelsCommand::Inspect { file, json } => inspect(file, *json, places),
     }
 }
 
@@ -109,13 +109,28 @@ fn list(all: bool, as_json: bool, places: &Places) -> Result<Ended> {
     Ok(Ended::Good)
 }
 
-fn inspect(file: &std::path::Path, as_json: bool) -> Result<Ended> {
-    let model = OnnxModel::load(file).with_context(|| format!("{}", file.display()))?;
+fn inspect(name: &str, as_json: bool, places: &Places) -> Result<Ended> {
+    let model = match Registry::builtin().get(name).map(|it| find_local(it, places)).transpose()?.flatten() {
+        Some(ModelSource::Embedded(bytes)) => OnnxModel::from_bytes(bytes.to_vec()),
+        Some(ModelSource::File(path)) => OnnxModel::load(&path),
+        None => OnnxModel::load(name.as_ref()),
+    };
+    let model = model.with_context(|| name.to_owned())?;
     let summary = Summary::of(&model);
-    let tap = find_tap(&model);
+    let engine = Engine::new(EngineConfig { places: Some(places.clone()), ..EngineConfig::default() });
+    // A file is one whatever it is called, unless an id is.
+    let is_id = Registry::builtin().get(name).is_some();
+    let asked =
+        if is_id { name.to_owned() } else { Path::new(".").join(name).to_string_lossy().into_owned() };
+    let made = engine.model(&ModelConfig::from(asked.as_str()), &mut |_| ());
+    let tap = made.as_ref().ok().map(|it| it.tap.clone()).or_else(|| find_tap(&model).ok());
+    let (kind, fed) =
+        (made.as_ref().ok().map(|it| it.recipe.kind()), made.as_ref().map(|it| it.recipe.to_string()));
     if as_json {
         let mut value = json!(summary);
-        value["tap"] = tap.as_ref().map_or(json!(null), |it| json!(it));
+        value["tap"] = json!(tap);
+        value["kind"] = json!(kind);
+        value["fed"] = json!(fed.ok());
         report::pretty_json(value)?;
         return Ok(Ended::Good);
     }
@@ -131,7 +146,13 @@ fn inspect(file: &std::path::Path, as_json: bool) -> Result<Ended> {
     operators.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), name.as_str()));
     let operators = operators.iter().map(|(name, count)| format!("{name} ×{count}"));
     row("operators", operators.collect::<Vec<_>>().join(", "));
-    row("tap", tap.map_or_else(|err| err.to_string(), |it| format!("{} (pooling: {})", it.tensor, it.pool)));
+    if let Some(tap) = tap {
+        row("tap", format!("{} (pooling: {})", tap.tensor, tap.pool));
+    }
+    match (kind, fed) {
+        (Some(kind), Ok(fed)) => row("takes", format!("{}: {fed}", kind.nouns()[1])),
+        (_, fed) => row("is no backbone yet", fed.err().map_or(String::new(), ToString::to_string)),
+    }
     summary.metadata.iter().for_each(|(key, value)| row(key, value.chars().take(100).collect()));
     report::data(report::table(&rows))?;
     Ok(Ended::Good)

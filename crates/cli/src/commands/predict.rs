@@ -174,10 +174,10 @@ fn open(args: &PredictArgs, places: &Places) -> Result<Predictor> {
     let engine = args.run.engine(places).limited_to(n_at_most(&args.paths));
     if let Some(head) = &args.head {
         let head = read_head(head)?;
-        let backbone = engine.backbone(&args.model.config(), &mut |it| listener.hear(it))?;
+        let backbone = engine.backbone(&args.model.for_head(&head), &mut |it| listener.hear(it))?;
         return Ok(Predictor::new(&engine, backbone, head)?);
     }
-    let path = Path::new(&args.model.model);
+    let path = Path::new(args.model.named().unwrap_or_default());
     let is_path = path.extension().is_some_and(|it| it == "onnx") || path.components().count() > 1;
     ensure!(path.exists() || !is_path, "there is no file {}", path.display());
     ensure!(path.is_file(), "without --head, --model must be a file written by `headstart export`");

@@ -50,7 +50,7 @@ pub(crate) struct QuantizeArgs {
 }
 
 pub(crate) fn run(args: &QuantizeArgs, places: &Places) -> Result<Ended> {
-    check_quantized_out(&args.out, Path::new(&args.model.model))?;
+    check_quantized_out(&args.out, Path::new(args.model.named().unwrap_or_default()))?;
     ensure!(args.run.precision.is_none(), "--precision is for what runs a model; this makes one in int8");
     let mut listener = Listener::default();
     let engine = args.run.engine(places);

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
         Event::Note(Note::DefaultModel { .. }) => {}
         it => listener.hear(it),
     })?;
-    if args.model.model == EMBEDDED_ID {
+    if backbone.model().id == EMBEDDED_ID && args.model.named().is_none() {
         offer_better(places);
     }
     let nouns = dataset.kind.nouns()[1];

@@ -14,7 +14,7 @@ fn a_backbone_is_quantised_compared_and_used_like_any_other() {
     let quantize = ["models", "quantize", "--dataset", "photos", "--out", "small/int8.onnx", "--json"];
     let ran = place.run(&quantize).expect(1);
     assert!(ran.stderr.contains("red/broken.png"), "one that cannot be read costs itself: {}", ran.stderr);
-    assert!(ran.stderr.contains("1 images have no embedding"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 pictures have no embedding"), "{}", ran.stderr);
     let json = ran.json();
     assert_eq!((&json["n_calibrated"], &json["n_compared"]), (&Value::from(36), &Value::from(36)), "{json}");
     assert!(json["cosine_min"].as_f64() > Some(0.95) && json["cosine_mean"].as_f64() <= Some(1.0), "{json}");

@@ -10,7 +10,7 @@ use crate::event::Note;
 use crate::split::role_of;
 
 /// Names in use for each column, the first the one that this project writes.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 17] = [
     "path",
     "file_path",
     "filepath",
@@ -24,6 +24,10 @@ const PATHS: [&str; 13] = [
     "img",
     "picture",
     "photo",
+    "audio",
+    "audio_path",
+    "sound",
+    "clip",
 ];
 const TEXTS: [&str; 14] = [
     "text",
@@ -48,6 +52,11 @@ const GROUPS: [&str; 2] = ["group", "groups"];
 
 /// What a store writes a label in, by its kind; in a store's own table, one of them has it.
 pub(super) const OF_STORE: [&str; 3] = ["label", "labels", "targets"];
+
+/// Whether a column of this name is taken for texts.
+pub(super) fn is_text_column(name: &str) -> bool {
+    TEXTS.contains(&name.to_lowercase().as_str())
+}
 
 /// The columns of a manifest that are read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -86,6 +86,14 @@ impl Found {
     }
 }
 
+/// The first files of a folder and of those below it, hidden ones left out, each with how deep it lies.
+pub(super) fn first_files(folder: &Path, n: usize) -> impl Iterator<Item = (usize, PathBuf)> {
+    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+    let entries = entries.into_iter().filter_entry(|it| !is_hidden(it)).filter_map(Result::ok);
+    let files = entries.filter(|it| it.file_type().is_file());
+    files.take(n).map(|it| (it.depth(), it.into_path()))
+}
+
 /// The format of an input of a kind; none for a file that is none: not every `.hdr` or `.ico` is a picture.
 fn format_of(kind: InputKind, path: &Path) -> Option<FileFormat> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();

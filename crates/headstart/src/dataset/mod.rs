@@ -4,6 +4,7 @@ mod columns;
 mod delimited;
 mod error;
 mod folder;
+mod kind;
 mod labels;
 mod layout;
 mod manifest;
@@ -25,6 +26,7 @@ use crate::event::Note;
 
 pub use error::DatasetError;
 pub(crate) use folder::Found;
+pub use kind::kind_of;
 pub use layout::{LabelFrom, Layout};
 pub use manifest::is_manifest;
 
