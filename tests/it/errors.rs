@@ -199,6 +199,7 @@ fn errors_of_backbones() {
             &BackboneError::Random { model: text(), node: "Dropout `drop`".to_owned() },
             &BackboneError::Irreproducible { model: text() },
             &BackboneError::MapLayout { model: text(), tensor: text() },
+            &BackboneError::NoTokenizer { path: path(), tried: vec![text(), text()] },
             &BackboneError::Tokenizer { path: path(), source: RecipeError::Tokenizer { reason: text() } },
             &BackboneError::Recipe(RecipeError::Size { size: [0, 9] }),
             &BackboneError::Read { path: path(), source: gone() },

@@ -198,6 +198,14 @@ pub enum BackboneError {
         #[source]
         source: RecipeError,
     },
+    /// A model of texts without a tokenizer beside it.
+    #[error("there is no tokenizer beside {}: none of {}", path.display(), tried.join(", "))]
+    NoTokenizer {
+        /// The model.
+        path: PathBuf,
+        /// Names of files that were looked for.
+        tried: Vec<String>,
+    },
     /// A recipe that contradicts itself.
     #[error("preprocessing")]
     Recipe(#[from] RecipeError),

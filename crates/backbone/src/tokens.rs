@@ -76,7 +76,7 @@ pub(crate) fn fed(recipe: &TextRecipe, id: &str, model: &OnnxModel) -> Result<Te
 /// The tokenizer beside a model file: the one that is named, else one of a usual name.
 ///
 /// # Errors
-/// [`BackboneError::Read`], [`BackboneError::Tokenizer`]; that there is none is the recipe's to say.
+/// [`BackboneError::NoTokenizer`], [`BackboneError::Read`], [`BackboneError::Tokenizer`].
 pub(crate) fn tokenizer_beside(path: &Path, spec: &ModelSpec) -> Result<Option<Tokenizer>, BackboneError> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let names = match &spec.tokenizer {
@@ -91,7 +91,7 @@ pub(crate) fn tokenizer_beside(path: &Path, spec: &ModelSpec) -> Result<Option<T
     };
     let beside = names.iter().map(|it| path.with_file_name(it));
     let Some(path) = beside.into_iter().find(|it| spec.tokenizer.is_some() || it.exists()) else {
-        return Ok(None);
+        return Err(BackboneError::NoTokenizer { path: path.to_owned(), tried: names });
     };
     let failed = |source| BackboneError::Read { path: path.clone(), source };
     let metadata = std::fs::metadata(&path).map_err(failed)?;

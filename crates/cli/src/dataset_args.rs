@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use headstart::{Dataset, DatasetConfig, InputKind, LabelFrom, kind_of};
 
@@ -50,6 +50,11 @@ impl DatasetArgs {
             std::io::stdin().lock().read_to_end(&mut list).context("cannot read the list on stdin")?;
             return Ok(Dataset::from_stdin(&list, kind)?);
         }
+        ensure!(
+            kind == InputKind::Text || self.text_column.is_none(),
+            "--text-column is for models of texts; this one takes {}",
+            kind.nouns()[1]
+        );
         Ok(Dataset::open(path, &self.config(kind))?)
     }
 

@@ -106,3 +106,9 @@ fn dtype_name(elem_type: Option<i64>) -> &'static str {
         None => "unknown",
     }
 }
+
+/// Whether a graph has an operator of one of these names; bodies of control flow are not looked into.
+#[must_use]
+pub fn has_operator(model: &OnnxModel, operators: &[&str]) -> bool {
+    model.graph().node.iter().any(|it| operators.contains(&it.op()))
+}

@@ -36,7 +36,7 @@ pub use batch::{fix_batch_at_one, make_batch_dynamic};
 pub use cut::{EMBEDDING, cut, known_rank};
 pub use error::OnnxError;
 pub use half_floats::to_f16;
-pub use inspect::{Summary, TensorSummary};
+pub use inspect::{Summary, TensorSummary, has_operator};
 pub use mel::{Log, LogMel, MelNormalization, MelScale, Taper, take_log_mel};
 pub use model::{OnnxModel, data_type};
 pub use pool::{is_token_mask, normalize_rows};

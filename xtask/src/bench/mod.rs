@@ -115,5 +115,7 @@ fn json_of(command: &mut Command) -> Result<Value> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
-    Ok(serde_json::from_str(text.trim().lines().last().unwrap_or_default())?)
+    // One object, over several lines or behind others.
+    let last = || serde_json::from_str(text.trim().lines().last().unwrap_or_default());
+    Ok(serde_json::from_str(&text).or_else(|_| last())?)
 }

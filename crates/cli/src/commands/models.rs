@@ -122,7 +122,7 @@ fn inspect(name: &str, as_json: bool, places: &Places) -> Result<Ended> {
     let is_id = Registry::builtin().get(name).is_some();
     let asked =
         if is_id { name.to_owned() } else { Path::new(".").join(name).to_string_lossy().into_owned() };
-    let made = engine.model(&ModelConfig::from(asked.as_str()), &mut |_| ());
+    let made = engine.model(&ModelConfig::from(asked.as_str()), &mut |_| ()).map_err(anyhow::Error::from);
     let tap = made.as_ref().ok().map(|it| it.tap.clone()).or_else(|| find_tap(&model).ok());
     let (kind, fed) =
         (made.as_ref().ok().map(|it| it.recipe.kind()), made.as_ref().map(|it| it.recipe.to_string()));
@@ -151,7 +151,7 @@ fn inspect(name: &str, as_json: bool, places: &Places) -> Result<Ended> {
     }
     match (kind, fed) {
         (Some(kind), Ok(fed)) => row("takes", format!("{}: {fed}", kind.nouns()[1])),
-        (_, fed) => row("is no backbone yet", fed.err().map_or(String::new(), ToString::to_string)),
+        (_, fed) => row("is no backbone yet", fed.err().map_or(String::new(), |err| format!("{err:#}"))),
     }
     summary.metadata.iter().for_each(|(key, value)| row(key, value.chars().take(100).collect()));
     report::data(report::table(&rows))?;

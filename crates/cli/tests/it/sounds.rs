@@ -230,3 +230,54 @@ fn a_damaged_sound_costs_itself() {
     let ran = place.run(&extract).expect(1);
     assert_eq!(counts(&ran)[..3], [0, n_embedded + n_cached, n_failed]);
 }
+
+#[test]
+fn nobody_need_say_what_a_dataset_holds() {
+    let place = Place::new();
+    tones(&place, "tones", 10);
+    fs::write(place.path("tones/cover.png"), "beside sounds").expect("it is written");
+    fs::write(place.path("mood.jsonl"), "{\"text\": \"a good film\", \"label\": \"good\"}\n")
+        .expect("written");
+    settle();
+    let ran = place.run(&["extract", "tones", "--store", "s", "--json"]).expect(0);
+    assert!(ran.stderr.contains("model headstart-log-mel: 384 features"), "{}", ran.stderr);
+    assert_eq!(counts(&ran)[0], 30);
+    // A head says what it was fitted on.
+    place.run(&["fit-head", "--store", "s", "--out", "t.head", "--validation", "0"]).expect(0);
+    place.run(&["export", "--head", "t.head", "--out", "t.onnx"]).expect(0);
+    for asked in [["--head", "t.head"], ["--model", "t.onnx"]] {
+        let ran = place.run(&["predict", asked[0], asked[1], "tones/high/5.wav", "--json"]).expect(0);
+        assert_eq!(ran.json()["label"], "high", "{asked:?}");
+    }
+    // A manifest of sounds; its header is the usual one.
+    let rows: String =
+        (0..10).map(|it| format!("tones/low/{it}.wav,low\ntones/high/{it}.wav,high\n")).collect();
+    fs::write(place.path("some.csv"), format!("path,label\n{rows}")).expect("it is written");
+    let ran = place.run(&["extract", "some.csv", "--store", "s", "--json"]).expect(0);
+    assert_eq!(counts(&ran)[..3], [0, 20, 0]);
+    let ran = place.run(&["extract", "mood.jsonl", "--store", "m"]).expect(2);
+    assert!(
+        ran.stderr.contains("mood.jsonl holds texts, which no model is compiled in for"),
+        "{}",
+        ran.stderr
+    );
+    let ran = place.run(&["models", "inspect", "headstart-log-mel", "--json"]).expect(0);
+    assert_eq!((&ran.json()["kind"], &ran.json()["tap"]["tensor"]), (&"audio".into(), &"row".into()));
+}
+
+/// Groups stay together: no speaker is on both sides of a split that is drawn.
+#[test]
+fn sounds_of_a_group_stay_together() {
+    let place = Place::new();
+    tones(&place, "tones", 12);
+    let row = |class: &str, it: usize| format!("tones/{class}/{it}.wav,{class},speaker {}\n", it / 3);
+    let rows: String = (0..12).flat_map(|it| PITCHES.map(|(class, _)| row(class, it))).collect();
+    fs::write(place.path("some.csv"), format!("path,label,speaker\n{rows}")).expect("it is written");
+    settle();
+    place.run(&["extract", "some.csv", "--store", "s"]).expect(0);
+    let fit = ["fit-head", "--store", "s", "--out", "t.head", "--validation", "0.25", "--json"];
+    let ran = place.run(&fit).expect(0);
+    // Three sounds a class of each of four speakers: whole speakers are held out.
+    let n = ran.json()["validation"]["n_samples"].as_u64().expect("a number");
+    assert!(n > 0 && n % 9 == 0, "{}", ran.stdout);
+}

@@ -208,7 +208,7 @@ fn models_of_texts_by_other_hands() {
     // Without a tokenizer nothing is fed.
     fs::remove_file(place.path("static.tokenizer.json")).expect("it was there");
     let ran = place.run(&["extract", "mood.jsonl", "--model", "static.onnx", "--store", "none"]).expect(2);
-    assert!(ran.stderr.contains("a model of texts needs its tokenizer"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("there is no tokenizer beside static.onnx"), "{}", ran.stderr);
     fs::write(place.path("static.tokenizer.json"), "{}").expect("it is written");
     let ran = place.run(&["extract", "mood.jsonl", "--model", "static.onnx", "--store", "none"]).expect(2);
     assert!(ran.stderr.contains("the tokenizer does not read"), "{}", ran.stderr);

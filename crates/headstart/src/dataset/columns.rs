@@ -48,7 +48,7 @@ const TEXTS: [&str; 14] = [
 const LABELS: [&str; 10] =
     ["label", "labels", "class", "classes", "class_name", "target", "targets", "category", "tag", "tags"];
 const SPLITS: [&str; 4] = ["split", "subset", "partition", "usage"];
-const GROUPS: [&str; 2] = ["group", "groups"];
+const GROUPS: [&str; 7] = ["group", "groups", "speaker", "speaker_id", "client_id", "document", "doc_id"];
 
 /// What a store writes a label in, by its kind; in a store's own table, one of them has it.
 pub(super) const OF_STORE: [&str; 3] = ["label", "labels", "targets"];

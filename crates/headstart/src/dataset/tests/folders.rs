@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::dataset::{DatasetConfig, LabelFrom};
+use crate::dataset::{DatasetConfig, LabelFrom, kind_of};
 use crate::event::Note;
 use headstart_input::InputKind;
 
@@ -171,4 +171,31 @@ fn numbered_folders_are_asked_about_and_the_topmost_is_had_for_the_asking() {
     let split = folder(&["photos/train/ants/1.png", "photos/val/ants/small/2.png"]);
     assert_eq!(read(&open(&split, &from(LabelFrom::Parent)).unwrap()), ["train ants", "val small"]);
     assert_eq!(read(&open(&split, &from(LabelFrom::Path)).unwrap()), ["train ants", "val ants/small"]);
+}
+
+#[test]
+fn what_a_dataset_holds_is_seen() {
+    let kind = |files: &[&str]| kind_of(folder(files).path(), &DatasetConfig::default());
+    assert_eq!(kind(&["a/1.png", "a/2.jpg", "b/1.wav"]), InputKind::Image);
+    assert_eq!(kind(&["a/1.png", "b/1.wav", "b/2.flac", "notes.txt"]), InputKind::Audio);
+    assert_eq!(kind(&["a/1.png", "b/1.wav"]), InputKind::Image);
+    assert_eq!(kind(&["a/1.txt", "b/2.txt", "LICENSE"]), InputKind::Text);
+    assert_eq!(kind(&["a/1", "b/2", ".hidden/3.wav"]), InputKind::Image);
+    assert_eq!(kind(&[]), InputKind::Image);
+    let place = folder(&[]);
+    let manifest = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        kind_of(&path, &DatasetConfig::default())
+    };
+    assert_eq!(manifest("a.csv", "path,label\na/1.WAV,x\n"), InputKind::Audio);
+    assert_eq!(manifest("b.csv", "filename;label\na/1.jpeg;x\n"), InputKind::Image);
+    assert_eq!(manifest("c.csv", "id,Sentence,label\n1,see a.wavy thing,x\n"), InputKind::Text);
+    assert_eq!(manifest("d.jsonl", "{\"audio\": \"a/b.mp3\", \"label\": \"x\"}\n"), InputKind::Audio);
+    assert_eq!(manifest("e.jsonl", "{\"text\": \"good\", \"label\": \"x\"}\n"), InputKind::Text);
+    let named = DatasetConfig { text_column: Some("q".to_owned()), ..DatasetConfig::default() };
+    assert_eq!(kind_of(&place.path().join("a.csv"), &named), InputKind::Text);
+    // A folder with a manifest for each split.
+    std::fs::write(place.path().join("train.jsonl"), "{\"text\": \"good\", \"label\": \"x\"}\n").unwrap();
+    assert_eq!(kind_of(place.path(), &DatasetConfig::default()), InputKind::Text);
 }
