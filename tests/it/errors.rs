@@ -284,7 +284,6 @@ fn errors_of_the_whole_job() {
             &Error::HeadFile { path: path(), source: no_head() },
             &Error::NoModelFile { path: path() },
             &Error::OtherRows { path: path(), reason: text() },
-            &Error::NoDefaultModel { path: path(), kind: InputKind::Text },
             &Error::OtherKindOfInput { model: text(), kind: InputKind::Text },
             &Error::UnknownModel { model: text(), known: vec![text(), text()] },
             &Error::Model { model: text(), source: Box::new(gone()) },

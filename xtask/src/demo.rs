@@ -1,4 +1,4 @@
-//! The main job from nothing: pictures or sounds, embeddings, a head, predictions, one file.
+//! The main job from nothing: pictures, texts or sounds; embeddings, a head, predictions, one file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use headstart::Places;
 use headstart_head::HeadModel;
 use headstart_store::Store;
 
-use crate::{headstart_setup, program_in, root, say, shapes, target, tones};
+use crate::{headstart_setup, program_in, root, say, sentences, shapes, target, tones};
 
 /// Inputs of each class that are fitted on.
 const N_TRAIN: usize = 60;
@@ -28,6 +28,7 @@ struct Options {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Made {
     Pictures,
+    Texts,
     Sounds,
 }
 
@@ -35,6 +36,7 @@ impl Made {
     fn make(self, folder: &Path, n_each: usize, seed: u64) -> Result<()> {
         match self {
             Self::Pictures => shapes::draw(folder, n_each, seed),
+            Self::Texts => sentences::write(folder, n_each, seed),
             Self::Sounds => tones::make(folder, n_each, seed),
         }
     }
@@ -42,6 +44,7 @@ impl Made {
     fn nouns(self) -> &'static str {
         match self {
             Self::Pictures => "pictures",
+            Self::Texts => "texts",
             Self::Sounds => "sounds",
         }
     }
@@ -49,12 +52,13 @@ impl Made {
     fn n_classes(self) -> usize {
         match self {
             Self::Pictures => shapes::CLASSES.len(),
+            Self::Texts => sentences::CLASSES.len(),
             Self::Sounds => tones::CLASSES.len(),
         }
     }
 }
 
-/// `demo [--audio] [--dataset DIR] [--model ID] [--out DIR]`.
+/// `demo [--text | --audio] [--dataset DIR] [--model ID] [--out DIR]`.
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     let options = parse(arguments)?;
     main_job(&options, &places())
@@ -159,8 +163,12 @@ fn parse(arguments: &[OsString]) -> Result<Options> {
         Options { dataset: None, model: None, out: target().join("demo"), made: Made::Pictures };
     let mut arguments = arguments.iter();
     while let Some(name) = arguments.next() {
-        if name == "--audio" {
-            options.made = Made::Sounds;
+        match name.to_str() {
+            Some("--text") => options.made = Made::Texts,
+            Some("--audio") => options.made = Made::Sounds,
+            _ => {}
+        }
+        if name == "--text" || name == "--audio" {
             continue;
         }
         let value = arguments.next().with_context(|| format!("{} needs a value", name.to_string_lossy()))?;
@@ -168,7 +176,7 @@ fn parse(arguments: &[OsString]) -> Result<Options> {
             "--dataset" => options.dataset = Some(PathBuf::from(value)),
             "--model" => options.model = Some(value.to_string_lossy().into_owned()),
             "--out" => options.out = PathBuf::from(value),
-            other => bail!("no option `{other}`; expected --audio, --dataset, --model, --out"),
+            other => bail!("no option `{other}`; expected --text, --audio, --dataset, --model, --out"),
         }
     }
     Ok(options)
@@ -211,6 +219,13 @@ mod tests {
     fn the_demo_learns_what_the_compiled_in_backbone_can_teach() {
         let folder = tempfile::tempdir().expect("a folder");
         let accuracy = accuracy(Made::Pictures, folder.path());
+        assert!(accuracy >= 0.85, "{accuracy}");
+    }
+
+    #[test]
+    fn the_demo_learns_texts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let accuracy = accuracy(Made::Texts, folder.path());
         assert!(accuracy >= 0.85, "{accuracy}");
     }
 

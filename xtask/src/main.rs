@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod manual;
 mod python;
+mod sentences;
 mod shapes;
 mod tones;
 
@@ -21,7 +22,7 @@ const USAGE: &str = "\
 cargo xtask <verb>
 
   setup                get ONNX Runtime and prepare the Python environment of the tests
-  demo [OPTIONS]       the main job on pictures drawn by code, with --audio on sounds made by code, or on --dataset DIR
+  demo [OPTIONS]       the main job on pictures made by code (--text, --audio: on sentences, on sounds), or on --dataset DIR
                        with --model ID
   test [ARGS]          set up, then run all tests (ARGS go to `cargo test`)
   check                format, lints, docs, licences, packages

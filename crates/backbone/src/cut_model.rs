@@ -16,7 +16,7 @@ use crate::audio::fitted;
 use crate::error::BackboneError;
 use crate::front::Front;
 use crate::registry::ModelSpec;
-use crate::tokens::{fed, takes_tokens, tokenizer_beside};
+use crate::tokens::{fed, takes_tokens, tokenizer_beside, tokenizer_within};
 
 /// A backbone ready to be loaded: what a recipe makes goes in, embeddings come out.
 #[derive(Debug, Clone)]
@@ -79,14 +79,14 @@ impl CutModel {
         Self::from_model(model, hex(&hasher.finalize()), spec, &tokenizer)
     }
 
-    /// As [`load`](Self::load), from memory: nothing lies beside it.
+    /// As [`load`](Self::load), from memory: nothing lies beside it but the tokenizer that is compiled in with it.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_bytes(bytes: &[u8], spec: &ModelSpec) -> Result<Self, BackboneError> {
         let sha256 = hex(&Sha256::digest(bytes));
         let model = OnnxModel::from_bytes(bytes.to_vec()).map_err(|err| model_error(&spec.id, err))?;
-        Self::from_model(model, sha256, spec, &|| Ok(None))
+        Self::from_model(model, sha256, spec, &|| tokenizer_within(&spec.id))
     }
 
     fn from_model(

@@ -15,13 +15,15 @@ const BUILTIN: &str = include_str!("../models/models.toml");
 /// Id of the default backbone, of pictures, which is compiled in.
 pub const EMBEDDED_ID: &str = "headstart-distilled-96";
 
-/// Id of the default backbone of sounds, which is compiled in.
+/// Ids of the default backbones of texts and of sounds, which are compiled in.
+const TEXTS_ID: &str = "headstart-words";
 const SOUNDS_ID: &str = "headstart-log-mel";
 
 /// Ids and files of the models that are compiled in.
-const EMBEDDED: [(&str, &[u8]); 3] = [
+const EMBEDDED: [(&str, &[u8]); 4] = [
     (EMBEDDED_ID, include_bytes!("../models/headstart-distilled-96.onnx")),
     ("headstart-distilled-96-int8", include_bytes!("../models/headstart-distilled-96-int8.onnx")),
+    (TEXTS_ID, include_bytes!("../models/headstart-words.onnx")),
     (SOUNDS_ID, include_bytes!("../models/headstart-log-mel.onnx")),
 ];
 
@@ -121,17 +123,22 @@ impl Registry {
     }
 }
 
-/// Id of the default backbone for a kind of input; none is compiled in for texts.
+/// Id of the default backbone for a kind of input; all are compiled in.
 #[must_use]
-pub fn default_model(kind: InputKind) -> Option<&'static str> {
+pub fn default_model(kind: InputKind) -> &'static str {
     match kind {
-        InputKind::Image => Some(EMBEDDED_ID),
-        InputKind::Audio => Some(SOUNDS_ID),
-        InputKind::Text => None,
+        InputKind::Image => EMBEDDED_ID,
+        InputKind::Text => TEXTS_ID,
+        InputKind::Audio => SOUNDS_ID,
     }
 }
 
-/// The file of a model that is compiled in: [`EMBEDDED_ID`], the same in 8-bit integers, that of sounds.
+/// The tokenizer of a model that is compiled in.
+pub(crate) fn embedded_tokenizer(id: &str) -> Option<&'static str> {
+    (id == TEXTS_ID).then_some(include_str!("../models/headstart-words.tokenizer.json"))
+}
+
+/// The file of a model that is compiled in: [`EMBEDDED_ID`], the same in 8-bit integers, those of texts and sounds.
 #[must_use]
 pub fn embedded_model(id: &str) -> Option<&'static [u8]> {
     EMBEDDED.iter().find(|it| it.0 == id).map(|it| it.1)

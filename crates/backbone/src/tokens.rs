@@ -6,7 +6,7 @@ use headstart_input::{TextRecipe, TokenInput, TokenRole, Tokenizer};
 use headstart_onnx::{OnnxModel, data_type, is_token_mask};
 
 use crate::error::BackboneError;
-use crate::registry::ModelSpec;
+use crate::registry::{ModelSpec, embedded_tokenizer};
 
 /// Longest tokenizer that is read, in bytes.
 const MAX_TOKENIZER: u64 = 128 << 20;
@@ -101,6 +101,11 @@ pub(crate) fn tokenizer_beside(path: &Path, spec: &ModelSpec) -> Result<Option<T
     }
     let text = std::fs::read_to_string(&path).map_err(failed)?;
     read_tokenizer(&text, path).map(Some)
+}
+
+/// The tokenizer of a model that is compiled in, where that is one of texts.
+pub(crate) fn tokenizer_within(id: &str) -> Result<Option<Tokenizer>, BackboneError> {
+    embedded_tokenizer(id).map(|it| read_tokenizer(it, PathBuf::from(id))).transpose()
 }
 
 fn read_tokenizer(text: &str, path: PathBuf) -> Result<Tokenizer, BackboneError> {

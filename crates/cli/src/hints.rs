@@ -50,9 +50,6 @@ pub(crate) fn code(err: &anyhow::Error) -> String {
 fn hint(err: &Error) -> Option<String> {
     Some(match err {
         Error::UnknownModel { .. } => "pass a path ending in .onnx for a file of your own".to_owned(),
-        Error::NoDefaultModel { .. } => {
-            "--model names one: an id of `headstart models list`, or an .onnx file".to_owned()
-        }
         Error::OtherRows { .. } => {
             "--resume needs the same ones, in the same order, and the same model".to_owned()
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use headstart::ModelConfig;
 use headstart::backbone::{EMBEDDED_ID, Registry, default_model};
 use headstart::head::HeadModel;
 use headstart::input::{
@@ -10,7 +11,6 @@ use headstart::input::{
     TextOptions,
 };
 use headstart::onnx::Pool;
-use headstart::{Error, ModelConfig};
 
 use crate::dataset_args::DatasetArgs;
 
@@ -135,12 +135,8 @@ impl ModelArgs {
     }
 
     /// The model for a dataset, and how it is to be fed.
-    pub(crate) fn for_dataset(&self, path: &Path, reading: &DatasetArgs) -> Result<ModelConfig, Error> {
-        let default = || {
-            let kind = reading.kind_of(path);
-            default_model(kind).ok_or_else(|| Error::NoDefaultModel { path: path.to_owned(), kind })
-        };
-        Ok(self.config(self.named().map_or_else(default, Ok)?))
+    pub(crate) fn for_dataset(&self, path: &Path, reading: &DatasetArgs) -> ModelConfig {
+        self.config(self.named().unwrap_or_else(|| default_model(reading.kind_of(path))))
     }
 
     /// The model for a head, and how it is to be fed.

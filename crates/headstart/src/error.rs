@@ -213,14 +213,6 @@ pub enum Error {
         /// Ids that it has.
         known: Vec<String>,
     },
-    /// No model was named, and none is compiled in for what the inputs are.
-    #[error("{} holds {}, which no model is compiled in for", path.display(), kind.nouns()[1])]
-    NoDefaultModel {
-        /// The dataset.
-        path: PathBuf,
-        /// What its inputs are.
-        kind: InputKind,
-    },
     /// A file of predictions that is gone on with is of other inputs, or of another model.
     #[error("cannot go on with {}: {reason}", path.display())]
     OtherRows {

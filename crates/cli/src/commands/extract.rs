@@ -91,7 +91,7 @@ pub(crate) fn open(
     listener: &mut Listener,
 ) -> Result<(CutModel, Dataset)> {
     reading.check(dataset)?;
-    let model = engine.model(&model.for_dataset(dataset, reading)?, &mut |it| listener.hear(it))?;
+    let model = engine.model(&model.for_dataset(dataset, reading), &mut |it| listener.hear(it))?;
     let dataset = reading.open(dataset, model.recipe.kind())?;
     Ok((model, dataset))
 }
