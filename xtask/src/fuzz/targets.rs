@@ -120,7 +120,7 @@ fn sounds() -> Result<Target> {
     let read = move |input: &[u8]| match untagged(input, n_files) {
         Some((0, json)) => {
             let recipe: Option<Recipe> = serde_json::from_slice(json).ok();
-            recipe.is_some_and(|it| it.check().is_ok() && it.probes(1)[0][0].data.len() > 0)
+            recipe.is_some_and(|it| it.check().is_ok() && !it.probes(1)[0][0].data.is_empty())
         }
         Some((_, sound)) => {
             let decoded = recipe.decode(sound.into(), &limits);

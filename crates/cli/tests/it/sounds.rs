@@ -275,5 +275,5 @@ fn sounds_of_a_group_stay_together() {
     let ran = place.run(&fit).expect(0);
     // Three sounds a class of each of four speakers: whole speakers are held out.
     let n = ran.json()["validation"]["n_samples"].as_u64().expect("a number");
-    assert!(n > 0 && n % 9 == 0, "{}", ran.stdout);
+    assert!(n > 0 && n.is_multiple_of(9), "{}", ran.stdout);
 }

@@ -185,7 +185,7 @@ fn what_a_dataset_holds_is_seen() {
     let place = folder(&[]);
     let manifest = |name: &str, text: &str| {
         let path = place.path().join(name);
-        std::fs::write(&path, text).unwrap();
+        fs::write(&path, text).unwrap();
         kind_of(&path, &DatasetConfig::default())
     };
     assert_eq!(manifest("a.csv", "path,label\na/1.WAV,x\n"), InputKind::Audio);
@@ -196,6 +196,6 @@ fn what_a_dataset_holds_is_seen() {
     let named = DatasetConfig { text_column: Some("q".to_owned()), ..DatasetConfig::default() };
     assert_eq!(kind_of(&place.path().join("a.csv"), &named), InputKind::Text);
     // A folder with a manifest for each split.
-    std::fs::write(place.path().join("train.jsonl"), "{\"text\": \"good\", \"label\": \"x\"}\n").unwrap();
+    fs::write(place.path().join("train.jsonl"), "{\"text\": \"good\", \"label\": \"x\"}\n").unwrap();
     assert_eq!(kind_of(place.path(), &DatasetConfig::default()), InputKind::Text);
 }
