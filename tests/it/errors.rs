@@ -284,6 +284,7 @@ fn errors_of_the_whole_job() {
             &Error::HeadFile { path: path(), source: no_head() },
             &Error::NoModelFile { path: path() },
             &Error::OtherRows { path: path(), reason: text() },
+            &Error::ExportWindows { reason: text() },
             &Error::OtherKindOfInput { model: text(), kind: InputKind::Text },
             &Error::UnknownModel { model: text(), known: vec![text(), text()] },
             &Error::Model { model: text(), source: Box::new(gone()) },

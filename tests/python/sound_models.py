@@ -3,6 +3,8 @@
 bands.onnx    takes 0.1 s at 16 kHz, `waveform` [N,1600]: how much of eight pitches there is
 any.onnx      the same of any length, a row a frame, `audio` [N,1,S]
 masked.onnx   takes a mask of samples beside them
+loose.onnx    as any.onnx, and does not say of what shape its output is
+nct.onnx      gives channels before frames, as a convolution does
 random.onnx   takes features, and says so in no word: [N,40,100]
 """
 
@@ -28,9 +30,12 @@ def save(name, nodes, inputs, output, shape):
         numpy_helper.from_array(np.array([0, 8, 2, -1], np.int64), "pairs"),
     ]
     out = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
+    if shape is None:
+        out.type.tensor_type.ClearField("shape")
     graph = helper.make_graph(nodes, name, inputs, [out], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
+    if shape is not None:
+        onnx.checker.check_model(model)
     onnx.save(model, folder / name)
 
 
@@ -53,6 +58,9 @@ mean = helper.make_node("ReduceMean", ["power"], ["row"], axes=[2], keepdims=0)
 save("bands.onnx", [wide, *bands("wide"), mean], [value("waveform", ["N", 1600])], "row", ["N", 8])
 turned = helper.make_node("Transpose", ["power"], ["frames"], perm=[0, 2, 1])
 save("any.onnx", [*bands("audio"), turned], [value("audio", ["N", 1, "S"])], "frames", ["N", "T", 8])
+save("loose.onnx", [*bands("audio"), turned], [value("audio", ["N", 1, "S"])], "frames", None)
+conv = helper.make_node("Conv", ["audio", "kernel"], ["maps"], strides=[80])
+save("nct.onnx", [conv], [value("audio", ["N", 1, "S"])], "maps", ["N", 16, "T"])
 masked = [
     helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
     helper.make_node("Mul", ["input_values", "mask"], ["counted"]),

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use headstart_input::{AudioRecipe, ImageOptions, InputKind, Recipe, TextRecipe, TokenRole, Tokenizer};
 use headstart_onnx::{
-    OnnxModel, Pool, Tap, channels_last, cut, find_tap, fix_batch_at_one, is_quantized, known_rank,
-    make_batch_dynamic, normalize_rows, randomness, rescaling, takes_waveform, tap_at, to_f16,
+    OnnxModel, Pool, Tap, channels_last, cut, declare_rank, find_tap, fix_batch_at_one, is_quantized,
+    known_rank, make_batch_dynamic, normalize_rows, randomness, rescaling, takes_waveform, tap_at, to_f16,
 };
 
 use crate::audio::fitted;
@@ -111,11 +111,15 @@ impl CutModel {
         let has_no_classifier =
             spec.tap.is_none() && spec.sha256.is_none() && model.output_names().contains(&tap.tensor);
         let channels_last = channels_last(&front.before(&id, &model)?, &tap.tensor);
-        tap.pool = match (spec.pool, recipe.kind(), tap.pool) {
+        let rank = known_rank(&model, &tap.tensor);
+        // Of a sound's frames or of its channels: that takes the rank, which the runtime may have to say.
+        let is_open = spec.pool == Some(Pool::Mean) && recipe.kind() == InputKind::Audio && rank.is_none();
+        let chosen = spec.pool.filter(|_| !is_open);
+        tap.pool = match (chosen, recipe.kind(), tap.pool) {
             (Some(pool), ..) => pool,
-            (None, InputKind::Text, _) => pool_of_tokens(&id, &tap.tensor, known_rank(&model, &tap.tensor))?,
-            (None, InputKind::Audio, pool) => match known_rank(&model, &tap.tensor) {
-                Some(3) => Pool::Mean,
+            (None, InputKind::Text, _) => pool_of_tokens(&id, &tap.tensor, rank)?,
+            (None, InputKind::Audio, pool) => match rank {
+                Some(3) => pool_of_frames(channels_last),
                 Some(2) => Pool::None,
                 _ if pool == Pool::Mean => pool_of_map(&id, &tap.tensor, channels_last)?,
                 _ => pool,
@@ -148,7 +152,7 @@ impl CutModel {
             one_by_one,
             has_no_classifier,
             rescaling,
-            pool_is_chosen: spec.pool.is_some(),
+            pool_is_chosen: chosen.is_some(),
             channels_last,
             original: was_fixed.then_some(original),
         })
@@ -162,7 +166,7 @@ impl CutModel {
             return Ok(None);
         }
         if rank == 3 && self.recipe.kind() == InputKind::Audio {
-            return self.pooled(Pool::Mean).map(Some);
+            return self.pooled(pool_of_frames(self.channels_last), rank).map(Some);
         }
         if rank != 4 {
             return Err(BackboneError::Shape {
@@ -173,14 +177,16 @@ impl CutModel {
                 actual: format!("tap `{}` of rank {rank}", self.tap.tensor),
             });
         }
-        self.pooled(pool_of_map(&self.id, &self.tap.tensor, self.channels_last)?).map(Some)
+        self.pooled(pool_of_map(&self.id, &self.tap.tensor, self.channels_last)?, rank).map(Some)
     }
 
-    /// The same, its tap pooled.
-    fn pooled(&self, pool: Pool) -> Result<Self, BackboneError> {
+    /// The same, its tap of a rank pooled.
+    fn pooled(&self, pool: Pool, rank: usize) -> Result<Self, BackboneError> {
+        let mut open = self.bare_graph.clone();
+        declare_rank(&mut open, rank);
         // The tensor itself may have been renamed or cast on the way out.
         let output = Tap { tensor: self.bare_graph.output_names()[0].clone(), pool };
-        let bare_graph = cut(&self.bare_graph, &output).map_err(|err| model_error(&self.id, err))?;
+        let bare_graph = cut(&open, &output).map_err(|err| model_error(&self.id, err))?;
         let graph = feed(&self.front, &self.id, &bare_graph, self.normalize)?;
         let tap = Tap { tensor: self.tap.tensor.clone(), pool };
         Ok(Self { graph, bare_graph, tap, ..self.clone() })
@@ -301,6 +307,11 @@ fn pool_of_tokens(id: &str, tensor: &str, rank: Option<usize>) -> Result<Pool, B
             },
         }),
     }
+}
+
+/// How the frames of a sound become one row: a convolution's stand behind its channels, others' before them.
+fn pool_of_frames(channels_last: Option<bool>) -> Pool {
+    if channels_last == Some(false) { Pool::MeanNct } else { Pool::Mean }
 }
 
 /// How a map becomes one row, by its layout.

@@ -46,7 +46,7 @@ impl Front {
     fn of_sounds(id: &str, model: &OnnxModel, recipe: &AudioRecipe) -> Result<Self, BackboneError> {
         let front_end = recipe.front_end.as_ref();
         match front_end.and_then(FrontEnd::mel) {
-            Some(mel) if takes_features(model, &mel) => {
+            Some(mel) if takes_features(model, &mel, n_frames(&mel, recipe)) => {
                 Ok(Self::Mel(Box::new(log_mel(&mel, recipe.sample_rate))))
             }
             None if takes_waveform(model) && front_end.is_some() => Ok(Self::Standardised),
@@ -54,9 +54,12 @@ impl Front {
             mel => Err(BackboneError::Shape {
                 model: id.to_owned(),
                 expected: match mel {
-                    Some(_) => {
-                        "one float input of features, (n, bins, frames) or (n, frames, bins)".to_owned()
-                    }
+                    Some(mel) => format!(
+                        "one float input of {} bins and {} frames, (n, bins, frames) or (n, frames, bins) \
+                         (window, n-frames and bins-first say how they are made)",
+                        mel.n_mels,
+                        n_frames(&mel, recipe).map_or("any number of".to_owned(), |it| it.to_string())
+                    ),
                     None => "one float input of samples, (n, samples) or (n, 1, samples); or a front-end"
                         .to_owned(),
                 },
@@ -126,21 +129,27 @@ fn image_layout(id: &str, model: &OnnxModel, recipe: &ImageRecipe) -> Result<boo
 
 /// Whether a model takes such features: one tensor of floats, `(n, bins, frames)` or `(n, frames, bins)`, as images
 /// have them `(n, 1, …, …)`.
-fn takes_features(model: &OnnxModel, mel: &MelRecipe) -> bool {
+fn takes_features(model: &OnnxModel, mel: &MelRecipe, n_frames: Option<usize>) -> bool {
     let inputs = model.inputs();
     let [input] = inputs[..] else { return false };
     let is_float = matches!(input.elem_type(), Some(data_type::FLOAT | data_type::FLOAT16));
-    let bins = match input.dims().as_deref() {
-        Some([_, first, last] | [_, Some(1), first, last]) => {
-            if mel.bins_first {
-                *first
-            } else {
-                *last
-            }
-        }
+    let (first, last) = match input.dims().as_deref() {
+        Some([_, first, last] | [_, Some(1), first, last]) => (*first, *last),
         _ => return false,
     };
-    is_float && bins.is_none_or(|it| usize::try_from(it) == Ok(mel.n_mels))
+    let (bins, frames) = if mel.bins_first { (first, last) } else { (last, first) };
+    let is = |dim: Option<i64>, n: Option<usize>| dim.is_none_or(|it| usize::try_from(it).ok() == n);
+    is_float && is(bins, Some(mel.n_mels)) && is(frames, n_frames)
+}
+
+/// Frames that a front end makes of every sound; none where that is their length's to say.
+fn n_frames(mel: &MelRecipe, recipe: &AudioRecipe) -> Option<usize> {
+    let of_window = || {
+        let inside = if mel.center { 0 } else { mel.frame_length };
+        let n = recipe.n_window().saturating_sub(inside) / mel.hop_length + 1;
+        n - usize::from(mel.drop_last && n > 1)
+    };
+    mel.n_frames.or_else(|| recipe.is_filled().then(of_window))
 }
 
 /// A front end as a graph has it: neither crate knows the other's.

@@ -190,7 +190,10 @@ impl<T: Fn(Told)> Preparing<'_, T> {
             (None, Some((file, before))) => expect_unchanged(file, *before),
             (None, None) => Ok(()),
         };
-        self.inputs.remarks.add(&pieces.remarks());
+        // What failed is said to have: no more of it is.
+        if ended.is_ok() {
+            self.inputs.remarks.add(&pieces.remarks());
+        }
         self.pieces = None;
         if let Err(err) = ended {
             // What comes behind a failure is not the last piece of anything.

@@ -41,7 +41,7 @@ struct CutArgs {
     #[arg(long, value_name = "TENSOR")]
     tap: Option<String>,
     /// How a tap with positions becomes one row: mean of (n, c, h, w) or (n, tokens, c), mean-nhwc of (n, h, w, c),
-    /// first or last (token), or none to take all its numbers. Default: the mean that its layout asks for.
+    /// mean-nct of (n, c, frames), first or last (token), or none to take all its numbers. Default: the mean that its layout asks for.
     #[arg(long, value_name = "HOW")]
     pool: Option<Pool>,
     /// Bring every embedding to length 1.

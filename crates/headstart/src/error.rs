@@ -213,6 +213,14 @@ pub enum Error {
         /// Ids that it has.
         known: Vec<String>,
     },
+    /// A model of windows that cannot take those of a sound together, as an exported file would.
+    #[error(
+        "a file that takes sounds whole runs their windows together, and this model does not take that: {reason}"
+    )]
+    ExportWindows {
+        /// Why.
+        reason: String,
+    },
     /// A file of predictions that is gone on with is of other inputs, or of another model.
     #[error("cannot go on with {}: {reason}", path.display())]
     OtherRows {

@@ -54,6 +54,9 @@ pub fn export(
     check_space(head, backbone.space())?;
     let n_features = backbone.space().n_features;
     let recipe = backbone.runner().recipe();
+    if let (Some(reason), true) = (backbone.runner().one_by_one(), recipe.has_pieces()) {
+        return Err(Error::ExportWindows { reason: reason.to_owned() });
+    }
     let (body, served) = match recipe {
         // A file that is used without this program takes sounds whole.
         Recipe::Audio(audio) => {

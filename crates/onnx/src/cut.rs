@@ -62,6 +62,15 @@ pub fn cut(model: &OnnxModel, tap: &Tap) -> Result<OnnxModel, OnnxError> {
     Ok(cut)
 }
 
+/// Declares the rank of a model's output, which the file did not and the runtime does.
+pub fn declare_rank(model: &mut OnnxModel, rank: usize) {
+    let dims: Vec<Dim> = (0..rank).map(|it| if it == 0 { Dim::Batch } else { Dim::Unknown }).collect();
+    for output in &mut model.graph_mut().output {
+        let element = output.elem_type().unwrap_or(data_type::FLOAT);
+        *output = tensor_info(output.name(), element, &dims);
+    }
+}
+
 /// The rank of a tensor, where the file says it or what follows implies it.
 #[must_use]
 pub fn known_rank(model: &OnnxModel, tensor: &str) -> Option<usize> {

@@ -33,7 +33,7 @@ mod tests;
 
 pub use attach::{Layer, Nonlinearity, PIXELS, PixelInput, attach_head, output, take_pixels};
 pub use batch::{fix_batch_at_one, make_batch_dynamic};
-pub use cut::{EMBEDDING, cut, known_rank};
+pub use cut::{EMBEDDING, cut, declare_rank, known_rank};
 pub use error::OnnxError;
 pub use half_floats::to_f16;
 pub use inspect::{Summary, TensorSummary, has_operator};

@@ -226,13 +226,7 @@ fn append_normalization(to: &mut Appending<'_>, normalization: MelNormalization,
 /// `(n, samples)` to `(n, frames, frame_length)`.
 fn append_frames(to: &mut Appending<'_>, mel: &LogMel) -> String {
     let count = |it: usize| i64::try_from(it).unwrap_or(i64::MAX);
-    let mut sound = WAVEFORM.to_owned();
-    if mel.center {
-        let half = count(mel.n_fft / 2);
-        let pads = to.constant("mel_pads", &[4], &[0, half, 0, half]);
-        let reflect = AttributeProto::text("mode", "reflect");
-        sound = to.node("Pad", &[&sound, &pads], &name("mirrored"), vec![reflect]);
-    }
+    let sound = WAVEFORM.to_owned();
     // A sound shorter than a frame is filled up to one.
     let fill = [("mel_frame", count(mel.frame_length)), ("mel_none", 0)];
     let [frame, none] = fill.map(|(role, it)| to.constant(role, &[1], &[it]));
@@ -245,6 +239,14 @@ fn append_frames(to: &mut Appending<'_>, mel: &LogMel) -> String {
     let first = AttributeProto::int("axis", 0);
     let pads = to.node("Concat", &[&no_pads, &missing], &name("mel_fill"), vec![first]);
     let sound = to.node("Pad", &[&sound, &pads], &name("mel_sound"), vec![]);
+    let sound = if mel.center {
+        let half = count(mel.n_fft / 2);
+        let pads = to.constant("mel_pads", &[4], &[0, half, 0, half]);
+        let reflect = AttributeProto::text("mode", "reflect");
+        to.node("Pad", &[&sound, &pads], &name("mirrored"), vec![reflect])
+    } else {
+        sound
+    };
     let shape = to.node("Shape", &[&sound], &name("mel_shape"), vec![]);
     let [zero, one, length, hop] = [
         ("mel_zero", 0),

@@ -105,12 +105,16 @@ pub(crate) fn append_pool(
         Pool::Mean => match (mask, rank) {
             (Some(mask), None | Some(..=3)) => append_masked_mean(&mut to, tensor, &mask),
             (_, Some(3)) => to.over("ReduceMean", tensor, &[1], Some(0), EMBEDDING),
-            _ => {
-                let pooled = to.node("GlobalAveragePool", &[tensor], &format!("{EMBEDDING}_pooled"), vec![]);
-                to.node("Flatten", &[&pooled], EMBEDDING, vec![AttributeProto::int("axis", 1)])
-            }
+            _ => append_average(&mut to, tensor),
         },
+        Pool::MeanNct => append_average(&mut to, tensor),
     })
+}
+
+/// The mean over all that stands behind the channels: `(n, c, …)` → `(n, c)`.
+fn append_average(to: &mut Appending<'_>, tensor: &str) -> String {
+    let pooled = to.node("GlobalAveragePool", &[tensor], &format!("{EMBEDDING}_pooled"), vec![]);
+    to.node("Flatten", &[&pooled], EMBEDDING, vec![AttributeProto::int("axis", 1)])
 }
 
 /// The mean over the tokens that count: `(n, tokens, c)` → `(n, c)`.

@@ -29,6 +29,8 @@ pub enum Pool {
     Mean,
     /// Mean over the positions of `(n, h, w, c)` → `(n, c)`.
     MeanNhwc,
+    /// Mean over the positions of `(n, c, frames)` → `(n, c)`.
+    MeanNct,
     /// The first token: `(n, tokens, c)` → `(n, c)`.
     First,
     /// The last token that the mask counts: `(n, tokens, c)` → `(n, c)`.
@@ -36,16 +38,17 @@ pub enum Pool {
 }
 
 impl Pool {
-    const WORDS: [(&str, Self); 5] = [
+    const WORDS: [(&str, Self); 6] = [
         ("none", Self::None),
         ("mean", Self::Mean),
         ("mean-nhwc", Self::MeanNhwc),
+        ("mean-nct", Self::MeanNct),
         ("first", Self::First),
         ("last", Self::Last),
     ];
 }
 
-/// `none`, `mean`, `mean-nhwc`, `first` or `last`.
+/// `none`, `mean`, `mean-nhwc`, `mean-nct`, `first` or `last`.
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(Self::WORDS.iter().find(|it| it.1 == *self).map_or("", |it| it.0))

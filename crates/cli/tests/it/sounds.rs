@@ -163,12 +163,24 @@ fn models_of_sounds_by_other_hands() {
     place.run(&["fit-head", "--store", "two", "--out", "two.head", "--validation", "0"]).expect(0);
     let export = ["export", "--model", "any.onnx", "--head", "two.head", "--out", "two.onnx"];
     place.run(&[&export[..], &windows].concat()).expect(0);
+    // Whether frames or channels come last is seen, and their number said by the runtime where the file does not.
+    for (model, n_features) in [("any", 8), ("loose", 8), ("nct", 16)] {
+        let (file, store) = (format!("{model}.onnx"), format!("{model}.s"));
+        let ran = place.run(&["extract", "tones", "--model", &file, "--store", &store]).expect(0);
+        assert!(ran.stderr.contains(&format!("model {model}: {n_features} features")), "{}", ran.stderr);
+    }
+    let table = |store: &str| {
+        let out = format!("{store}.csv");
+        place.run(&["table", "--store", store, "--out", &out]).expect(0);
+        fs::read_to_string(place.path(&out)).expect("a table")
+    };
+    assert_eq!(table("any.s"), table("loose.s"));
     // Features are not guessed.
     let ran = place.run(&["extract", "tones", "--model", "random.onnx", "--store", "x"]).expect(2);
     assert!(ran.stderr.contains("`features`"), "{}", ran.stderr);
     let given = ["extract", "tones", "--model", "any.onnx", "--store", "x", "--front-end", "whisper-80"];
     let ran = place.run(&given).expect(2);
-    assert!(ran.stderr.contains("features, (n, bins, frames)"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("80 bins and 3000 frames"), "{}", ran.stderr);
 }
 
 #[test]
@@ -206,11 +218,13 @@ fn a_damaged_sound_costs_itself() {
     )
     .expect("written");
     fs::write(folder.join("notes.txt"), "no sound").expect("it is written");
+    // One of silence counts as silent, and none that failed does.
+    fs::write(place.path("tones/low/silent.wav"), wav(&[0.0; 3000], 16_000, 1)).expect("it is written");
     settle();
     let extract = ["extract", "tones", "--model", "bands.onnx", "--store", "s", "--json"];
     let ran = place.run(&extract).expect(1);
     let [n_embedded, n_cached, n_failed, _] = counts(&ran);
-    assert_eq!(n_embedded + n_cached + n_failed, 6 + 300);
+    assert_eq!(n_embedded + n_cached + n_failed, 7 + 300);
     assert!(n_embedded >= 60 && n_failed >= 60, "{n_embedded} {n_failed}");
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
     let reasons: Vec<String> = lines(&place.path("s/failures.jsonl"))

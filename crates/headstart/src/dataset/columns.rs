@@ -53,6 +53,11 @@ const GROUPS: [&str; 7] = ["group", "groups", "speaker", "speaker_id", "client_i
 /// What a store writes a label in, by its kind; in a store's own table, one of them has it.
 pub(super) const OF_STORE: [&str; 3] = ["label", "labels", "targets"];
 
+/// Whether a column of this name is taken for the paths of files.
+pub(super) fn is_path_column(name: &str) -> bool {
+    PATHS.contains(&name.to_lowercase().as_str())
+}
+
 /// Whether a column of this name is taken for texts.
 pub(super) fn is_text_column(name: &str) -> bool {
     TEXTS.contains(&name.to_lowercase().as_str())
@@ -121,7 +126,12 @@ impl Columns {
             [] => of_usual(&LABELS, "the label")?.into_iter().collect(),
             named => named.to_vec(),
         };
-        let (split, group) = (of_usual(&SPLITS, "the split")?, of_usual(&GROUPS, "the group")?);
+        // What is one of those already is nothing else.
+        let others: Vec<String> =
+            others.iter().filter(|it| **it != path && !labels.contains(it)).cloned().collect();
+        let split = one_of(manifest, &others, &SPLITS, "the split")?;
+        let is = |usual: &&str| others.iter().find(|it| it.to_lowercase() == **usual).cloned();
+        let group = GROUPS.iter().find_map(|it| is(&it));
         let n_labels = labels.len();
         let mut names: Vec<String> = [path].into_iter().chain(labels).collect();
         for name in &names {

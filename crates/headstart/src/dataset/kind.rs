@@ -7,9 +7,9 @@ use std::path::Path;
 use headstart_input::{FileFormat, InputKind};
 use headstart_store::column_names;
 
-use super::columns::is_text_column;
+use super::columns::{is_path_column, is_text_column};
 use super::folder::first_files;
-use super::{DatasetConfig, is_manifest};
+use super::{DatasetConfig, is_manifest, manifest};
 
 /// Files of a folder that are looked at.
 const MOST_FILES: usize = 5000;
@@ -34,10 +34,13 @@ pub fn kind_of(dataset: &Path, config: &DatasetConfig) -> InputKind {
             }
         }
     } else if is_manifest(dataset) {
-        seen.has_texts = has_texts(dataset);
-        begin_of(dataset)
-            .split([',', ';', '\t', '"', '\n', '\r'])
-            .for_each(|it| seen.add_file(Path::new(it)));
+        let names = columns_of(dataset);
+        let has_paths = config.path_column.is_some() || names.iter().any(|it| is_path_column(it));
+        seen.has_texts = !has_paths && names.iter().any(|it| is_text_column(it));
+        // The files that it names; what is wrong with it is said when it is read for good.
+        if let (true, Ok(listed)) = (has_paths, manifest::list(dataset, config)) {
+            listed.listing.inputs.iter().take(MOST_FILES).for_each(|it| seen.add_file(Path::new(&it.path)));
+        }
     }
     seen.kind()
 }
@@ -71,17 +74,24 @@ impl Seen {
     }
 }
 
-/// Whether a manifest has a column of texts by a usual name.
+/// Whether a manifest has a column of texts by a usual name, and none of files.
 fn has_texts(manifest: &Path) -> bool {
+    let names = columns_of(manifest);
+    names.iter().any(|it| is_text_column(it)) && !names.iter().any(|it| is_path_column(it))
+}
+
+/// The columns of a manifest, as far as a look at its begin tells them.
+fn columns_of(manifest: &Path) -> Vec<String> {
     if let Ok(names) = column_names(manifest) {
-        return names.iter().any(|it| is_text_column(it));
+        return names;
     }
     let begin = begin_of(manifest);
     let line = begin.lines().next().unwrap_or_default();
     match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line) {
-        Ok(row) => row.keys().any(|it| is_text_column(it)),
+        Ok(row) => row.keys().cloned().collect(),
         Err(_) => {
-            line.split([',', ';', '\t']).any(|it| is_text_column(it.trim_matches(['"', ' ', '\u{feff}'])))
+            let fields = line.split([',', ';', '\t']);
+            fields.map(|it| it.trim_matches(['"', ' ', '\u{feff}']).to_owned()).collect()
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::error::RecipeError;
 use crate::image::word;
 
 /// What is computed of a waveform first, for a model that takes no waveform: a name, or a table of its numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum FrontEnd {
     /// One that is known by name.
@@ -17,6 +19,9 @@ pub enum FrontEnd {
     /// Log-mel features of one's own numbers.
     LogMel(MelRecipe),
 }
+
+/// Most numbers of a step of a front end.
+const MOST_NUMBERS: usize = 1 << 26;
 
 /// Front ends that are known by name: those of feature extractors in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +167,16 @@ const NAMES: [(&str, NamedFrontEnd); 5] = [
     ("wespeaker", NamedFrontEnd::Wespeaker),
 ];
 
+/// By hand: an untagged enum's error names no field.
+impl<'de> Deserialize<'de> for FrontEnd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(name) => name.parse().map(Self::Named).map_err(D::Error::custom),
+            table => MelRecipe::deserialize(table).map(Self::LogMel).map_err(D::Error::custom),
+        }
+    }
+}
+
 impl FromStr for NamedFrontEnd {
     type Err = String;
 
@@ -267,7 +282,8 @@ impl FrontEnd {
         Some(mel.n_frames?.saturating_sub(1).saturating_mul(mel.hop_length).saturating_add(inside).max(1))
     }
 
-    pub(crate) fn check(&self) -> Result<(), RecipeError> {
+    /// Checks that its numbers can be followed, at a rate and for windows of so many samples.
+    pub(crate) fn check(&self, sample_rate: u32, n_window: usize) -> Result<(), RecipeError> {
         let Some(mel) = self.mel() else { return Ok(()) };
         let bad = |what: &'static str, value: f64| Err(RecipeError::Audio { what, value });
         // A transform is a matrix: no larger than some hundred megabytes.
@@ -278,6 +294,18 @@ impl FrontEnd {
                 return bad(what, n as f64);
             }
         }
+        if mel.frame_length < 2 {
+            return bad("frame-length", mel.frame_length as f64);
+        }
+        if mel.n_frames.unwrap_or(0).saturating_mul(mel.n_mels) > MOST_NUMBERS {
+            return bad("n-frames, for so many bins", mel.n_frames.unwrap_or(0) as f64);
+        }
+        // What is held of a window at once, in numbers of eight bytes.
+        let n_frames = n_window.saturating_sub(mel.frame_length) / mel.hop_length + 1;
+        let widest = mel.frame_length.max(mel.n_fft / 2 + 1).max(mel.n_mels);
+        if n_frames.saturating_mul(widest) > MOST_NUMBERS {
+            return bad("hop-length, for the frames that it makes of a window", mel.hop_length as f64);
+        }
         if !(mel.frame_length..=8192).contains(&mel.n_fft) || mel.center && mel.n_fft != mel.frame_length {
             return bad("n-fft, beside the frame-length", mel.n_fft as f64);
         }
@@ -285,14 +313,14 @@ impl FrontEnd {
             return bad("n-frames", mel.n_frames.unwrap_or(0) as f64);
         }
         let [low, high] = mel.range;
-        if !(low >= 0.0 && high.is_finite() && low < high) {
-            return bad("range, in Hz", low);
+        if !(low >= 0.0 && low < high && high <= f64::from(sample_rate) / 2.0) {
+            return bad("range, in Hz, up to half the sample rate", high);
         }
         if !(mel.floor.is_finite() && mel.floor > 0.0) {
             return bad("floor", mel.floor);
         }
         for (what, value) in [("preemphasis", mel.preemphasis), ("gain", mel.gain)] {
-            if !value.is_finite() {
+            if value.is_nan() || value.abs() > 1e9 {
                 return bad(what, value);
             }
         }

@@ -13,6 +13,10 @@ use crate::error::RecipeError;
 use crate::image::word;
 use crate::tensor::{Data, Tensor};
 
+/// Name how windows are cut and front ends computed in the fingerprint: another way gives other rows.
+const WINDOWS: &str = "1: the last one ends with the sound; 30 s, where any length will do";
+const FRONT_END: u32 = 1;
+
 /// Samples a second of most models of sounds.
 const SAMPLE_RATE: u32 = 16_000;
 
@@ -26,7 +30,7 @@ const LONGEST_WHOLE: f64 = 600.0;
 const PROBE: f64 = 1.0;
 
 /// Samples a window may have.
-const MOST_SAMPLES: f64 = 100e6;
+const MOST_SAMPLES: f64 = 16e6;
 
 /// How a sound becomes the input of a backbone. Enters the fingerprint as a whole.
 ///
@@ -169,7 +173,10 @@ impl AudioRecipe {
                 return bad(what, seconds);
             }
         }
-        self.front_end.as_ref().map_or(Ok(()), FrontEnd::check)
+        if let (Some(hop), true) = (self.hop, self.n_hop() > self.n_window()) {
+            return bad("hop, in seconds, of longer steps than windows", hop);
+        }
+        self.front_end.as_ref().map_or(Ok(()), |it| it.check(self.sample_rate, self.n_window()))
     }
 
     /// Samples of a window: as many as a piece of a sound has at most.
@@ -207,7 +214,7 @@ impl AudioRecipe {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "checked: 1 to 100 million"
+            reason = "checked: 1 to 16 million"
         )]
         let n = (seconds * f64::from(self.sample_rate)).round() as usize;
         n.max(1)
@@ -266,6 +273,11 @@ impl AudioRecipe {
         identity.insert("preprocess".to_owned(), json!(self));
         identity.insert("decoder".to_owned(), json!(DECODER));
         identity.insert("resampler".to_owned(), json!(RESAMPLER));
+        identity.insert("windows".to_owned(), json!(WINDOWS));
+        if let Some(front_end) = &self.front_end {
+            // What a name stands for, and the graph that computes it.
+            identity.insert("front_end".to_owned(), json!({"graph": FRONT_END, "log-mel": front_end.mel()}));
+        }
         identity
     }
 }

@@ -28,6 +28,29 @@ fn a_recipe_is_written_and_read_with_and_without_its_kind() {
         named.to_string(),
         "16000 Hz mono, ±1, windows of 30 s, shorter ones filled up with silence, as whisper-80 prepares them, their mean"
     );
+    for (front_end, expected) in [
+        ("\"whisper80\"", "expected one of: zero-mean-unit-variance, whisper-80"),
+        ("{ n-mel = 3 }", "unknown field `n-mel`"),
+    ] {
+        let err =
+            toml::from_str::<Recipe>(&format!("kind = \"audio\"\nfront-end = {front_end}")).unwrap_err();
+        assert!(err.to_string().contains(expected), "{err}");
+    }
+    for (numbers, expected) in [
+        ("hop = 2\nwindow = 1", "hop, in seconds, of longer steps than windows, cannot be 2"),
+        ("sample-rate = 8000\nfront-end = {}", "range, in Hz, up to half the sample rate, cannot be 8000"),
+        (
+            "front-end = { n-frames = 1000000, n-mels = 4096 }",
+            "n-frames, for so many bins, cannot be 1000000",
+        ),
+        ("front-end = { hop-length = 1, frame-length = 4096, n-fft = 4096 }", "hop-length, for the frames"),
+        ("front-end = { frame-length = 1 }", "frame-length, cannot be 1"),
+        ("window = 1001", "window, in seconds, cannot be 1001"),
+    ] {
+        let recipe: Recipe = toml::from_str(&format!("kind = \"audio\"\n{numbers}")).unwrap();
+        let err = recipe.check().unwrap_err().to_string();
+        assert!(err.starts_with(expected), "{err}");
+    }
     // TOML leaves out what is none, which would then be the default.
     let squeezed: Recipe = toml::from_str("short-side = 0").unwrap();
     assert_eq!(squeezed, Recipe::Image(ImageRecipe { short_side: None, ..ImageRecipe::imagenet() }));

@@ -193,6 +193,12 @@ fn what_a_dataset_holds_is_seen() {
     assert_eq!(manifest("c.csv", "id,Sentence,label\n1,see a.wavy thing,x\n"), InputKind::Text);
     assert_eq!(manifest("d.jsonl", "{\"audio\": \"a/b.mp3\", \"label\": \"x\"}\n"), InputKind::Audio);
     assert_eq!(manifest("e.jsonl", "{\"text\": \"good\", \"label\": \"x\"}\n"), InputKind::Text);
+    // What stands in texts is none of their files; what has files is not of the texts beside them.
+    assert_eq!(
+        manifest("f.csv", "text,label\nsee http://x.org/a.jpg,x\nit ends in .wav,y\n"),
+        InputKind::Text
+    );
+    assert_eq!(manifest("g.csv", "path,sentence,label\na.wav,hello,x\n"), InputKind::Audio);
     let named = DatasetConfig { text_column: Some("q".to_owned()), ..DatasetConfig::default() };
     assert_eq!(kind_of(&place.path().join("a.csv"), &named), InputKind::Text);
     // A folder with a manifest for each split.
