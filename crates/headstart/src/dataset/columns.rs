@@ -131,7 +131,7 @@ impl Columns {
             others.iter().filter(|it| **it != path && !labels.contains(it)).cloned().collect();
         let split = one_of(manifest, &others, &SPLITS, "the split")?;
         let is = |usual: &&str| others.iter().find(|it| it.to_lowercase() == **usual).cloned();
-        let group = GROUPS.iter().find_map(|it| is(&it));
+        let group = GROUPS.iter().find_map(is);
         let n_labels = labels.len();
         let mut names: Vec<String> = [path].into_iter().chain(labels).collect();
         for name in &names {
