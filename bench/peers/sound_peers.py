@@ -7,8 +7,8 @@ to the last row, start-up not counted; with OUT, names and rows go there, `.npz`
 """
 
 import json
-import math
 import multiprocessing
+import os
 import pathlib
 import sys
 import time
@@ -16,10 +16,12 @@ import time
 import numpy as np
 import soundfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../tests/python"))
+import sounds
+
 peer, model, output, window, hop, short, cores, folder = sys.argv[1:9]
 out = sys.argv[9] if len(sys.argv) > 9 else None
 window, hop, cores = int(window), int(hop), int(cores)
-RATE = 16000
 folder = pathlib.Path(folder)
 files = sorted(str(it) for it in folder.rglob("*") if it.suffix in (".wav", ".flac", ".mp3", ".ogg"))
 
@@ -33,35 +35,18 @@ def start(n_threads):
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def as_torchaudio(x, rate):
-    g = math.gcd(rate, RATE)
-    rate, to = rate // g, RATE // g
-    base = min(rate, to) * 0.99
-    width = math.ceil(6 * rate / base)
-    t = np.arange(-width, width + rate)[None] / rate - np.arange(to)[:, None] / to
-    t = np.clip(t * base, -6, 6)
-    kernel = (np.sinc(t) * np.cos(t * np.pi / 12) ** 2 * base / rate).astype(np.float32)
-    padded = np.pad(x, (width, width + rate))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, 2 * width + rate)[np.arange(0, len(x) + 1, rate)]
-    return (frames @ kernel.T).reshape(-1)[: math.ceil(to * len(x) / rate)]
-
-
 def embed(file):
     x, rate = soundfile.read(file, dtype="float32", always_2d=True)
     x = x.mean(axis=1)
-    if rate != RATE:
+    if rate != sounds.RATE:
         if out:
-            x = as_torchaudio(x, rate)
+            x = sounds.resample(x, rate)
         else:
             import soxr
 
-            x = soxr.resample(x, rate, RATE)
-    if len(x) < window:
-        x = np.pad(x, (0, window - len(x))) if short == "zeros" else np.resize(x, window)
-    begins = [*range(0, len(x) - window + 1, hop)]
-    if begins[-1] + window < len(x):
-        begins.append(len(x) - window)
-    rows = [session.run([output], {"waveform": x[None, it : it + window]})[0][0] for it in begins]
+            x = soxr.resample(x, rate, sounds.RATE)
+    cut = sounds.windows(x, window, hop, short)
+    rows = [session.run([output], {"waveform": it[None]})[0][0] for it in cut]
     return np.mean(rows, axis=0)
 
 

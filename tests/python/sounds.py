@@ -100,4 +100,5 @@ def embed(model, source, output, window, hop, short, statistics):
         print(json.dumps(row.tolist()))
 
 
-{"make": make, "embed": embed}[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    {"make": make, "embed": embed}[sys.argv[1]](*sys.argv[2:])

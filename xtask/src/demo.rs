@@ -163,12 +163,13 @@ fn parse(arguments: &[OsString]) -> Result<Options> {
         Options { dataset: None, model: None, out: target().join("demo"), made: Made::Pictures };
     let mut arguments = arguments.iter();
     while let Some(name) = arguments.next() {
-        match name.to_str() {
-            Some("--text") => options.made = Made::Texts,
-            Some("--audio") => options.made = Made::Sounds,
-            _ => {}
-        }
-        if name == "--text" || name == "--audio" {
+        let made = match name.to_str() {
+            Some("--text") => Some(Made::Texts),
+            Some("--audio") => Some(Made::Sounds),
+            _ => None,
+        };
+        if let Some(made) = made {
+            options.made = made;
             continue;
         }
         let value = arguments.next().with_context(|| format!("{} needs a value", name.to_string_lossy()))?;

@@ -22,7 +22,7 @@ pub(crate) fn make(folder: &Path, n_each: usize, seed: u64) -> Result<()> {
         fs::create_dir_all(&of_class).with_context(|| format!("cannot create {}", of_class.display()))?;
         for index in 0..n_each {
             let path = of_class.join(format!("{class}-{index:03}.wav"));
-            fs::write(&path, wav(&in_16_bits(&sound(class, &mut rng)))?)
+            fs::write(&path, wav(&in_16_bits(&sound(class, &mut rng)), 1)?)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
@@ -69,16 +69,18 @@ fn in_16_bits(samples: &[f64]) -> Vec<u8> {
     samples.iter().flat_map(sample).collect()
 }
 
-/// A WAV file of one channel of 16-bit samples, little-endian.
-pub(crate) fn wav(data: &[u8]) -> Result<Vec<u8>> {
+/// A WAV file of 16-bit samples, little-endian, those of all channels after one another.
+pub(crate) fn wav(data: &[u8], n_channels: u16) -> Result<Vec<u8>> {
     let n_bytes = u32::try_from(data.len())?;
     let mut bytes = b"RIFF".to_vec();
     bytes.extend((36 + n_bytes).to_le_bytes());
-    // PCM of one channel: rate, bytes a second, bytes a sample, bits.
-    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    // PCM: channels, rate, bytes a second, bytes of a sample of all channels, bits.
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+    bytes.extend(n_channels.to_le_bytes());
     bytes.extend(RATE.to_le_bytes());
-    bytes.extend((2 * RATE).to_le_bytes());
-    bytes.extend(b"\x02\0\x10\0data");
+    bytes.extend((2 * u32::from(n_channels) * RATE).to_le_bytes());
+    bytes.extend((2 * n_channels).to_le_bytes());
+    bytes.extend(b"\x10\0data");
     bytes.extend(n_bytes.to_le_bytes());
     bytes.extend(data);
     Ok(bytes)

@@ -75,8 +75,8 @@ impl Front {
             Self::Tokens => Ok(graph.clone()),
             Self::Waveform => take_waveform(graph).map_err(|err| model_error(id, err)),
             Self::Standardised => {
-                let taking = take_waveform(graph).map_err(|err| model_error(id, err))?;
-                Ok(standardise_waveform(&taking))
+                let taking = take_waveform(graph).and_then(|it| standardise_waveform(&it));
+                taking.map_err(|err| model_error(id, err))
             }
             Self::Mel(mel) => take_log_mel(graph, mel).map_err(|err| model_error(id, err)),
         }

@@ -154,7 +154,7 @@ impl<'a> Inputs<'a> {
         match decoded {
             Ok(decoded) => {
                 preparing.pieces = Some(self.clock.preprocess.time(|| self.recipe.pieces(decoded)));
-                preparing.next = preparing.prepare_next();
+                preparing.next = preparing.prepare_next().unwrap_or(None);
             }
             Err(err) => (preparing.tell)(Told::Failed(origin, err)),
         }
@@ -166,6 +166,9 @@ impl<'a> Inputs<'a> {
         self.is_over.store(true, Ordering::Relaxed);
     }
 }
+
+/// An input failed, which was told.
+struct Failed;
 
 /// An input that is being prepared, a piece ahead: whether a piece is the last one is known when there is no other.
 pub(crate) struct Preparing<'s, T> {
@@ -180,12 +183,12 @@ pub(crate) struct Preparing<'s, T> {
 }
 
 impl<T: Fn(Told)> Preparing<'_, T> {
-    /// The next piece; none behind the last one, and none where it fails.
-    fn prepare_next(&mut self) -> Option<Vec<Tensor>> {
-        let pieces = self.pieces.as_mut()?;
+    /// The next piece, none behind the last one; of an input that fails it tells why.
+    fn prepare_next(&mut self) -> Result<Option<Vec<Tensor>>, Failed> {
+        let Some(pieces) = &mut self.pieces else { return Ok(None) };
         let next = self.inputs.clock.decode.time(|| pieces.next());
         let ended = match (next, &self.file) {
-            (Some(Ok(tensors)), _) => return Some(tensors),
+            (Some(Ok(tensors)), _) => return Ok(Some(tensors)),
             (Some(Err(err)), _) => Err(ItemError::from(err)),
             (None, Some((file, before))) => expect_unchanged(file, *before),
             (None, None) => Ok(()),
@@ -195,13 +198,10 @@ impl<T: Fn(Told)> Preparing<'_, T> {
             self.inputs.remarks.add(&pieces.remarks());
         }
         self.pieces = None;
-        if let Err(err) = ended {
-            // What comes behind a failure is not the last piece of anything.
-            self.next = None;
-            self.number = u32::MAX;
+        ended.map(|()| None).map_err(|err| {
             (self.tell)(Told::Failed(self.origin, err));
-        }
-        None
+            Failed
+        })
     }
 }
 
@@ -210,10 +210,8 @@ impl<T: Fn(Told)> Iterator for Preparing<'_, T> {
 
     fn next(&mut self) -> Option<Prepared> {
         let tensors = self.next.take()?;
-        self.next = self.prepare_next();
-        if self.number == u32::MAX {
-            return None;
-        }
+        // What comes before a failure is not the last piece of anything, and need not be run.
+        self.next = self.prepare_next().ok()?;
         let piece = Piece { number: self.number, is_last: self.next.is_none() };
         self.number += 1;
         Some(Prepared { origin: self.origin, piece, tensors })

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use headstart_input::{Filling, Recipe, Remark};
+use headstart_input::Remark;
 use serde::Serialize;
 
 /// What was done to the inputs of a run that its user should know; of those that were prepared.
@@ -22,51 +22,6 @@ pub struct Remarks {
     pub n_silent: usize,
     /// Sounds of which parts did not decode, and were left out.
     pub n_damaged: usize,
-}
-
-impl Remarks {
-    /// What there is to say of them, a line each; `recipe` is what the inputs were prepared by.
-    #[must_use]
-    pub fn in_words(&self, recipe: &Recipe) -> Vec<String> {
-        let of = |n: usize, one: &str, several: &str| match n {
-            1 => format!("1 {one}"),
-            n => format!("{n} {several}"),
-        };
-        let mut lines = Vec::new();
-        if let (n @ 1.., Recipe::Text(text)) = (self.n_cut, recipe) {
-            let (texts, most) = (of(n, "text has", "texts have"), text.n_tokens());
-            let longest = if n == 1 { "it has" } else { "the longest has" };
-            let cut = if n == 1 { "was" } else { "were" };
-            lines.push(format!(
-                "warning: {texts} more than {most} tokens and {cut} cut ({longest} {}); max-tokens sets how many",
-                self.longest
-            ));
-        }
-        let Recipe::Audio(audio) = recipe else { return lines };
-        if self.n_damaged > 0 {
-            let sounds = of(self.n_damaged, "sound", "sounds");
-            lines.push(format!(
-                "warning: parts of {sounds} did not decode, or end too early; they are left out"
-            ));
-        }
-        if self.n_upsampled > 0 {
-            let sounds = of(self.n_upsampled, "sound has", "sounds have");
-            let (lowest, rate) = (self.lowest_rate, audio.sample_rate);
-            lines.push(format!(
-                "warning: {sounds} a lower rate than the model's {rate} Hz (down to {lowest} Hz): what is above half of that is not there"
-            ));
-        }
-        if self.n_short > 0 {
-            let sounds = of(self.n_short, "sound is", "sounds are");
-            let with = if audio.short == Filling::Zeros { "filled up with silence" } else { "repeated" };
-            let window = audio.n_window() as f64 / f64::from(audio.sample_rate);
-            lines.push(format!("{sounds} shorter than a window of {window} s, and {with}"));
-        }
-        if self.n_silent > 0 {
-            lines.push(format!("warning: {} silent", of(self.n_silent, "sound is", "sounds are")));
-        }
-        lines
-    }
 }
 
 /// Remarks that threads share.

@@ -64,11 +64,11 @@ pub(crate) fn read_file(path: &Path, before: FileStat) -> Result<(Vec<u8>, FileS
     let mut file = File::open(path).map_err(ItemError::Read)?;
     let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0));
     file.by_ref().take(before.size + 1).read_to_end(&mut bytes).map_err(ItemError::Read)?;
-    let stat = file_stat(&file.metadata().map_err(ItemError::Read)?);
-    if stat != before || stat.size != bytes.len() as u64 {
+    expect_unchanged(&file, before)?;
+    if before.size != bytes.len() as u64 {
         return Err(ItemError::Changed);
     }
-    Ok((bytes, settled(stat)))
+    Ok((bytes, settled(before)))
 }
 
 /// A file that was looked at, its digest, and the stat to remember; its bytes are not held.

@@ -48,6 +48,7 @@ pub use rows::{JSON_VERSION, PredictionRows, Resumed, RowFormat, csv_line};
 pub use samples::Samples;
 pub use survey::{Cpu, ModelFound, RuntimeFound, Survey};
 pub use table::{TableWritten, write_table};
+pub use words::remarks_in_words;
 
 pub use headstart_backbone::{Backbone, Content, Device, Precision, Remarks, RunConfig, Source};
 pub use headstart_head::{HeadModel, Outputs, Prediction, Task};

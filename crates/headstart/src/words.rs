@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use headstart_input::InputKind;
+use headstart_backbone::Remarks;
+use headstart_input::{Filling, InputKind, Recipe};
 
 use crate::error::clip;
 use crate::event::Note;
@@ -25,6 +26,47 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&of_model(self))
     }
+}
+
+/// What there is to say of what was done to inputs, a line each; `recipe` is what the inputs were prepared by.
+#[must_use]
+pub fn remarks_in_words(remarks: &Remarks, recipe: &Recipe) -> Vec<String> {
+    let of = |n: usize, one: &str, several: &str| match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {several}"),
+    };
+    let mut lines = Vec::new();
+    if let (n @ 1.., Recipe::Text(text)) = (remarks.n_cut, recipe) {
+        let (texts, most) = (of(n, "text has", "texts have"), text.n_tokens());
+        let longest = if n == 1 { "it has" } else { "the longest has" };
+        let cut = if n == 1 { "was" } else { "were" };
+        lines.push(format!(
+            "warning: {texts} more than {most} tokens and {cut} cut ({longest} {}); max-tokens sets how many",
+            remarks.longest
+        ));
+    }
+    let Recipe::Audio(audio) = recipe else { return lines };
+    if remarks.n_damaged > 0 {
+        let sounds = of(remarks.n_damaged, "sound", "sounds");
+        lines.push(format!("warning: parts of {sounds} did not decode, or end too early; they are left out"));
+    }
+    if remarks.n_upsampled > 0 {
+        let sounds = of(remarks.n_upsampled, "sound has", "sounds have");
+        let (lowest, rate) = (remarks.lowest_rate, audio.sample_rate);
+        lines.push(format!(
+            "warning: {sounds} a lower rate than the model's {rate} Hz (down to {lowest} Hz): what is above half of that is not there"
+        ));
+    }
+    if remarks.n_short > 0 {
+        let sounds = of(remarks.n_short, "sound is", "sounds are");
+        let with = if audio.short == Filling::Zeros { "filled up with silence" } else { "repeated" };
+        let window = audio.n_window() as f64 / f64::from(audio.sample_rate);
+        lines.push(format!("{sounds} shorter than a window of {window} s, and {with}"));
+    }
+    if remarks.n_silent > 0 {
+        lines.push(format!("warning: {} silent", of(remarks.n_silent, "sound is", "sounds are")));
+    }
+    lines
 }
 
 /// A note of a model or a device.

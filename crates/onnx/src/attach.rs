@@ -4,6 +4,7 @@ use crate::cut::{Dim, tensor_info};
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, data_type};
 use crate::names::{free_names, tell_nodes_from_tensors};
+use crate::opset::expect_opset;
 use crate::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// A fully connected layer of a head: `activation(x · weight + bias)`.
@@ -144,9 +145,7 @@ const PIXEL_TENSORS: [&str; 7] = [
 /// [`OnnxError::OpsetTooOld`] below opset 7, whose arithmetic does not broadcast.
 pub fn take_pixels(model: &OnnxModel, pixels: &PixelInput) -> Result<OnnxModel, OnnxError> {
     let opset = model.opset();
-    if opset < 7 {
-        return Err(OnnxError::OpsetTooOld { found: opset, needed: 7, operator: None });
-    }
+    expect_opset(opset, 7, None)?;
     let mut model = model.clone();
     free_names(model.graph_mut(), &PIXEL_TENSORS);
     let input = model.single_input()?;

@@ -6,13 +6,13 @@
 
 use std::f64::consts::PI;
 
-use crate::cut::{Dim, tensor_info};
+use crate::cut::Dim;
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, data_type};
-use crate::names::free_names;
+use crate::opset::expect_opset;
 use crate::pool::Appending;
 use crate::proto::{AttributeProto, TensorProto};
-use crate::waveform::{WAVEFORM, expect_opset, in_front};
+use crate::waveform::{WAVEFORM, with_waveform};
 
 /// How a waveform becomes log-mel features.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,28 +111,20 @@ pub enum MelNormalization {
 /// # Errors
 /// [`OnnxError::InputCount`] unless the model has exactly one input; [`OnnxError::OpsetTooOld`] below opset 13.
 pub fn take_log_mel(model: &OnnxModel, mel: &LogMel) -> Result<OnnxModel, OnnxError> {
-    expect_opset(model, 13, "Pad")?;
+    expect_opset(model.opset(), 13, Some("Pad"))?;
     let input = model.single_input()?;
     let (rank, element) = (input.dims().map_or(3, |it| it.len()), input.elem_type());
-    let opset = model.opset();
-    let mut model = model.clone();
-    free_names(model.graph_mut(), &[WAVEFORM]);
-    let old = model.single_input()?.name().to_owned();
-    let graph = model.graph_mut();
-    graph.input.retain(|it| it.name() != old);
-    graph.input.insert(0, tensor_info(WAVEFORM, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]));
-    in_front(graph, opset, |to| {
+    with_waveform(model, Dim::Unknown, |to, old| {
         let features = append_mel(to, mel);
         let float = AttributeProto::int("to", element.unwrap_or(data_type::FLOAT));
         // `(n, 1, n_mels, frames)` is what models made of pictures' take.
         if rank == 4 {
             let cast = to.node("Cast", &[&features], &name("cast"), vec![float]);
-            to.over("Unsqueeze", &cast, &[1], None, &old);
+            to.over("Unsqueeze", &cast, &[1], None, old);
         } else {
-            to.node("Cast", &[&features], &old, vec![float]);
+            to.node("Cast", &[&features], old, vec![float]);
         }
-    });
-    Ok(model)
+    })
 }
 
 fn name(role: &str) -> String {

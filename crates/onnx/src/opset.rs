@@ -151,3 +151,11 @@ fn move_attributes(
     }
     node.attribute.retain(|it| !attributes.contains(&it.name.as_deref().unwrap_or_default()));
 }
+
+/// Refuses an opset that lacks what is needed, for an operator where it is that alone.
+pub(crate) fn expect_opset(found: i64, needed: i64, operator: Option<&str>) -> Result<(), OnnxError> {
+    if found >= needed {
+        return Ok(());
+    }
+    Err(OnnxError::OpsetTooOld { found, needed, operator: operator.map(str::to_owned) })
+}

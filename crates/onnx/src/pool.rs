@@ -4,6 +4,7 @@ use crate::cut::{Dim, EMBEDDING, tensor_info};
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, data_type};
 use crate::names::free_names;
+use crate::opset::expect_opset;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use crate::tap::Pool;
 
@@ -133,13 +134,7 @@ fn append_masked_mean(to: &mut Appending<'_>, tensor: &str, mask: &str) -> Strin
 
 /// The last token that counts, of rows that are filled up at their end: `(n, tokens, c)` → `(n, c)`.
 fn append_last(to: &mut Appending<'_>, tensor: &str, mask: &str) -> Result<String, OnnxError> {
-    if to.opset < 12 {
-        return Err(OnnxError::OpsetTooOld {
-            found: to.opset,
-            needed: 12,
-            operator: Some("GatherND".to_owned()),
-        });
-    }
+    expect_opset(to.opset, 12, Some("GatherND"))?;
     let name = |role: &str| format!("{EMBEDDING}_{role}");
     let integer = AttributeProto::int("to", data_type::INT64);
     let mask = to.node("Cast", &[mask], &name("mask"), vec![integer]);

@@ -4,8 +4,9 @@ use crate::cut::{Dim, tensor_info};
 use crate::error::OnnxError;
 use crate::model::{OnnxModel, data_type};
 use crate::names::free_names;
+use crate::opset::expect_opset;
 use crate::pool::{Appending, is_token_mask};
-use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use crate::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// Name of the waveform input.
 pub const WAVEFORM: &str = "waveform";
@@ -48,7 +49,7 @@ pub fn fill_mask(model: &mut OnnxModel) -> Result<(), OnnxError> {
     let mask = inputs.iter().find(|it| is_token_mask(it.name()));
     let (Some(waveform), Some(mask)) = (waveform, mask) else { return Ok(()) };
     let (mask, element) = (mask.name().to_owned(), mask.elem_type().unwrap_or(data_type::INT64));
-    expect_opset(model, 8, "Expand")?;
+    expect_opset(model.opset(), 8, Some("Expand"))?;
     let graph = model.graph_mut();
     let [shape, one, ones] = ["shape", "one", "ones"].map(|it| format!("{mask}/{it}"));
     free_names(graph, &[&shape, &one, &ones]);
@@ -75,27 +76,19 @@ pub fn take_waveform(model: &OnnxModel) -> Result<OnnxModel, OnnxError> {
         return Ok(model.clone());
     }
     let length = waveform_length(model).map_or(Dim::Unknown, Dim::Fixed);
-    let opset = model.opset();
-    let mut model = model.clone();
-    free_names(model.graph_mut(), &[WAVEFORM, HALF]);
-    let old = model.single_input()?.name().to_owned();
-    let graph = model.graph_mut();
-    graph.input.retain(|it| it.name() != old);
-    graph.input.insert(0, tensor_info(WAVEFORM, data_type::FLOAT, &[Dim::Batch, length]));
-    in_front(graph, opset, |to| {
+    with_waveform(model, length, |to, old| {
         let to_half = AttributeProto::int("to", data_type::FLOAT16);
         let mut tensor = WAVEFORM.to_owned();
         if is_half {
-            let output = if is_wide { HALF } else { &old };
+            let output = if is_wide { HALF } else { old };
             tensor = to.node("Cast", &[&tensor], output, vec![to_half]);
         }
         match (is_wide, is_half) {
-            (true, _) => drop(to.over("Unsqueeze", &tensor, &[1], None, &old)),
+            (true, _) => drop(to.over("Unsqueeze", &tensor, &[1], None, old)),
             (false, true) => {}
-            (false, false) => drop(to.node("Identity", &[&tensor], &old, vec![])),
+            (false, false) => drop(to.node("Identity", &[&tensor], old, vec![])),
         }
-    });
-    Ok(model)
+    })
 }
 
 /// Least variance of a sound that is divided by its deviation: that of transformers' feature extractor.
@@ -103,30 +96,18 @@ const LEAST_VARIANCE: f32 = 1e-7;
 
 /// Brings the waveform of a model to mean 0 and variance 1, each sound by itself.
 ///
-/// # Panics
-/// Never on a model that [takes a waveform](take_waveform).
-#[must_use]
-pub fn standardise_waveform(model: &OnnxModel) -> OnnxModel {
-    let opset = model.opset();
-    let mut model = model.clone();
-    free_names(model.graph_mut(), &[WAVEFORM]);
-    let graph = model.graph_mut();
-    let mut input = graph.input.remove(0);
-    let old = input.name().to_owned();
-    input.name = Some(WAVEFORM.to_owned());
-    graph.input.insert(0, input);
-    in_front(graph, opset, |to| {
+/// # Errors
+/// [`OnnxError::InputCount`] unless the model has exactly one input.
+pub fn standardise_waveform(model: &OnnxModel) -> Result<OnnxModel, OnnxError> {
+    let length = waveform_length(model).map_or(Dim::Unknown, Dim::Fixed);
+    with_waveform(model, length, |to, old| {
         let name = |role: &str| format!("{WAVEFORM}/{role}");
-        let mean = to.over("ReduceMean", WAVEFORM, &[1], Some(1), &name("mean"));
-        let centred = to.node("Sub", &[WAVEFORM, &mean], &name("centred"), vec![]);
-        let squares = to.node("Mul", &[&centred, &centred], &name("squares"), vec![]);
-        let variance = to.over("ReduceMean", &squares, &[1], Some(1), &name("variance"));
+        let Moments { centred, variance, .. } = append_moments(to, WAVEFORM, 1, &name);
         to.graph.initializer.push(TensorProto::from_f32(name("least"), &[], &[LEAST_VARIANCE]));
         let variance = to.node("Add", &[&variance, &name("least")], &name("variance_and_least"), vec![]);
         let std = to.node("Sqrt", &[&variance], &name("std"), vec![]);
-        to.node("Div", &[&centred, &std], &old, vec![]);
-    });
-    model
+        to.node("Div", &[&centred, &std], old, vec![]);
+    })
 }
 
 /// How a graph cuts windows, and what becomes of their rows.
@@ -162,26 +143,19 @@ pub enum ShortSound {
 /// # Panics
 /// Never on a model from [`cut`](crate::cut()) that [takes a waveform](take_waveform).
 pub fn cut_windows(model: &OnnxModel, windows: &GraphWindows) -> Result<OnnxModel, OnnxError> {
-    expect_opset(model, 12, "Max")?;
+    expect_opset(model.opset(), 12, Some("Max"))?;
+    let mut model = with_waveform(model, Dim::Unknown, |to, old| append_windows(to, windows, old))?;
     let opset = model.opset();
-    let mut model = model.clone();
-    free_names(model.graph_mut(), &[WAVEFORM]);
-    let old = model.single_input()?.name().to_owned();
     let graph = model.graph_mut();
-    graph.input.clear();
-    graph.input.push(tensor_info(WAVEFORM, data_type::FLOAT, &[Dim::Batch, Dim::Unknown]));
-    in_front(graph, opset, |to| append_windows(to, windows, &old));
     let rows = graph.output[0].name().to_owned();
     let mut to = Appending { graph, opset };
-    let mean = to.over("ReduceMean", &rows, &[0], Some(1), &format!("{MERGED}_mean"));
+    let name = |role: &str| format!("{MERGED}_{role}");
     let row = if windows.has_std {
-        let centred = to.node("Sub", &[&rows, &mean], &format!("{MERGED}_centred"), vec![]);
-        let squares = to.node("Mul", &[&centred, &centred], &format!("{MERGED}_squares"), vec![]);
-        let variance = to.over("ReduceMean", &squares, &[0], Some(1), &format!("{MERGED}_variance"));
-        let std = to.node("Sqrt", &[&variance], &format!("{MERGED}_std"), vec![]);
+        let Moments { mean, variance, .. } = append_moments(&mut to, &rows, 0, &name);
+        let std = to.node("Sqrt", &[&variance], &name("std"), vec![]);
         to.node("Concat", &[&mean, &std], MERGED, vec![AttributeProto::int("axis", 1)])
     } else {
-        mean
+        to.over("ReduceMean", &rows, &[0], Some(1), &name("mean"))
     };
     graph.output = vec![tensor_info(&row, data_type::FLOAT, &[Dim::Batch, Dim::Unknown])];
     Ok(model)
@@ -236,17 +210,38 @@ fn append_windows(to: &mut Appending<'_>, windows: &GraphWindows, output: &str) 
     to.node("Gather", &[&sound, &places], output, vec![AttributeProto::int("axis", 0)]);
 }
 
-/// Puts nodes before those that are there.
-pub(crate) fn in_front(graph: &mut GraphProto, opset: i64, append: impl FnOnce(&mut Appending<'_>)) {
-    let behind = std::mem::take(&mut graph.node);
-    append(&mut Appending { graph, opset });
-    graph.node.extend(behind);
+/// Tensors of moments over an axis, which stays.
+struct Moments {
+    mean: String,
+    /// The tensor without its mean.
+    centred: String,
+    variance: String,
 }
 
-pub(crate) fn expect_opset(model: &OnnxModel, needed: i64, operator: &str) -> Result<(), OnnxError> {
-    let found = model.opset();
-    if found >= needed {
-        return Ok(());
-    }
-    Err(OnnxError::OpsetTooOld { found, needed, operator: Some(operator.to_owned()) })
+fn append_moments(to: &mut Appending<'_>, tensor: &str, axis: i64, name: &dyn Fn(&str) -> String) -> Moments {
+    let mean = to.over("ReduceMean", tensor, &[axis], Some(1), &name("mean"));
+    let centred = to.node("Sub", &[tensor, &mean], &name("centred"), vec![]);
+    let squares = to.node("Mul", &[&centred, &centred], &name("squares"), vec![]);
+    let variance = to.over("ReduceMean", &squares, &[axis], Some(1), &name("variance"));
+    Moments { mean, centred, variance }
+}
+
+/// Replaces the one input of a model by a waveform, float32 `(n, samples)`; what makes the old input of it, whose name it
+/// is told, comes first in the graph.
+pub(crate) fn with_waveform(
+    model: &OnnxModel,
+    length: Dim,
+    append: impl FnOnce(&mut Appending<'_>, &str),
+) -> Result<OnnxModel, OnnxError> {
+    let opset = model.opset();
+    let mut model = model.clone();
+    free_names(model.graph_mut(), &[WAVEFORM, HALF]);
+    let old = model.single_input()?.name().to_owned();
+    let graph = model.graph_mut();
+    graph.input.retain(|it| it.name() != old);
+    graph.input.insert(0, tensor_info(WAVEFORM, data_type::FLOAT, &[Dim::Batch, length]));
+    let behind = std::mem::take(&mut graph.node);
+    append(&mut Appending { graph, opset }, &old);
+    graph.node.extend(behind);
+    Ok(model)
 }

@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use crate::{cargo, python, root, run as run_command, target};
+use crate::{cargo, python, root, run as run_command, say, target};
 
 /// What every benchmark takes: `bench NAME [--quick] [--json FILE]`.
 pub(crate) struct Options {
@@ -90,6 +90,39 @@ impl Sides {
         let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
         Ok(Self { program: target().join("release/headstart"), python, cores })
     }
+}
+
+/// Inputs a second of ours (asked for as none) and of each peer, in turns, and how much faster than the best peer ours is.
+fn side_by_side(
+    name: &str,
+    noun: &str,
+    peers: &[&str],
+    n_rounds: usize,
+    rate: &mut dyn FnMut(Option<&str>) -> Result<f64>,
+) -> Result<(Value, f64)> {
+    let mut ours = Vec::new();
+    let mut theirs: Vec<(&str, Vec<f64>)> = peers.iter().map(|it| (*it, Vec::new())).collect();
+    for round in 0..n_rounds {
+        say(&format!("{name}: round {} of {n_rounds}", round + 1));
+        ours.push(rate(None)?);
+        for (peer, rates) in &mut theirs {
+            rates.push(rate(Some(peer))?);
+        }
+    }
+    let ours = median(&ours)?;
+    say(&format!("\n{name}: {noun}s/s from the first {noun} to the last row"));
+    say(&format!("{:<40}{ours:>10.1}", "headstart, cpu f32"));
+    let mut row = Map::from_iter([("headstart".to_owned(), json!(ours))]);
+    let mut best = 0.0_f64;
+    for (peer, rates) in &theirs {
+        let rate = median(rates)?;
+        best = best.max(rate);
+        say(&format!("{peer:<40}{rate:>10.1}"));
+        row.insert((*peer).to_owned(), json!(rate));
+    }
+    say(&format!("{:<40}{:>9.2}×\n", "the best of them", ours / best));
+    row.insert("vs_best_peer".to_owned(), json!(ours / best));
+    Ok((Value::Object(row), ours / best))
 }
 
 /// A number of a result; NaN where there is none.

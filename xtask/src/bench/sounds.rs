@@ -10,7 +10,7 @@ use headstart_input::{AudioRecipe, Limits, Recipe};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Options, Sides, json_of, median, number};
+use super::{Options, Sides, json_of, median, number, side_by_side};
 use crate::tones::{RATE, wav};
 use crate::{headstart_setup, root, run, say, target};
 
@@ -116,30 +116,13 @@ impl Bench {
 
     /// Sounds a second on all sides, in turns, and how much faster than the best peer ours is.
     fn speed(&self, name: &str, model: &Model, folder: &Path, n_rounds: usize) -> Result<(Value, f64)> {
-        let mut ours = Vec::new();
-        let mut peers: Vec<(&str, Vec<f64>)> = PEERS.iter().map(|it| (*it, Vec::new())).collect();
-        for _ in 0..n_rounds {
-            let result = self.extract(folder, model.id)?;
-            ours.push(number(&result, "n_embedded") / number(&result, "pipeline_seconds"));
-            for (peer, rates) in &mut peers {
-                let result = self.peer(peer, model, folder, None)?;
-                rates.push(number(&result, "n_sounds") / number(&result, "seconds"));
-            }
-        }
-        let ours = median(&ours)?;
-        say(&format!("\n{name}: sounds/s from the first sound to the last row"));
-        say(&format!("{:<40}{ours:>10.1}", "headstart, cpu f32"));
-        let mut row = Map::from_iter([("headstart".to_owned(), json!(ours))]);
-        let mut best = 0.0_f64;
-        for (peer, rates) in &peers {
-            let rate = median(rates)?;
-            best = best.max(rate);
-            say(&format!("{peer:<40}{rate:>10.1}"));
-            row.insert((*peer).to_owned(), json!(rate));
-        }
-        say(&format!("{:<40}{:>9.2}×", "the best of them", ours / best));
-        row.insert("vs_best_peer".to_owned(), json!(ours / best));
-        Ok((Value::Object(row), ours / best))
+        side_by_side(name, "sound", &PEERS, n_rounds, &mut |peer| {
+            let (result, n) = match peer {
+                None => (self.extract(folder, model.id)?, ["n_embedded", "pipeline_seconds"]),
+                Some(peer) => (self.peer(peer, model, folder, None)?, ["n_sounds", "seconds"]),
+            };
+            Ok(number(&result, n[0]) / number(&result, n[1]))
+        })
     }
 
     /// What the program says of a fresh extraction.
@@ -226,7 +209,7 @@ impl Bench {
             }
         }
         samples.truncate(n_bytes);
-        fs::write(&file, wav(&samples)?)?;
+        fs::write(&file, wav(&samples, 1)?)?;
         let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
         let n_windows = (60 * MINUTES * RATE as usize).div_ceil(model.fed[0].parse::<usize>()?);
         let (mut seconds, mut decode, mut infer) = (Vec::new(), Vec::new(), Vec::new());

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
-use super::{Options, Sides, json_of, median, number};
+use super::{Options, Sides, json_of, number, side_by_side};
 use crate::{headstart_setup, root, run, say, target};
 
 const MODEL: &str = "minilm-l6-v2-f16";
@@ -104,29 +104,10 @@ impl Bench {
 
     /// Texts a second on all sides, in turns, and how much faster than the best peer ours is.
     fn speed(&self, name: &str, file: &Path, n_rounds: usize) -> Result<(Value, f64)> {
-        let mut ours = Vec::new();
-        let mut peers: Vec<(&str, Vec<f64>)> = PEERS.iter().map(|it| (*it, Vec::new())).collect();
-        for round in 0..n_rounds {
-            say(&format!("{name}: round {} of {n_rounds}", round + 1));
-            ours.push(self.extract(file, &target().join("bench/store-texts"))?);
-            for (peer, rates) in &mut peers {
-                rates.push(self.peer(peer, file, None)?);
-            }
-        }
-        let ours = median(&ours)?;
-        say(&format!("\n{name}: texts/s from the first text to the last row"));
-        say(&format!("{:<40}{ours:>10.1}", "headstart, cpu f32"));
-        let mut row = Map::from_iter([("headstart".to_owned(), json!(ours))]);
-        let mut best = 0.0_f64;
-        for (peer, rates) in &peers {
-            let rate = median(rates)?;
-            best = best.max(rate);
-            say(&format!("{peer:<40}{rate:>10.1}"));
-            row.insert((*peer).to_owned(), json!(rate));
-        }
-        say(&format!("{:<40}{:>9.2}×\n", "the best of them", ours / best));
-        row.insert("vs_best_peer".to_owned(), json!(ours / best));
-        Ok((Value::Object(row), ours / best))
+        side_by_side(name, "text", &PEERS, n_rounds, &mut |peer| match peer {
+            None => self.extract(file, &target().join("bench/store-texts")),
+            Some(peer) => self.peer(peer, file, None),
+        })
     }
 
     /// Texts a second of a fresh extraction.

@@ -13,6 +13,7 @@ use ndarray::{Array1, Array2};
 use serde_json::json;
 
 use crate::root;
+use crate::tones::wav;
 
 /// One picture in every format, and odd ones that once were read wrongly.
 pub(crate) fn pictures() -> Result<Vec<Vec<u8>>> {
@@ -51,13 +52,7 @@ pub(crate) fn sounds() -> Result<Vec<Vec<u8>>> {
     let mut files: Vec<Vec<u8>> = names.iter().map(read).collect::<Result<_>>()?;
     // 16 bits, two channels.
     let samples: Vec<u8> = (0..1600_i16).flat_map(|it| ((it % 37) * 800).to_le_bytes()).collect();
-    let n_bytes = u32::try_from(samples.len())?;
-    let mut wav = b"RIFF".to_vec();
-    wav.extend((36 + n_bytes).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x10\0data");
-    wav.extend(n_bytes.to_le_bytes());
-    wav.extend(samples);
-    files.push(wav);
+    files.push(wav(&samples, 2)?);
     Ok(files)
 }
 

@@ -43,11 +43,12 @@ pub(crate) fn run(args: &ExportArgs, places: &Places) -> Result<Ended> {
     let engine = args.run.engine(places).limited_to(1);
     let mut backbone = engine.backbone(&args.model.for_head(&head), &mut |it| listener.hear(it))?;
     let exported = export(&mut backbone, &head, &args.out, &args.samples)?;
-    say_export(&args.out, &exported, backbone.runner().recipe().kind().nouns()[1]);
+    say_export(&args.out, &exported, backbone.runner().recipe().kind());
     Ok(Ended::Good)
 }
 
-pub(crate) fn say_export(out: &Path, exported: &Exported, nouns: &str) {
+pub(crate) fn say_export(out: &Path, exported: &Exported, kind: InputKind) {
+    let nouns = kind.nouns()[1];
     let Verification { n_samples, max_abs_difference, tolerance } = exported.verification;
     report::say(format!(
         "wrote {} ({}): agrees with the head to {max_abs_difference:.1e} on {n_samples} {nouns} (tolerance {tolerance:.0e})",
@@ -57,8 +58,7 @@ pub(crate) fn say_export(out: &Path, exported: &Exported, nouns: &str) {
     match &exported.page {
         Some(page) => {
             // The page of texts has none in JavaScript.
-            let languages =
-                if nouns == InputKind::Text.nouns()[1] { "Python" } else { "Python and JavaScript" };
+            let languages = if kind == InputKind::Text { "Python" } else { "Python and JavaScript" };
             report::say(format!("how to use it from {languages}: {}", page.display()));
         }
         None => report::say(format!(

@@ -8,7 +8,10 @@ use clap::Args;
 use headstart::backbone::{Backbone, CutModel, Report};
 use headstart::input::Recipe;
 use headstart::store::{Finished, Run};
-use headstart::{Dataset, Engine, Event, Extraction, InputKind, Places, Remarks, Shard, peak_memory_bytes};
+use headstart::{
+    Dataset, Engine, Event, Extraction, InputKind, Places, Remarks, Shard, peak_memory_bytes,
+    remarks_in_words,
+};
 use serde_json::{Value, json};
 
 use super::say_first;
@@ -197,7 +200,7 @@ fn nouns(backbone: &Backbone) -> &'static str {
 
 /// What was done to inputs that their user should know.
 pub(crate) fn say_remarks(remarks: Remarks, recipe: &Recipe) {
-    remarks.in_words(recipe).into_iter().for_each(report::say);
+    remarks_in_words(&remarks, recipe).into_iter().for_each(report::say);
 }
 
 fn say_shards(finished: &Finished) {

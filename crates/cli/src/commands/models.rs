@@ -110,7 +110,9 @@ fn list(all: bool, as_json: bool, places: &Places) -> Result<Ended> {
 }
 
 fn inspect(name: &str, as_json: bool, places: &Places) -> Result<Ended> {
-    let model = match Registry::builtin().get(name).map(|it| find_local(it, places)).transpose()?.flatten() {
+    let registry = Registry::builtin();
+    let registered = registry.get(name);
+    let model = match registered.map(|it| find_local(it, places)).transpose()?.flatten() {
         Some(ModelSource::Embedded(bytes)) => OnnxModel::from_bytes(bytes.to_vec()),
         Some(ModelSource::File(path)) => OnnxModel::load(&path),
         None => OnnxModel::load(name.as_ref()),
@@ -119,9 +121,8 @@ fn inspect(name: &str, as_json: bool, places: &Places) -> Result<Ended> {
     let summary = Summary::of(&model);
     let engine = Engine::new(EngineConfig { places: Some(places.clone()), ..EngineConfig::default() });
     // A file is one whatever it is called, unless an id is.
-    let is_id = Registry::builtin().get(name).is_some();
-    let asked =
-        if is_id { name.to_owned() } else { Path::new(".").join(name).to_string_lossy().into_owned() };
+    let path = || Path::new(".").join(name).to_string_lossy().into_owned();
+    let asked = registered.map_or_else(path, |it| it.id.clone());
     let made = engine.model(&ModelConfig::from(asked.as_str()), &mut |_| ()).map_err(anyhow::Error::from);
     let tap = made.as_ref().ok().map(|it| it.tap.clone()).or_else(|| find_tap(&model).ok());
     let (kind, fed) =

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     if backbone.model().id == EMBEDDED_ID && args.model.named().is_none() {
         offer_better(places);
     }
-    let nouns = dataset.kind.nouns()[1];
+    let kind = dataset.kind;
     let extraction = engine.extract(&mut backbone, dataset, &store, None, &mut |it| listener.hear(it))?;
     listener.finish();
     let embedded = start.elapsed().as_secs_f64();
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &TrainArgs, places: &Places) -> Result<Ended> {
     listener.finish();
     fit_head::say_fitted(&fitted, fitted.fit_time, &config, &mut listener);
     let exported = export(&mut backbone, &fitted.head, &args.out, &[])?;
-    export_command::say_export(&args.out, &exported, nouns);
+    export_command::say_export(&args.out, &exported, kind);
     let failures = &extraction.report.failures;
     if args.json {
         let mut value = json!({

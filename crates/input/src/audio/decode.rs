@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read, Seek};
+use std::ops::RangeInclusive;
 
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::common::Limit;
@@ -15,6 +16,7 @@ use symphonia::default::{get_codecs, get_probe};
 
 use super::format;
 use crate::error::InputError;
+use crate::format::FileFormat;
 use crate::quietly::quietly;
 use crate::recipe::InputKind;
 
@@ -25,7 +27,7 @@ pub(crate) const DECODER: &str = "symphonia 0.6";
 const MAX_TAG_BYTES: usize = 1 << 16;
 
 /// Rates that sounds have, in samples a second.
-const RATES: std::ops::RangeInclusive<u32> = 100..=1_000_000;
+pub(super) const RATES: RangeInclusive<u32> = 100..=1_000_000;
 
 /// Packets in a row that may give no samples: a header that lies makes them endless.
 const MOST_IDLE: u32 = 1000;
@@ -48,7 +50,7 @@ pub(crate) struct Sound<'a> {
 impl<'a> Sound<'a> {
     /// A sound in memory.
     pub(crate) fn of_bytes(bytes: Cow<'a, [u8]>) -> Result<Self, InputError> {
-        let begin = bytes.get(..bytes.len().min(format::N_BYTES)).unwrap_or_default();
+        let begin = bytes.get(..bytes.len().min(FileFormat::N_BYTES)).unwrap_or_default();
         format::refuse(begin)?;
         Self::open(Box::new(Cursor::new(bytes)))
     }
@@ -56,7 +58,7 @@ impl<'a> Sound<'a> {
     /// A sound in a file, which is read as it is decoded.
     pub(crate) fn of_file(mut file: File) -> Result<Self, InputError> {
         let mut begin = Vec::new();
-        let looked = file.by_ref().take(format::N_BYTES as u64).read_to_end(&mut begin);
+        let looked = file.by_ref().take(FileFormat::N_BYTES as u64).read_to_end(&mut begin);
         looked.and_then(|_| file.rewind()).map_err(|err| InputError::Sound(err.to_string()))?;
         format::refuse(&begin)?;
         Self::open(Box::new(file))

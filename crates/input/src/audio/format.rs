@@ -4,9 +4,6 @@ use crate::error::InputError;
 use crate::format::FileFormat;
 use crate::recipe::InputKind;
 
-/// Bytes at the beginning of a file that tell its format.
-pub(crate) const N_BYTES: usize = FileFormat::N_BYTES;
-
 /// Endings of names, in small letters.
 pub(crate) const EXTENSIONS: [(&str, bool, &[&str]); 16] = [
     ("WAV", true, &["wav", "wave", "bwf"]),

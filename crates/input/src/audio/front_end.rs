@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::RecipeError;
@@ -24,16 +24,13 @@ pub enum FrontEnd {
 const MOST_NUMBERS: usize = 1 << 26;
 
 /// Front ends that are known by name: those of feature extractors in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedFrontEnd {
     /// `(x − mean) / √(variance + 1e-7)` of each sound: wav2vec2, HuBERT, WavLM. The model takes a waveform.
     ZeroMeanUnitVariance,
     /// Whisper's 80 bins, 3,000 frames of 30 seconds.
-    #[serde(rename = "whisper-80")]
     Whisper80,
     /// Whisper's 128 bins (large-v3).
-    #[serde(rename = "whisper-128")]
     Whisper128,
     /// The 128 bins and 1,024 frames of the Audio Spectrogram Transformer.
     Ast,
@@ -182,6 +179,12 @@ impl FromStr for NamedFrontEnd {
 
     fn from_str(text: &str) -> Result<Self, String> {
         word(text, &NAMES)
+    }
+}
+
+impl Serialize for NamedFrontEnd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

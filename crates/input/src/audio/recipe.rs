@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::decode::DECODER;
+use super::decode::{DECODER, RATES};
 use super::front_end::FrontEnd;
 use super::resample::RESAMPLER;
 use crate::error::RecipeError;
@@ -160,7 +160,7 @@ impl AudioRecipe {
     /// [`RecipeError::Audio`].
     pub fn check(&self) -> Result<(), RecipeError> {
         let bad = |what: &'static str, value: f64| Err(RecipeError::Audio { what, value });
-        if !(100..=1_000_000).contains(&self.sample_rate) {
+        if !RATES.contains(&self.sample_rate) {
             return bad("sample-rate, in Hz", f64::from(self.sample_rate));
         }
         if !(self.full_scale.is_finite() && self.full_scale > 0.0) {
